@@ -1,0 +1,1 @@
+"""Flambeau: the PyTorch API in readable Python, compiled."""
