@@ -82,6 +82,11 @@ _STATE = np.dtype(
         "itemsize": 5056,
     }
 )
+_STIRLING_TAILS = (
+    0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509,
+    0.0166446911898211, 0.0138761288230707, 0.0118967099458917, 0.0104112652619720,
+    0.00925546218271273, 0.00833056343336287,
+)  # fmt: skip
 _NEVER_DRAWN = np.empty(0, np.uint32)
 _SPENT = np.empty(_STATE_WORDS, np.uint32)
 _CHUNK = 1 << 15  # words transformed at a time, to stay in the cache
@@ -561,6 +566,183 @@ class Generator:
             )
         slopes = libm(math.tan, math.pi * (self._uniform64(_count(shape)) - 0.5))
         return _from_float64(fma64(slopes, sigma, median), dtype).reshape(shape)
+
+    # ---- draws from given probabilities and rates
+
+    def multinomial(self, probabilities: Array, num_samples: int, replacement: bool = False) -> Array:
+        """Indices drawn by weight along the last axis of one or more rows, as `torch.multinomial`."""
+        _check_multinomial(probabilities, num_samples, replacement)
+        if replacement and num_samples > 1:
+            rows = probabilities.reshape(-1, probabilities.shape[-1])
+            drawn = np.empty((len(rows), num_samples), np.int64)
+            for row, indices in zip(rows, drawn, strict=True):
+                wide = row if row.dtype == FLOAT64 else row.astype(np.float32)
+                cumulative = np.add.accumulate(wide)  # one after another, as in PyTorch
+                cumulative /= cumulative[-1]
+                cumulative[-1] = 1
+                indices[:] = cumulative.searchsorted(self._uniform64(num_samples))
+            return drawn.reshape(*probabilities.shape[:-1], num_samples)
+        # The largest p / Exp(1): the race that category i wins with probability p[i].
+        waits = self.exponential(probabilities.shape, 1.0, probabilities.dtype)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            speeds = probabilities / waits
+        if num_samples == 1:
+            return speeds.argmax(-1, keepdims=True)
+        return np.argsort(-speeds, axis=-1, kind="stable")[..., :num_samples]
+
+    def poisson(self, rates: Array) -> Array:
+        """Counts of the given rates, as `torch.poisson`."""
+        counts = [self._one_poisson(rate) for rate in rates.ravel().tolist()]
+        return _from_float64(np.array(counts, np.float64), rates.dtype).reshape(rates.shape)
+
+    def _one_poisson(self, rate: float) -> float:
+        if not rate >= 0:
+            raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+        draw = self._one_uniform64
+        if rate == 0:
+            return 0.0
+        if rate < 10:  # uniforms multiplied until they fall below exp(-rate)
+            bound, product, count = math.exp(-rate), draw(), 0
+            while product > bound:
+                count += 1
+                product *= draw()
+            return float(count)
+        # Transformed rejection: Hormann, "The transformed rejection method for generating Poisson
+        # random variables", Insurance: Mathematics and Economics 1993.
+        log_rate = math.log(rate)
+        b = 0.931 + 2.53 * math.sqrt(rate)
+        a = -0.059 + 0.02483 * b
+        inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+        accept_below = 0.9277 - 3.6224 / (b - 2)
+        while True:
+            u, v = draw() - 0.5, draw()
+            tail = 0.5 - abs(u)
+            k = math.floor((2 * a / tail + b) * u + rate + 0.43) if tail else -1
+            if tail >= 0.07 and v <= accept_below:
+                return float(k)
+            if k < 0 or (tail < 0.013 and v > tail):
+                continue
+            hat = math.log(v) + math.log(inverse_alpha) - math.log(a / (tail * tail) + b)
+            if hat <= -rate + k * log_rate - math.lgamma(k + 1):
+                return float(k)
+
+    def standard_gamma(self, concentration: Array) -> Array:
+        """Gamma numbers of rate one, as `torch._standard_gamma`."""
+        dtype = concentration.dtype
+        if dtype not in (FLOAT32, FLOAT64):
+            raise NotImplementedError(f'"gamma_cpu" not implemented for \'{_title(dtype)}\'')
+        drawn = np.array([self._one_gamma(alpha) for alpha in concentration.ravel()], dtype)
+        return np.maximum(drawn, np.finfo(dtype).tiny).reshape(concentration.shape)
+
+    def _one_gamma(self, alpha: np.floating) -> float:
+        # Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 2000.
+        # `alpha` keeps its precision: PyTorch adds to it and divides by it in its own type.
+        one = alpha.dtype.type(1)
+        scale = 1.0
+        if alpha < 1:
+            if alpha == 0:
+                return 0.0
+            scale = math.pow(1 - self._one_uniform64(), float(one / alpha))
+            alpha = alpha + one
+        d = float(alpha - alpha.dtype.type(np.float32(1) / np.float32(3)))
+        c = 1.0 / math.sqrt(9.0 * d)
+        squeeze = float(np.float32(0.0331))
+        while True:
+            y = 0.0
+            while y <= 0:
+                x = float(self._paired_normals(1, 0.0, 1.0)[0])
+                y = 1.0 + c * x
+            v = y * y * y
+            u = 1 - self._one_uniform64()
+            xx = x * x
+            if u < 1.0 - squeeze * xx * xx or math.log(u) < 0.5 * xx + d * (1.0 - v + math.log(v)):
+                return scale * d * v
+
+    def binomial(self, count: Array, prob: Array) -> Array:
+        """Numbers of successes, as `torch.binomial`."""
+        count, prob = np.broadcast_arrays(count, prob)
+        pairs = zip(count.ravel(), prob.ravel(), strict=True)
+        drawn = [self._one_binomial(n, p) for n, p in pairs]
+        return np.array(drawn, count.dtype).reshape(count.shape)
+
+    def _one_binomial(self, count: np.floating, prob: np.floating) -> float:
+        one = prob.dtype.type(1)
+        if count <= 0 or prob <= 0:
+            return 0.0
+        if prob >= 1:
+            return float(count)
+        if prob > 0.5:
+            return float(count) - self._one_binomial_of_rare(count, one - prob)
+        return self._one_binomial_of_rare(count, prob) if prob <= 0.5 else math.nan
+
+    def _one_binomial_of_rare(self, count: np.floating, prob: np.floating) -> float:
+        draw = self._one_uniform64
+        one = prob.dtype.type(1)
+        if count * prob < 10:  # the waits for successes, one geometric number each
+            log_failure = float(prob.dtype.type(math.log1p(-float(prob))))
+            waited, successes = 0.0, -1
+            while waited <= count:
+                successes += 1
+                waited += math.ceil(math.log(draw() or 5e-324) / log_failure)
+            return float(successes)
+        # Transformed rejection: Hormann, "The generation of binomial random variates", 1993.
+        p, n = float(prob), float(count)
+        deviation = float(np.sqrt(count * prob * (one - prob)))
+        b = 1.15 + 2.53 * deviation
+        a = -0.0873 + 0.0248 * b + 0.01 * p
+        center = float(count * prob) + 0.5
+        accept_below = 0.92 - 4.2 / b
+        odds = float(prob / (one - prob))
+        alpha = (2.83 + 5.1 / b) * deviation
+        m = float(np.floor((count + one) * prob))
+        while True:
+            u, v = draw() - 0.5, draw()
+            tail = 0.5 - abs(u)
+            k = float(math.floor((2 * a / tail + b) * u + center)) if tail else -1.0
+            if k < 0 or k > n:
+                continue
+            if tail >= 0.07 and v <= accept_below:
+                return k
+            v = math.log(v * alpha / (a / (tail * tail) + b)) if v else -math.inf
+            bound = (
+                (m + 0.5) * math.log((m + 1) / (odds * (n - m + 1)))
+                + (n + 1) * math.log((n - m + 1) / (n - k + 1))
+                + (k + 0.5) * math.log(odds * (n - k + 1) / (k + 1))
+                + _stirling_tail(m) + _stirling_tail(n - m)
+                - _stirling_tail(k) - _stirling_tail(n - k)
+            )  # fmt: skip
+            if v <= bound:
+                return k
+
+
+def _stirling_tail(k: float) -> float:
+    """log k! less Stirling's approximation of it."""
+    if k < len(_STIRLING_TAILS):
+        return _STIRLING_TAILS[int(k)]
+    square = (k + 1) * (k + 1)
+    return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
+
+
+def _check_multinomial(probabilities: Array, num_samples: int, replacement: bool) -> None:
+    if not 0 < probabilities.ndim <= 2:
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if probabilities.dtype not in _DIGITS:
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: "
+            f"{_title(probabilities.dtype)}"
+        )
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > probabilities.shape[-1]:
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
+    if probabilities.shape[-1] > 1 << 24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
+    if not ((probabilities >= 0) & (probabilities < np.inf)).all():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if (probabilities.sum(-1) == 0).any():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
 
 
 def _remainder(words: Array, span: int) -> Array:
