@@ -26,6 +26,13 @@ class ArchiveWriter:
         self.name = name
         self.zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
 
+    def __enter__(self) -> ArchiveWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.zip.fp = None  # the file failed: nothing more may be written to it
+
     def write(self, record: str, data: Any) -> None:
         """Adds the record `record` with these bytes."""
         entry = zipfile.ZipInfo(f"{self.name}/{record}", _EPOCH)
@@ -120,7 +127,8 @@ class ArchiveReader:
             raise RuntimeError(f"{self.name} is cut short in front of record {record}")
         fields = _LOCAL_HEADER.unpack(header)
         start = entry.header_offset + _LOCAL_HEADER.size + fields[-2] + fields[-1]
-        if fields[0] != b"PK\x03\x04" or start + entry.file_size > self.size:
+        inside = 0 <= entry.header_offset and start + entry.file_size <= self.size
+        if fields[0] != b"PK\x03\x04" or not inside:
             raise RuntimeError(f"{self.name} is damaged in front of record {record}")
         return int(start)
 

@@ -63,11 +63,11 @@ def _write(obj: Any, file: IO[bytes], name: str) -> None:
     stream = io.BytesIO()
     pickler = _Pickler(stream)
     pickler.dump(obj)
-    archive = ArchiveWriter(file, name)
-    archive.write("data.pkl", stream.getvalue())
-    for key, memory in enumerate(pickler.storages):
-        archive.write(f"data/{key}", memoryview(memory))
-    archive.finish(sys.byteorder)
+    with ArchiveWriter(file, name) as archive:
+        archive.write("data.pkl", stream.getvalue())
+        for key, memory in enumerate(pickler.storages):
+            archive.write(f"data/{key}", memoryview(memory))
+        archive.finish(sys.byteorder)
 
 
 class _Name:

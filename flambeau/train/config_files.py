@@ -1,0 +1,360 @@
+"""Reading configs: YAML files that inherit, arguments on top, every key and type checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from flambeau.train.config import Component, Config
+from flambeau.train.errors import ConfigError, nearest
+
+#: The configs that come with the package: `keypoints` and `digits`.
+PACKAGED = Path(__file__).parent / "configs"
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
+    """The config called `name`, with `key=value` arguments laid over it.
+
+    Arguments:
+        name: a YAML file, or the name of a packaged config (`keypoints`, `digits`).
+        overrides: arguments as `trainer.epochs=20`; the value is read as YAML.
+
+    Raises `ConfigError`, naming the file or argument, the key and what would fit.
+    """
+    layers = [_Layer.of_file(path) for path in _ancestry(_find(name))]
+    return merge(layers + [_Layer.of_argument(text) for text in overrides])
+
+
+def merge(layers: Sequence[_Layer]) -> Config:
+    """The config of several layers, later ones over earlier ones."""
+    merged = OmegaConf.structured(Config)
+    for layer in layers:
+        layer.check()
+        _forget_arguments_of_replaced_targets(merged, layer.values)
+        try:
+            merged = OmegaConf.merge(merged, layer.values)
+        except OmegaConfBaseException as error:
+            raise ConfigError(_explain(error, layer)) from error
+    assert isinstance(merged, DictConfig)
+    return _finish(merged, layers)
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Writes the merged config as a YAML file that `load_config` reads."""
+    path.write_text(to_yaml(config), encoding="utf-8")
+
+
+def to_yaml(config: Config) -> str:
+    """The merged config as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The merged config as plain values, for a checkpoint."""
+    plain = OmegaConf.to_container(OmegaConf.structured(config), enum_to_str=True)
+    assert isinstance(plain, dict)
+    return typing.cast(dict[str, Any], plain)
+
+
+def from_dict(values: dict[str, Any], source: str, overrides: Sequence[str] = ()) -> Config:
+    """The config that `to_dict` gave, with arguments laid over it."""
+    layers = [_Layer(source, values), *map(_Layer.of_argument, overrides)]
+    return merge(layers)
+
+
+# files -------------------------------------------------------------------------------------
+
+
+def _find(name: str, beside: Path | None = None) -> Path:
+    """The file that `name` means: a path, from the folder of another config or from here."""
+    candidates = [Path(name)] if beside is None else [beside / name, Path(name)]
+    for path in candidates:
+        if path.is_file():
+            return path
+        if (path / "config.yaml").is_file():
+            return path / "config.yaml"
+    packaged = PACKAGED / f"{name}.yaml"
+    if packaged.is_file():
+        return packaged
+    known = sorted(path.stem for path in PACKAGED.glob("*.yaml"))
+    raise ConfigError(
+        f"there is no config '{name}': it is neither a YAML file nor one of "
+        f"{', '.join(known)}{nearest(name, known)}"
+    )
+
+
+def _ancestry(path: Path) -> list[Path]:
+    """The file and all that it inherits from, the oldest first."""
+    chain = [path]
+    while (base := _read(chain[0]).get("base")) is not None:
+        if not isinstance(base, str):
+            raise ConfigError(f"{chain[0]}: base = {base!r} must be the name of a config")
+        try:
+            parent = _find(base, chain[0].parent)
+        except ConfigError as error:
+            raise ConfigError(f"{chain[0]}: base = {base}: {error}") from error
+        if parent.resolve() in [known.resolve() for known in chain]:
+            raise ConfigError(f"{chain[0]}: base = {base} leads back to itself")
+        chain.insert(0, parent)
+    return chain
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(path))
+    except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} is not a YAML file that can be read: {error}") from error
+    except OSError as error:
+        if path.stat().st_size == 0:
+            return {}
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines")
+    return typing.cast(dict[str, Any], values)
+
+
+class _Layer:
+    """Values from one place, and the words to name that place."""
+
+    def __init__(self, source: str, values: dict[str, Any], lines: Mapping[str, int] = {}):
+        self.source = source
+        self.values = values
+        self.lines = lines
+
+    @classmethod
+    def of_file(cls, path: Path) -> _Layer:
+        values = {key: value for key, value in _read(path).items() if key != "base"}
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        return cls(str(path), values, dict(_key_lines(node)) if node else {})
+
+    @classmethod
+    def of_argument(cls, text: str) -> _Layer:
+        key, equals, _ = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"argument '{text}': write key=value, as trainer.epochs=20")
+        try:
+            values = OmegaConf.to_container(OmegaConf.from_dotlist([text]))
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            raise ConfigError(f"argument '{text}' cannot be read: {error}") from error
+        return cls(f"argument '{text}'", typing.cast(dict[str, Any], values))
+
+    def place(self, key: str) -> str:
+        """Where `key` stands, as `my.yaml, line 7`."""
+        line = self.lines.get(key)
+        return self.source if line is None else f"{self.source}, line {line}"
+
+    def check(self) -> None:
+        """Raises `ConfigError` for the first key that no config has, or that holds no keys."""
+        for key, value, hint in _shapeless(self.values, Config):
+            raise ConfigError(f"{self.place(key)}: {key} = {value!r} must be {_expected(hint)}")
+        for key, choices in _unknown_keys(self.values, Config):
+            hint = nearest(key, choices) or nearest(key.rpartition(".")[2], choices)
+            if not hint:
+                leaf = key.rpartition(".")[2]
+                everywhere = list(_all_keys(Config))
+                same = [known for known in everywhere if known.rpartition(".")[2] == leaf]
+                hint = f"; did you mean '{same[0]}'?" if same else nearest(key, everywhere)
+            if not hint:
+                hint = f"; valid keys are {', '.join(choices)}"
+            raise ConfigError(f"{self.place(key)}: unknown key '{key}'{hint}")
+
+
+def _key_lines(node: yaml.Node, prefix: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            key = f"{prefix}{name.value}"
+            yield key, name.start_mark.line + 1
+            yield from _key_lines(value, f"{key}.")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield f"{prefix[:-1]}[{index}]", value.start_mark.line + 1
+            yield from _key_lines(value, f"{prefix[:-1]}[{index}].")
+
+
+# the schema --------------------------------------------------------------------------------
+
+
+def _plain(hint: Any) -> Any:
+    """The type in `Optional[...]`."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
+
+
+def _fields(schema: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(schema)
+    return {entry.name: _plain(hints[entry.name]) for entry in dataclasses.fields(schema)}
+
+
+def _children(value: Any, hint: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
+    """The parts of a value that have a schema of their own: key, value, type."""
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        known = _fields(typing.cast(type, hint))
+        for name, part in value.items():
+            if name in known:
+                yield f"{prefix}{name}", part, known[name]
+    elif typing.get_origin(hint) is dict and isinstance(value, dict):
+        inner = _plain(typing.get_args(hint)[1])
+        for name, part in value.items():
+            yield f"{prefix}{name}", part, inner
+    elif typing.get_origin(hint) is list and isinstance(value, list):
+        inner = _plain(typing.get_args(hint)[0])
+        for index, part in enumerate(value):
+            yield f"{prefix[:-1]}[{index}]", part, inner
+
+
+def _unknown_keys(value: Any, hint: Any, prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Each key that the schema lacks, with the keys that it has in that place."""
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        known = _fields(typing.cast(type, hint))
+        for name in value:
+            if name not in known:
+                yield f"{prefix}{name}", [f"{prefix}{choice}" for choice in known]
+    for key, part, inner in _children(value, hint, prefix):
+        yield from _unknown_keys(part, inner, f"{key}.")
+
+
+def _shapeless(value: Any, hint: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Each value that stands where keys, or a list, should."""
+    for key, part, inner in _children(value, hint, prefix):
+        container = typing.get_origin(inner) or (dict if dataclasses.is_dataclass(inner) else None)
+        if container in (dict, list) and part is not None and not isinstance(part, container):
+            yield key, part, inner
+        else:
+            yield from _shapeless(part, inner, f"{key}.")
+
+
+def _all_keys(hint: Any, prefix: str = "") -> Iterator[str]:
+    for name, inner in _fields(hint).items():
+        yield f"{prefix}{name}"
+        if dataclasses.is_dataclass(inner):
+            yield from _all_keys(inner, f"{prefix}{name}.")
+
+
+def _type_of(key: str) -> Any:
+    """The type of a key by its dotted name; `None` where there is no such key."""
+    hint: Any = Config
+    for name in key.replace("[", ".").replace("]", "").split("."):
+        if dataclasses.is_dataclass(hint):
+            hint = _fields(typing.cast(type, hint)).get(name)
+        elif typing.get_origin(hint) in (dict, list):
+            hint = _plain(typing.get_args(hint)[-1])
+        else:
+            return None
+    return hint
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _expected(hint: Any) -> str:
+    if hint in _WORDS:
+        return _WORDS[hint]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return f"one of {', '.join(choice.name for choice in hint)}"
+    if hint is Component or (isinstance(hint, type) and issubclass(hint, Component)):
+        return "a component with `target` and `args`"
+    if dataclasses.is_dataclass(hint):
+        return f"keys out of {', '.join(_fields(typing.cast(type, hint)))}"
+    if typing.get_origin(hint) is list:
+        return "a list"
+    if typing.get_origin(hint) is dict:
+        return "keys with values"
+    return "another type"
+
+
+# merging -----------------------------------------------------------------------------------
+
+
+def _forget_arguments_of_replaced_targets(
+    merged: Any, values: Any, hint: Any = Config, prefix: str = ""
+) -> None:
+    """Arguments of one class mean nothing to another, so a new `target` starts without any."""
+    is_component = isinstance(hint, type) and issubclass(hint, Component)
+    if is_component and isinstance(values, dict) and "target" in values:
+        current = OmegaConf.select(merged, prefix[:-1]) if prefix else None
+        if current is not None and not OmegaConf.is_missing(current, "target"):
+            if current.target != values["target"]:
+                current.args = {}
+    for key, part, inner in _children(values, hint, prefix):
+        if "[" not in key:
+            _forget_arguments_of_replaced_targets(merged, part, inner, f"{key}.")
+
+
+def _explain(error: OmegaConfBaseException, layer: _Layer) -> str:
+    key = getattr(error, "full_key", None) or ""
+    hint = _type_of(key)
+    value = _value_at(layer.values, key)
+    if hint is None:
+        return f"{layer.place(key)}: {str(error).splitlines()[0]}"
+    return f"{layer.place(key)}: {key} = {value!r} must be {_expected(hint)}"
+
+
+def _value_at(values: Any, key: str) -> Any:
+    for name in key.replace("[", ".").replace("]", "").split("."):
+        if isinstance(values, dict) and name in values:
+            values = values[name]
+        elif isinstance(values, list) and name.isdigit() and int(name) < len(values):
+            values = values[int(name)]
+        else:
+            return values
+    return values
+
+
+def _finish(merged: DictConfig, layers: Sequence[_Layer]) -> Config:
+    sources = ", ".join(layer.source for layer in layers) or "the config"
+    missing = sorted(OmegaConf.missing_keys(merged))
+    if missing:
+        raise ConfigError(f"{sources}: no value for {', '.join(missing)}")
+    try:
+        config = OmegaConf.to_object(merged)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None) or ""
+        raise ConfigError(f"{sources}: {key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(config, Config)
+    _check_ranges(config, layers)
+    return config
+
+
+def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
+    least = {
+        "trainer.epochs": (config.trainer.epochs, 1),
+        "trainer.log_every_steps": (config.trainer.log_every_steps, 1),
+        "data.batch_size": (config.data.batch_size, 1),
+        "data.eval_batch_size": (config.data.eval_batch_size, 1),
+        "data.num_workers": (config.data.num_workers, 0),
+        "checkpoint.every_steps": (config.checkpoint.every_steps, 0),
+        "seed": (config.seed, 0),
+    }
+    for key, (value, bound) in least.items():
+        if value < bound:
+            place = _where_set(key, layers)
+            raise ConfigError(f"{place}: {key} = {value} must be at least {bound}")
+    scores = ["loss", *config.metrics]
+    if config.checkpoint.monitor not in scores:
+        place = _where_set("checkpoint.monitor", layers)
+        raise ConfigError(
+            f"{place}: checkpoint.monitor = {config.checkpoint.monitor!r} must be one of "
+            f"{', '.join(scores)}"
+        )
+    if not config.name or "/" in config.name or config.name.startswith("."):
+        raise ConfigError(f"{_where_set('name', layers)}: name = {config.name!r} names no folder")
+
+
+def _where_set(key: str, layers: Sequence[_Layer]) -> str:
+    """The last place that gives `key` a value."""
+    head, _, last = key.rpartition(".")
+    for layer in reversed(layers):
+        holder = _value_at(layer.values, head) if head else layer.values
+        if isinstance(holder, dict) and last in holder:
+            return layer.place(key)
+    return "the defaults"
