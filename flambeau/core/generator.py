@@ -5,13 +5,14 @@ The engine is the 32-bit Mersenne Twister (Matsumoto and Nishimura, ACM TOMACS 1
 distribution takes and how it turns them into numbers; the methods of `Generator` follow
 `aten/src/ATen/core/DistributionsHelper.h` and `ATen/native/cpu/DistributionTemplates.h`.
 
-A method returns a new array whose values stand in the order in which PyTorch fills a tensor. That is
-the order of the elements in memory, which for a tensor that is not contiguous is not the order of its
-indices: write such values through `memory_order(destination)`. `normal` also draws differently for
-such a tensor and takes `contiguous=False`.
+A method returns a new array whose values stand in the order in which PyTorch fills a tensor.
+That is the order of the elements in memory, which for a tensor that is not contiguous is not
+the order of its indices: write such values through `memory_order(destination)`. `normal` also
+draws differently for such a tensor and takes `contiguous=False`.
 
-Where PyTorch gives different numbers on different processors (its x86 build on Intel processors takes
-`bernoulli_(p)` and `exponential_` from Intel's MKL), these are the ones it gives on all others.
+Where PyTorch gives different numbers on different processors (its x86 build on Intel processors
+takes `bernoulli_(p)` and `exponential_` from Intel's MKL), these are the ones it gives on all
+others.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -29,15 +30,15 @@ from .device import check_device, device
 
 __all__ = [
     "Generator",
-    "default_generator",
-    "manual_seed",
-    "seed",
-    "initial_seed",
-    "get_state",
-    "set_state",
     "base_seed",
-    "seed_worker",
+    "default_generator",
+    "get_state",
+    "initial_seed",
+    "manual_seed",
     "memory_order",
+    "seed",
+    "seed_worker",
+    "set_state",
 ]
 
 Array = np.ndarray
@@ -53,7 +54,8 @@ FLOAT64 = np.dtype(np.float64)
 
 #: Bits of the significand; every whole number up to 2**digits is exact.
 _DIGITS = {FLOAT16: 11, BFLOAT16: 8, FLOAT32: 24, FLOAT64: 53}
-_REAL_OF_COMPLEX = {np.dtype(np.complex64): FLOAT32, np.dtype(np.complex128): FLOAT64}
+_LARGEST = {dtype: float(ml_dtypes.finfo(dtype).max) for dtype in _DIGITS}
+_REAL_OF_COMPLEX: dict[np.dtype, np.dtype] = {np.dtype(np.complex64): FLOAT32, np.dtype(np.complex128): FLOAT64}
 #: Dtypes that hold numbers of the whole 64-bit range.
 _SPANS_64_BITS = {INT64, FLOAT64, FLOAT32, BFLOAT16}
 #: From this many values on, `random_(from, to)` takes 64 bits, lest the remainder be uneven.
@@ -66,9 +68,9 @@ _C_NAMES = {
 }  # fmt: skip
 _TITLES = {
     "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int",
-    "int64": "Long", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64", "float16": "Half",
-    "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble",
+    "int64": "Long", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64",
+    "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
+    "complex64": "ComplexFloat", "complex128": "ComplexDouble",
 }  # fmt: skip
 
 _DEFAULT_SEED = 67280421310721  # of a Generator nobody has seeded
@@ -76,9 +78,10 @@ _STATE_WORDS = 624
 #: `at::CPUGeneratorImplState`: what `torch.get_rng_state` returns, 5056 bytes.
 _STATE = np.dtype(
     {
-        "names": ["seed", "left", "seeded", "next", "key", "has_double", "double", "has_float", "float"],
-        "formats": ["u8", "i4", "i4", "u8", ("u8", _STATE_WORDS), "i4", "f8", "u1", "f4"],
-        "offsets": [0, 8, 12, 16, 24, 5040, 5024, 5052, 5048],
+        "names": ["seed", "left", "seeded", "next", "key"]
+        + ["double", "has_double", "float", "has_float"],
+        "formats": ["u8", "i4", "i4", "u8", ("u8", _STATE_WORDS), "f8", "i4", "f4", "u1"],
+        "offsets": [0, 8, 12, 16, 24, 5024, 5040, 5048, 5052],
         "itemsize": 5056,
     }
 )
@@ -89,8 +92,10 @@ _STIRLING_TAILS = (
 )  # fmt: skip
 _NEVER_DRAWN = np.empty(0, np.uint32)
 _SPENT = np.empty(_STATE_WORDS, np.uint32)
-_CHUNK = 1 << 15  # words transformed at a time, to stay in the cache
+_CHUNK = 1 << 14  # numbers transformed at a time, to stay in the cache
 _MASK24, _MASK53 = np.uint32((1 << 24) - 1), np.uint64((1 << 53) - 1)
+_MASK63, _ODDS53 = np.uint64((1 << 63) - 1), np.uint64((1 << 53) + 1)
+_TINY24, _TINY53 = np.float32(2.0**-24), np.float64(2.0**-53)
 _BITS32 = np.uint64(32)
 
 
@@ -105,10 +110,11 @@ def _temper(key: Array) -> Array:
 class _Engine:
     """The stream of 32-bit words. Keeps the words of the present state and how many are used.
 
-    NumPy's twister always stands at the end of that state, so its key is the one PyTorch would save.
+    NumPy's twister always stands at the end of that state, so its key is the one PyTorch would
+    save.
     """
 
-    __slots__ = ("_twister", "_seeder", "_source", "_words", "_used", "_lock", "seed")
+    __slots__ = ("_lock", "_seeder", "_source", "_twister", "_used", "_words", "seed")
 
     def __init__(self, seed: int):
         self._twister = np.random.MT19937(0)
@@ -137,11 +143,10 @@ class _Engine:
             filled = _STATE_WORDS - begin
             drawn[:filled] = self._words[begin:]
             states, rest = divmod(count - filled, _STATE_WORDS)
-            step = _CHUNK // _STATE_WORDS
-            for done in range(0, states, step):
-                size = min(step, states - done) * _STATE_WORDS
-                drawn[filled : filled + size] = self._fresh(size)
-                filled += size
+            if states:
+                bulk = states * _STATE_WORDS
+                drawn[filled : filled + bulk] = self._fresh(bulk)
+                filled += bulk
             if rest:
                 self._words, self._used = self._fresh(_STATE_WORDS), rest
                 drawn[filled:] = self._words[:rest]
@@ -150,7 +155,7 @@ class _Engine:
             return drawn
 
     def words64(self, count: int) -> Array:
-        """The next `count` pairs of words, each as one 64-bit word: the first drawn is the high half."""
+        """The next `count` pairs of words as 64-bit words; the first drawn is the high half."""
         pairs = self.words(2 * count)
         if pairs.flags.aligned and np.little_endian:
             swapped = pairs.view(np.uint64)
@@ -168,7 +173,8 @@ class _Engine:
     def restore(self, state: Array) -> None:
         left, used = int(state["left"]), int(state["next"])
         at_end = left == 1 and used in (0, _STATE_WORDS)
-        if not state["seeded"] or not (at_end or (used > 0 and left + used == _STATE_WORDS + 1)):
+        midway = used > 0 and left + used == _STATE_WORDS + 1
+        if not state["seeded"] or not (at_end or midway):
             raise RuntimeError("Invalid mt19937 state")
         key = state["key"].astype(np.uint32)
         with self._lock:
@@ -191,14 +197,25 @@ def _count(shape: Shape) -> int:
     return shape if isinstance(shape, int) else math.prod(shape)
 
 
+def _parts(numbers: Array) -> Iterable[Array]:
+    """Views of `numbers` from first to last, each small enough for the cache."""
+    if numbers.size <= _CHUNK:
+        return (numbers,) if numbers.size else ()
+    return (numbers[start : start + _CHUNK] for start in range(0, numbers.size, _CHUNK))
+
+
 def _number(x: float) -> str:
     """A number as C++ streams print it, for messages that equal PyTorch's."""
     return f"{x:g}"
 
 
+def _not_implemented(kernel: str, dtype: np.dtype) -> NotImplementedError:
+    return NotImplementedError(f"\"{kernel}\" not implemented for '{_title(dtype)}'")
+
+
 def _require_floating(dtype: np.dtype, kernel: str) -> None:
     if dtype not in _DIGITS:
-        raise NotImplementedError(f'"{kernel}" not implemented for \'{_title(dtype)}\'')
+        raise _not_implemented(kernel, dtype)
 
 
 def _title(dtype: np.dtype) -> str:
@@ -217,13 +234,15 @@ def _from_float64(values: Array, dtype: np.dtype) -> Array:
 class Generator:
     """A stream of random numbers with its own state, as `torch.Generator` on the CPU."""
 
-    __slots__ = ("_engine", "_next_double", "_next_float", "__weakref__")
+    __slots__ = ("__weakref__", "_engine", "_next_double", "_next_float")
 
     def __init__(self, device: str | device = "cpu"):
         check_device(device)
         self._engine = _Engine(_DEFAULT_SEED)
-        self._next_double: float | None = None  # the second normal of a pair, not yet handed out
-        self._next_float: float | None = None  # saved and restored; the CPU never sets it
+        # The second normal of a pair, not yet handed out. The CPU never sets the float32 one,
+        # but a state may bring it.
+        self._next_double: float | None = None
+        self._next_float: float | None = None
 
     # ---- seeds and states
 
@@ -241,7 +260,7 @@ class Generator:
         return self
 
     def seed(self) -> int:
-        """Starts a stream from the operating system's randomness; returns its seed (53 bits)."""
+        """Starts a stream from the system's randomness; returns its seed, of 53 bits."""
         fresh = int.from_bytes(os.urandom(8), "little") & 0x1FFFFFFFFFFFFF
         self.manual_seed(fresh)
         return fresh
@@ -266,8 +285,8 @@ class Generator:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if state.size != _STATE.itemsize:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} but found the input "
-                f"RNG state size to be {state.size}"
+                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} but found the "
+                f"input RNG state size to be {state.size}"
             )
         fields = np.frombuffer(state.tobytes(), _STATE)[0]
         self._engine.restore(fields)
@@ -295,14 +314,18 @@ class Generator:
 
     def _uniform32(self, count: int) -> Array:
         """float32 in [0, 1), multiples of 2**-24."""
-        numbers = (self._engine.words(count) & _MASK24).astype(np.float32)
-        numbers *= np.float32(2.0**-24)
+        numbers = np.empty(count, np.float32)
+        for part in _parts(numbers):
+            part[:] = self._engine.words(part.size) & _MASK24
+            part *= _TINY24
         return numbers
 
     def _uniform64(self, count: int) -> Array:
         """float64 in [0, 1), multiples of 2**-53."""
-        numbers = (self._engine.words64(count) & _MASK53).astype(np.float64)
-        numbers *= 2.0**-53
+        numbers = np.empty(count, np.float64)
+        for part in _parts(numbers):
+            part[:] = self._engine.words64(part.size) & _MASK53
+            part *= _TINY53
         return numbers
 
     def _one_uniform64(self) -> float:
@@ -332,9 +355,8 @@ class Generator:
         if low != 0.0 or high != 1.0:
             first, last = np.float32(low), np.float32(high)
             width = float(last - first)
-            for start in range(0, numbers.size, _CHUNK):
-                chunk = numbers[start : start + _CHUNK]
-                chunk[:] = fma32(chunk.astype(np.float64), width, float(first))
+            for part in _parts(numbers):
+                part[:] = fma32(part.astype(np.float64), width, float(first))
         if dtype != FLOAT32:
             numbers = numbers.astype(dtype)
         if dtype != FLOAT32 or low != 0.0 or high != 1.0:
@@ -344,18 +366,19 @@ class Generator:
     # ---- whole numbers
 
     def random_(self, shape: Shape, dtype: np.dtype = INT64) -> Array:
-        """Whole numbers up to the largest of `dtype` (up to 2**digits, if floating), as `random_()`."""
+        """Whole numbers up to the largest of `dtype`, or 2**digits, as `random_()`."""
         count = _count(shape)
         if dtype in (INT64, FLOAT64):
-            words = self._engine.words64(count)
-            if dtype == INT64:
-                return (words & np.uint64((1 << 63) - 1)).view(np.int64).reshape(shape)
-            return (words % np.uint64((1 << 53) + 1)).astype(np.float64).reshape(shape)
+            values = np.empty(count, dtype)
+            for part in _parts(values):
+                words = self._engine.words64(part.size)
+                part[:] = words & _MASK63 if dtype == INT64 else words % _ODDS53
+            return values.reshape(shape)
         if dtype in _DIGITS:
             words = self._engine.words(count) % np.uint32((1 << _DIGITS[dtype]) + 1)
             return words.astype(np.float32).astype(dtype).reshape(shape)
         if dtype.kind not in "biu" or dtype.name in ("uint16", "uint32", "uint64"):
-            raise NotImplementedError(f'"random_kernel_cpu" not implemented for \'{_title(dtype)}\'')
+            raise _not_implemented("random_kernel_cpu", dtype)
         largest = 1 if dtype == BOOL else int(np.iinfo(dtype).max)
         return (self._engine.words(count) & np.uint32(largest)).astype(dtype).reshape(shape)
 
@@ -367,21 +390,24 @@ class Generator:
         `high=None` means up to and including the largest number of `dtype`.
         """
         low, span = _integer_range(low, high, dtype)
-        count = _count(shape)
-        if span == 1 << 64:
-            if dtype not in _SPANS_64_BITS:
-                raise RuntimeError(
-                    "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16"
-                )
-            values = self._engine.words64(count).view(np.int64)
-        elif span >= _WIDE_SPAN:
-            values = (self._engine.words64(count) % np.uint64(span)).view(np.int64)
-        else:
-            values = _remainder(self._engine.words(count), span).astype(np.int64)
-        if low and span != 1 << 64:
-            values += low
-        if dtype in (FLOAT16, BFLOAT16):
-            values = values.astype(np.float32)
+        if span == 1 << 64 and dtype not in _SPANS_64_BITS:
+            raise RuntimeError(
+                "random_full_64_bits_range_kernel_cpu handles only int64, double, float and "
+                "bfloat16"
+            )
+        through = np.dtype(np.float32) if dtype in (FLOAT16, BFLOAT16) else dtype
+        values = np.empty(_count(shape), through)
+        for part in _parts(values):
+            if span == 1 << 64:
+                part[:] = self._engine.words64(part.size).view(np.int64)
+            elif span >= _WIDE_SPAN:
+                words = self._engine.words64(part.size) % np.uint64(span)
+                part[:] = words.view(np.int64) + low
+            elif low:
+                words = _remainder(self._engine.words(part.size), span)
+                part[:] = words.astype(np.int64) + low
+            else:
+                part[:] = _remainder(self._engine.words(part.size), span)
         return values.astype(dtype, copy=False).reshape(shape)
 
     def randperm(self, n: int, dtype: np.dtype = INT64) -> Array:
@@ -390,7 +416,9 @@ class Generator:
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
         largest = 1 << _DIGITS[dtype] if dtype in _DIGITS else np.iinfo(dtype).max
         if n > largest + (dtype not in _DIGITS):
-            raise RuntimeError(f"value cannot be converted to type {_c_type(dtype)} without overflow")
+            raise RuntimeError(
+                f"value cannot be converted to type {_c_type(dtype)} without overflow"
+            )
         if n >= 0xFFFFFFFF // 20:
             order = self._randperm_of_many(n)
         else:
@@ -399,7 +427,7 @@ class Generator:
         return order.astype(dtype, copy=False)
 
     def _randperm_of_many(self, n: int) -> Array:
-        """The inside-out shuffle with 64-bit draws, which PyTorch takes where 32 bits would be uneven."""
+        """The inside-out shuffle with 64-bit draws, for where 32 bits would be uneven."""
         order = np.arange(n, dtype=np.int64)
         for start in range(0, n, _CHUNK):
             places = np.arange(start + 1, min(n, start + _CHUNK) + 1, dtype=np.uint64)
@@ -420,9 +448,9 @@ class Generator:
     ) -> Array:
         """Normal numbers, as `Tensor.normal_` and `torch.normal`.
 
-        `mean` and `std` may be arrays that broadcast to `shape`. Complex numbers have independent
-        parts, each of half the variance. `contiguous=False` draws as PyTorch does for a destination
-        that is not: one pair at a time.
+        `mean` and `std` may be arrays that broadcast to `shape`. Complex numbers have
+        independent parts, each of half the variance. `contiguous=False` draws as PyTorch does
+        for a destination that is not: one pair at a time.
         """
         if isinstance(mean, np.ndarray) or isinstance(std, np.ndarray):
             return self._normal_of_arrays(shape, mean, std, dtype)
@@ -468,10 +496,10 @@ class Generator:
         return numbers
 
     def _paired_normals(self, count: int, mean: float, std: float) -> Array:
-        """float64 normals one pair at a time; the second of a last pair waits for the next call."""
-        kept, self._next_double = self._next_double if count else None, (
-            None if count else self._next_double
-        )
+        """float64 normals in pairs; the second of a last pair waits for the next call."""
+        if count == 0:
+            return np.empty(0, np.float64)
+        kept, self._next_double = self._next_double, None
         pairs = (count - (kept is not None) + 1) // 2
         uniforms = self._uniform64(2 * pairs)
         normals: list[float] = [] if kept is None else [kept]
@@ -504,21 +532,23 @@ class Generator:
     ) -> Array:
         """Ones with probability `p`, else zeros, as `Tensor.bernoulli_` and dropout's mask.
 
-        A number `p` and a float64 array are compared with 53 random bits, any other array with 24.
+        A number `p` and a float64 array are compared with 53 random bits, any other array with
+        24.
         """
         if dtype.kind == "c":
-            raise NotImplementedError(
-                f'"bernoulli_scalar_cpu_" not implemented for \'{_title(dtype)}\''
-            )
+            raise _not_implemented("bernoulli_scalar_cpu_", dtype)
         if not isinstance(p, np.ndarray):
             if not 0 <= p <= 1:
                 raise RuntimeError(
                     f"bernoulli_ expects p to be in [0, 1], but got p={_number(p)}"
                 )
             shape = () if shape is None else shape
-            words = self._engine.words64(_count(shape)) & _MASK53
+            ones = np.empty(_count(shape), dtype)
             # k * 2**-53 < p exactly when k < ceil(p * 2**53), which spares the conversion.
-            return (words < np.uint64(math.ceil(p * 2.0**53))).astype(dtype).reshape(shape)
+            bound = np.uint64(math.ceil(p * 2.0**53))
+            for part in _parts(ones):
+                part[:] = (self._engine.words64(part.size) & _MASK53) < bound
+            return ones.reshape(shape)
         shape = p.shape if shape is None else shape
         if not ((p >= 0) & (p <= 1)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
@@ -528,9 +558,7 @@ class Generator:
             numbers, p = self._uniform32(_count(shape)), p.astype(np.float32, copy=False)
         return (numbers.reshape(shape) < p).astype(dtype)
 
-    def exponential(
-        self, shape: Shape, lambd: float = 1.0, dtype: np.dtype = FLOAT32
-    ) -> Array:
+    def exponential(self, shape: Shape, lambd: float = 1.0, dtype: np.dtype = FLOAT32) -> Array:
         """Exponential numbers of rate `lambd`, as `Tensor.exponential_`."""
         if not lambd > 0.0:
             raise RuntimeError(
@@ -538,8 +566,8 @@ class Generator:
             )
         if dtype not in _DIGITS:
             raise RuntimeError(
-                "Exponential distribution is a continuous probability distribution. dtype must be a "
-                f"floating point but you specified {_title(dtype)}"
+                "Exponential distribution is a continuous probability distribution. dtype must "
+                f"be a floating point but you specified {_title(dtype)}"
             )
         numbers = libm(math.log1p, -self._uniform64(_count(shape))) * (-1.0 / lambd)
         return _from_float64(numbers, dtype).reshape(shape)
@@ -561,16 +589,18 @@ class Generator:
             raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={_number(sigma)}")
         if dtype not in _DIGITS:
             raise RuntimeError(
-                "Cauchy distribution is a continuous probability distribution. dtype must be a "
-                f"floating point but you specified {_title(dtype)}"
+                "Cauchy distribution is a continuous probability distribution. dtype must be "
+                f"a floating point but you specified {_title(dtype)}"
             )
         slopes = libm(math.tan, math.pi * (self._uniform64(_count(shape)) - 0.5))
         return _from_float64(fma64(slopes, sigma, median), dtype).reshape(shape)
 
     # ---- draws from given probabilities and rates
 
-    def multinomial(self, probabilities: Array, num_samples: int, replacement: bool = False) -> Array:
-        """Indices drawn by weight along the last axis of one or more rows, as `torch.multinomial`."""
+    def multinomial(
+        self, probabilities: Array, num_samples: int, replacement: bool = False
+    ) -> Array:
+        """Indices drawn by weight along each row's last axis, as `torch.multinomial`."""
         _check_multinomial(probabilities, num_samples, replacement)
         if replacement and num_samples > 1:
             rows = probabilities.reshape(-1, probabilities.shape[-1])
@@ -607,8 +637,8 @@ class Generator:
                 count += 1
                 product *= draw()
             return float(count)
-        # Transformed rejection: Hormann, "The transformed rejection method for generating Poisson
-        # random variables", Insurance: Mathematics and Economics 1993.
+        # Transformed rejection: Hormann, "The transformed rejection method for generating
+        # Poisson random variables", Insurance: Mathematics and Economics 1993.
         log_rate = math.log(rate)
         b = 0.931 + 2.53 * math.sqrt(rate)
         a = -0.059 + 0.02483 * b
@@ -630,7 +660,7 @@ class Generator:
         """Gamma numbers of rate one, as `torch._standard_gamma`."""
         dtype = concentration.dtype
         if dtype not in (FLOAT32, FLOAT64):
-            raise NotImplementedError(f'"gamma_cpu" not implemented for \'{_title(dtype)}\'')
+            raise _not_implemented("gamma_cpu", dtype)
         drawn = np.array([self._one_gamma(alpha) for alpha in concentration.ravel()], dtype)
         return np.maximum(drawn, np.finfo(dtype).tiny).reshape(concentration.shape)
 
@@ -655,7 +685,9 @@ class Generator:
             v = y * y * y
             u = 1 - self._one_uniform64()
             xx = x * x
-            if u < 1.0 - squeeze * xx * xx or math.log(u) < 0.5 * xx + d * (1.0 - v + math.log(v)):
+            if u < 1.0 - squeeze * xx * xx:
+                return scale * d * v
+            if math.log(u) < 0.5 * xx + d * (1.0 - v + math.log(v)):
                 return scale * d * v
 
     def binomial(self, count: Array, prob: Array) -> Array:
@@ -755,7 +787,7 @@ def _remainder(words: Array, span: int) -> Array:
 
 
 def _shuffle_few(offsets: Array, n: int) -> Array:
-    """The shuffle of Fisher and Yates: place `i` changes with place `i + offsets[i]`, one by one."""
+    """The shuffle of Fisher and Yates: place `i` changes with place `i + offsets[i]`."""
     order = list(range(n))
     for i, offset in enumerate(offsets.tolist()):
         j = i + offset
@@ -766,9 +798,9 @@ def _shuffle_few(offsets: Array, n: int) -> Array:
 def _shuffle(offsets: Array, n: int) -> Array:
     """What `_shuffle_few` returns, for large `n`, in whole-array steps.
 
-    Step `i` sends what stands at place `i` to place `target[i] >= i` and fixes what stood there.
-    What stands at a place is what the last earlier step sent there, so it is found by following
-    steps back to one whose own place was still untouched.
+    Step `i` sends what stands at place `i` to place `target[i] >= i` and fixes what stood
+    there. What stands at a place is what the last earlier step sent there, so it is found by
+    following steps back to one whose own place was still untouched.
     """
     places = np.arange(n, dtype=np.int64)
     target = places.copy()
@@ -792,7 +824,7 @@ def _shuffle(offsets: Array, n: int) -> Array:
 
 
 def _check_uniform_bounds(low: float, high: float, dtype: np.dtype) -> None:
-    largest = float(ml_dtypes.finfo(dtype).max)
+    largest = _LARGEST[dtype]
     for value, name in ((low, "from"), (high, "to")):
         if not -largest <= value <= largest:
             raise RuntimeError(f"{name} is out of bounds for {_C_NAMES[dtype.name]}")
@@ -803,8 +835,9 @@ def _check_uniform_bounds(low: float, high: float, dtype: np.dtype) -> None:
         )
     if not high - low <= largest:
         raise RuntimeError(
-            f"uniform_ expects to-from <= std::numeric_limits<{_title(dtype)}>::max(), but found "
-            f"to={_number(high)} and from={_number(low)} which result in to-from to exceed the limit"
+            f"uniform_ expects to-from <= std::numeric_limits<{_title(dtype)}>::max(), but "
+            f"found to={_number(high)} and from={_number(low)} which result in to-from to "
+            "exceed the limit"
         )
 
 
@@ -832,8 +865,8 @@ def _integer_range(low: int, high: int | None, dtype: np.dtype) -> tuple[int, in
             low = _move_from(low, dtype)
             if low >= last:
                 raise RuntimeError(
-                    "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' "
-                    f"casted to dtype, but got from={low} > to_inc={last}"
+                    "random_ expects 'from' casted to dtype to be less than or equal to "
+                    f"'to_inc' casted to dtype, but got from={low} > to_inc={last}"
                 )
         elif dtype == BOOL:
             last = 1
@@ -848,17 +881,18 @@ def _integer_range(low: int, high: int | None, dtype: np.dtype) -> tuple[int, in
             low, high = _move_from(low, dtype), _move_to(high, dtype)
             if low >= high:
                 raise RuntimeError(
-                    "random_ expects 'from' casted to dtype to be less than 'to' casted to dtype, "
-                    f"but got from={low} >= to={high}"
+                    "random_ expects 'from' casted to dtype to be less than 'to' casted to "
+                    f"dtype, but got from={low} >= to={high}"
                 )
         last = high - 1
     if floating:
-        largest: float = float(ml_dtypes.finfo(dtype).max)
+        largest: float = _LARGEST[dtype]
         smallest: float = -largest
     elif dtype == BOOL:
         smallest, largest = 0, 1
     elif dtype.kind in "iu":
-        smallest, largest = int(np.iinfo(dtype).min), min(int(np.iinfo(dtype).max), (1 << 63) - 1)
+        limits = np.iinfo(dtype)
+        smallest, largest = int(limits.min), min(int(limits.max), (1 << 63) - 1)
     else:
         raise RuntimeError(
             "check_random_bounds handles only integral, floating-point and boolean types"
@@ -887,8 +921,8 @@ def memory_order(destination: Array) -> Array:
     """A view of `destination` whose C order is the order in which PyTorch fills it.
 
     PyTorch walks the dimensions by stride, the longest outermost: a transposed or channels-last
-    tensor is filled along its memory. `view = memory_order(x); view[...] = generator.uniform(view.shape)`
-    is `x.uniform_()`.
+    tensor is filled along its memory. So `x.uniform_()` is
+    `view = memory_order(x); view[...] = generator.uniform(view.shape)`.
     """
     inner_first = list(range(destination.ndim))[::-1]
     for i in range(1, destination.ndim):
@@ -905,7 +939,7 @@ def memory_order(destination: Array) -> Array:
 
 
 def _walks_later(x: Array, a: int, b: int) -> int:
-    """1 where dimension `a` belongs outside of `b`, -1 where inside, 0 where strides do not tell."""
+    """1 where dimension `a` belongs outside of `b`, -1 inside, 0 where strides do not tell."""
     stride_a, stride_b = x.strides[a], x.strides[b]
     if stride_a == 0 or stride_b == 0:
         return 0
