@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009  (`_key` makes a dataclass field)
 """The keys of a training run: each with its type, its meaning, and its default.
 
 A run is described by YAML files and by `key=value` arguments. Both are laid over these defaults

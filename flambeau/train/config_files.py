@@ -339,13 +339,6 @@ def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
         if value < bound:
             place = _where_set(key, layers)
             raise ConfigError(f"{place}: {key} = {value} must be at least {bound}")
-    scores = ["loss", *config.metrics]
-    if config.checkpoint.monitor not in scores:
-        place = _where_set("checkpoint.monitor", layers)
-        raise ConfigError(
-            f"{place}: checkpoint.monitor = {config.checkpoint.monitor!r} must be one of "
-            f"{', '.join(scores)}"
-        )
     if not config.name or "/" in config.name or config.name.startswith("."):
         raise ConfigError(f"{_where_set('name', layers)}: name = {config.name!r} names no folder")
 

@@ -1,0 +1,73 @@
+"""What a network's output means: how it is scored, drawn, and asked for new pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flambeau.train.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from PIL.Image import Image
+
+#: A box on a picture: left, top, right, bottom.
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plot of the report: its title, and what draws it on axes."""
+
+    title: str
+    draw: Callable[[Axes], None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A picture to predict: where it is from, and the sample that the network gets."""
+
+    path: Path
+    sample: np.ndarray
+    context: Any = None
+
+
+class Task:
+    """The meaning of a network's outputs; subclasses say it for one kind of problem."""
+
+    #: The names of the scores that `scores` gives.
+    score_names: Sequence[str] = ()
+
+    def scores(self, dataset: Any, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """The scores of a whole data set by name."""
+        raise NotImplementedError
+
+    def sample_errors(
+        self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """How wrong each sample is; larger is worse."""
+        raise NotImplementedError
+
+    def picture(self, dataset: Any, evaluation: Evaluation, index: int) -> Image:
+        """A sample with its prediction drawn on it."""
+        raise NotImplementedError
+
+    def caption(self, dataset: Any, evaluation: Evaluation, index: int) -> str:
+        """A few words under the picture."""
+        raise NotImplementedError
+
+    def charts(self, dataset: Any, evaluation: Evaluation) -> list[Chart]:
+        """Further plots for the report."""
+        return []
+
+    def ask(self, path: Path, box: Box | None = None) -> list[Question]:
+        """The samples of a picture, or of each picture in a list file."""
+        raise NotImplementedError
+
+    def answer(self, question: Question, output: np.ndarray) -> tuple[Image, dict[str, Any]]:
+        """The picture with the prediction drawn on it, and the prediction in numbers."""
+        raise NotImplementedError

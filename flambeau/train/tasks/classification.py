@@ -1,0 +1,154 @@
+"""One class out of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from flambeau.metrics import accuracy
+from flambeau.train.evaluation import Evaluation
+from flambeau.train.tasks.base import Box, Chart, Question, Task
+from flambeau.vision.datasets.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PICTURE = 128
+
+
+class Classification(Task):
+    """Outputs are scores of classes; the largest is the prediction.
+
+    Arguments:
+        size: the side in pixels that pictures to predict are resized to.
+        channels: 1 for grey pictures, 3 for pictures in colour.
+        mean: subtracted from pixels, as shares of full brightness.
+        std: then divided by.
+        classes: the names of the classes; the data set's own, or numbers, if not given.
+    """
+
+    score_names: Sequence[str] = ("accuracy",)
+
+    def __init__(
+        self,
+        size: int = 32,
+        channels: int = 3,
+        mean: float = 0.5,
+        std: float = 0.5,
+        classes: Sequence[str] | None = None,
+    ):
+        self.size = size
+        self.channels = channels
+        self.mean = mean
+        self.std = std
+        self.classes = classes
+
+    def scores(self, dataset: Any, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        return {"accuracy": accuracy(targets, outputs)}
+
+    def sample_errors(
+        self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """The cross-entropy of each sample."""
+        return -_log_shares(outputs)[np.arange(len(targets)), targets]
+
+    def picture(self, dataset: Any, evaluation: Evaluation, index: int) -> Image.Image:
+        sample = np.asarray(dataset[index][0], np.float32)
+        low, high = float(sample.min()), float(sample.max())
+        pixels = ((sample - low) / max(high - low, 1e-6) * 255).astype(np.uint8)
+        image = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+        return image.convert("RGB").resize((_PICTURE, _PICTURE), Image.Resampling.NEAREST)
+
+    def caption(self, dataset: Any, evaluation: Evaluation, index: int) -> str:
+        shares = np.exp(_log_shares(evaluation.outputs[index : index + 1])[0])
+        predicted, true = int(shares.argmax()), int(evaluation.targets[index])
+        name = self._name(dataset, predicted)
+        if predicted == true:
+            return f"{name} ({shares[predicted]:.0%})"
+        return f"{self._name(dataset, true)}, taken for {name} ({shares[predicted]:.0%})"
+
+    def charts(self, dataset: Any, evaluation: Evaluation) -> list[Chart]:
+        count = evaluation.outputs.shape[1]
+        matrix = np.zeros((count, count), int)
+        np.add.at(matrix, (evaluation.targets, evaluation.outputs.argmax(1)), 1)
+        names = [self._name(dataset, label) for label in range(count)]
+
+        def confusion(axes: Axes) -> None:
+            shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
+            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+            for row in range(count):
+                for column in range(count):
+                    if matrix[row, column]:
+                        dark = shares[row, column] > 0.5
+                        axes.text(
+                            column, row, str(matrix[row, column]), ha="center", va="center",
+                            color="white" if dark else "#1f2937", fontsize=8,
+                        )  # fmt: skip
+            axes.set_xticks(range(count), names)
+            axes.set_yticks(range(count), names)
+            axes.set_xlabel("predicted")
+            axes.set_ylabel("true")
+            axes.grid(False)
+
+        return [Chart("Confusion matrix", confusion)] if count <= 30 else []
+
+    def ask(self, path: Path, box: Box | None = None) -> list[Question]:
+        """The picture, or the part of it in `box`."""
+        picture = _open(path)
+        if box is not None:
+            picture = picture.crop(tuple(round(edge) for edge in box))
+        resized = picture.convert("L" if self.channels == 1 else "RGB").resize(
+            (self.size, self.size), Image.Resampling.BICUBIC
+        )
+        pixels = np.asarray(resized, np.float32).reshape(self.size, self.size, self.channels)
+        sample = (pixels.transpose(2, 0, 1) / 255 - self.mean) / self.std
+        return [Question(path, np.ascontiguousarray(sample, np.float32))]
+
+    def answer(
+        self, question: Question, output: np.ndarray
+    ) -> tuple[Image.Image, dict[str, Any]]:
+        shares = np.exp(_log_shares(output[None])[0])
+        label = int(shares.argmax())
+        name = self._name(None, label)
+        picture = _open(question.path).convert("RGB")
+        return _with_caption(picture, f"{name} ({shares[label]:.0%})"), {
+            "image": str(question.path),
+            "class": name,
+            "confidence": round(float(shares[label]), 4),
+        }
+
+    def _name(self, dataset: Any, label: int) -> str:
+        names = self.classes or getattr(dataset, "classes", None)
+        return str(names[label]) if names and label < len(names) else str(label)
+
+
+def _log_shares(scores: np.ndarray) -> np.ndarray:
+    """The logarithms of the softmax of each row."""
+    shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.copy()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such image file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: not an image that can be read ({error})") from error
+
+
+def _with_caption(picture: Image.Image, text: str) -> Image.Image:
+    """The picture, at least wide enough to read the text that stands below it."""
+    wide = max(picture.width, 160)
+    tall = round(picture.height * wide / picture.width)
+    canvas = Image.new("RGB", (wide, tall + 32), (17, 24, 39))
+    canvas.paste(picture.resize((wide, tall), Image.Resampling.NEAREST), (0, 0))
+    font = ImageFont.load_default(18)
+    ImageDraw.Draw(canvas).text((8, tall + 5), text, fill=(243, 244, 246), font=font)
+    return canvas

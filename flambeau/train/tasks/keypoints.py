@@ -1,0 +1,120 @@
+"""Points on faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from flambeau.train.errors import UserError
+from flambeau.train.evaluation import Evaluation
+from flambeau.train.tasks.base import Box, Chart, Question, Task
+from flambeau.vision.datasets.errors import DataError
+from flambeau.vision.datasets.faces import Crop, open_grey, read_face_list, standardize
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TRUE = (64, 196, 99)
+_PREDICTED = (255, 84, 73)
+_PICTURE = 224
+_LISTS = {".txt", ".csv", ".lst"}
+
+
+class Keypoints(Task):
+    """Outputs are x and y of each point on a face's crop, -1 and 1 at its edges.
+
+    Arguments:
+        widen: what is added to a face's box on each side, as the data set does.
+        size: the side of the crops in pixels.
+    """
+
+    score_names: Sequence[str] = ("nme",)
+
+    def __init__(self, widen: float = 0.25, size: int = 112):
+        self.widen = widen
+        self.size = size
+
+    def scores(self, dataset: Any, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        return {"nme": float(self.sample_errors(dataset, outputs, targets).mean())}
+
+    def sample_errors(
+        self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """The mean distance of a face's points from the true ones, in distances of its eyes."""
+        return np.asarray(dataset.normalized_errors(outputs))
+
+    def picture(self, dataset: Any, evaluation: Evaluation, index: int) -> Image.Image:
+        crops, points = dataset.raw_batch([index])
+        picture = Image.fromarray(crops[0]).convert("RGB")
+        picture = picture.resize((_PICTURE, _PICTURE), Image.Resampling.BILINEAR)
+        _mark(picture, (points[0] + 1) * (_PICTURE / 2), _TRUE, 2.0)
+        predicted = evaluation.outputs[index].reshape(-1, 2)
+        _mark(picture, (predicted + 1) * (_PICTURE / 2), _PREDICTED, 2.0)
+        return picture
+
+    def caption(self, dataset: Any, evaluation: Evaluation, index: int) -> str:
+        return f"error {evaluation.errors[index]:.1%}"
+
+    def charts(self, dataset: Any, evaluation: Evaluation) -> list[Chart]:
+        errors = np.sort(evaluation.errors)
+
+        def cumulative(axes: Axes) -> None:
+            shares = np.arange(1, len(errors) + 1) / len(errors)
+            axes.plot(errors * 100, shares * 100, linewidth=2)
+            axes.axvline(float(errors.mean()) * 100, linestyle=":", linewidth=1.2)
+            axes.set_xlabel("error, % of the distance of the eyes (dotted: the mean)")
+            axes.set_ylabel("% of the faces")
+            axes.set_xlim(0, float(np.quantile(errors, 0.99)) * 110)
+            axes.set_ylim(0, 101)
+
+        return [Chart("Share of the faces below an error", cumulative)]
+
+    def ask(self, path: Path, box: Box | None = None) -> list[Question]:
+        """A picture's face, cut out by `box`, or by the whole picture; or a list file's faces."""
+        if path.suffix.lower() in _LISTS:
+            faces = read_face_list(path, path.parent)
+            return [self._question(face.path, face.box) for face in faces]
+        return [self._question(path, box)]
+
+    def _question(self, path: Path, box: Box | None) -> Question:
+        picture = open_grey(path)
+        if box is None:
+            crop = Crop(0, 0, picture.width, picture.height)
+        else:
+            left, top, right, bottom = box
+            outside = left < -1 or top < -1 or right > picture.width + 1
+            if outside or bottom > picture.height + 1 or left >= right or top >= bottom:
+                raise DataError(
+                    f"{path}: the box {left:g},{top:g},{right:g},{bottom:g} is not inside the "
+                    f"picture, which has {picture.width} x {picture.height} pixels"
+                )
+            crop = Crop.around(box, self.widen)
+        pixels = np.asarray(crop.cut(picture, self.size))
+        return Question(path, standardize(pixels)[None], crop)
+
+    def answer(
+        self, question: Question, output: np.ndarray
+    ) -> tuple[Image.Image, dict[str, Any]]:
+        crop: Crop = question.context
+        points = crop.to_image_pixels(output.reshape(-1, 2))
+        with Image.open(question.path) as opened:
+            picture = opened.convert("RGB")
+        _mark(picture, points, _PREDICTED, max(1.5, crop.width / 90))
+        return picture, {"image": str(question.path), "points": np.round(points, 2).tolist()}
+
+
+def _mark(
+    picture: Image.Image, points: np.ndarray, colour: tuple[int, int, int], radius: float
+) -> None:
+    """Draws a dot with a dark rim at each point."""
+    if not np.isfinite(points).all():
+        raise UserError("the network's points are not finite numbers; they cannot be drawn")
+    draw = ImageDraw.Draw(picture)
+    for x, y in points:
+        rim = radius + max(1.0, radius / 3)
+        draw.ellipse((x - rim, y - rim, x + rim, y + rim), fill=(10, 12, 16))
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)

@@ -1,0 +1,433 @@
+"""The training loop: builds what a config names, trains, scores, saves, resumes."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import flambeau
+from flambeau.train import randomness
+from flambeau.train.callbacks.base import Callback
+from flambeau.train.callbacks.checkpoints import Checkpoints
+from flambeau.train.checkpoint import (
+    FORMAT,
+    find_bad_values,
+    read_checkpoint,
+    read_run_checkpoint,
+    save_checkpoint,
+)
+from flambeau.train.components import build
+from flambeau.train.config import Config, Direction, Interval
+from flambeau.train.config_files import to_dict
+from flambeau.train.data import build_dataset, eval_loader, train_loader
+from flambeau.train.errors import (
+    CheckpointError,
+    ConfigError,
+    Interrupted,
+    NonFiniteError,
+    nearest,
+)
+from flambeau.train.evaluation import Evaluation
+from flambeau.train.interrupts import Interrupts
+from flambeau.train.pretrained import (
+    LoadReport,
+    freeze,
+    keep_frozen_statistics,
+    load_pretrained,
+    load_weights,
+)
+from flambeau.train.progress import Progress
+from flambeau.train.run_folder import RunFolder
+
+
+class Trainer:
+    """Runs what a config describes.
+
+    Arguments:
+        config: the run's config.
+        run: the folder that takes checkpoints and logs; without one nothing is written.
+        callbacks: called at each hook, before those of the config.
+
+    Attributes:
+        model, optimizer, schedule, criterion, task, metrics: what the config names, built.
+        progress: the counters and the history.
+        evaluation: the scores of the newest validation or test.
+        pretrained: what became of the checkpoint that a fine-tuning run starts from.
+        frozen: the names of the parameters that are not trained.
+    """
+
+    def __init__(
+        self, config: Config, run: RunFolder | None = None, callbacks: Sequence[Callback] = ()
+    ):
+        self.config = config
+        self.run = run
+        self.progress = Progress()
+        self.evaluation: Evaluation | None = None
+        self.pretrained: LoadReport | None = None
+        self.frozen: list[str] = []
+        self.datasets: dict[str, Any] = {}
+        self.loader: Any = None
+        self.optimizer: Any = None
+        self.schedule: Any = None
+        self._interrupts = Interrupts()
+
+        randomness.seed_everything(config.seed)
+        self.task = build(config.task, "task")
+        self.criterion = build(config.loss, "loss")
+        self.metrics = {
+            name: build(component, f"metrics.{name}")
+            for name, component in config.metrics.items()
+        }
+        self._check_monitor()
+        self.model = build(config.model, "model")
+        own = [build(c, f"callbacks[{i}]") for i, c in enumerate(config.callbacks)]
+        saving = [Checkpoints()] if run is not None else []
+        # Checkpoints come last, so that they hold what the other callbacks did in their hooks.
+        self.callbacks: list[Callback] = [*callbacks, *own, *saving]
+        self._forward = self._compiled(lambda inputs: self.model(inputs))
+
+    # phases --------------------------------------------------------------------------------
+
+    def fit(self, resume: bool = False) -> Progress:
+        """Trains to the last epoch.
+
+        Arguments:
+            resume: whether to go on from the run's last checkpoint, bit for bit as if the run
+                had never stopped.
+
+        Raises:
+            Interrupted: after Ctrl-C, when the checkpoint is written.
+            NonFiniteError: for a loss that becomes NaN or infinite; the checkpoint before
+                that is kept.
+        """
+        with self._stage("fit"), self._interrupts:
+            self._build_training()
+            if resume:
+                self._restore()
+            self.call("on_fit_start")
+            self.call("on_train_start")
+            while self.progress.epoch < self.config.trainer.epochs:
+                self._train_epoch()
+            self.call("on_train_end")
+            self.call("on_fit_end")
+        return self.progress
+
+    def validate(self) -> Evaluation:
+        """Scores the validation set."""
+        self.call("on_validation_start")
+        self.evaluation = self.evaluate(self.dataset("validation"), "validation")
+        self.call("on_validation_end")
+        return self.evaluation
+
+    def test(self) -> Evaluation:
+        """Scores the test set."""
+        with self._stage("test"):
+            self.call("on_test_start")
+            self.evaluation = self.evaluate(self.dataset("test"), "test")
+            self.call("on_test_end")
+        return self.evaluation
+
+    def predict(self, samples: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """What the network gives for each sample, batch by batch."""
+        with self._stage("predict"):
+            self.call("on_predict_start")
+            for index, batch in enumerate(_batches(samples, self.config.data.eval_batch_size)):
+                outputs = self._infer(flambeau.from_numpy(np.stack(batch)))
+                self.call("on_predict_batch_end", outputs, batch, index)
+                yield from outputs.numpy()
+            self.call("on_predict_end")
+
+    def load(self, path: Path) -> None:
+        """Takes the network's weights from a checkpoint that must fit exactly."""
+        load_weights(self.model, read_checkpoint(path)["model"], path)
+
+    def dataset(self, part: str) -> Any:
+        """The data set `train`, `validation` or `test`, built when first asked for."""
+        if part not in self.datasets:
+            self.datasets[part] = build_dataset(self.config, part)
+        return self.datasets[part]
+
+    # building ------------------------------------------------------------------------------
+
+    def _build_training(self) -> None:
+        config = self.config
+        if config.finetune.checkpoint is not None and self.pretrained is None:
+            self.pretrained = load_pretrained(self.model, Path(config.finetune.checkpoint))
+        if config.finetune.freeze:
+            self.frozen = freeze(self.model, config.finetune.freeze)
+        self.order = flambeau.Generator()
+        self.order.manual_seed(config.seed)
+        self.loader = train_loader(config, self.dataset("train"), self.order)
+        if config.data.validation is not None:
+            self.dataset("validation")  # bad data is told of before the first epoch, not after
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        placeholders = {
+            "epochs": config.trainer.epochs,
+            "steps_per_epoch": len(self.loader),
+            "steps": config.trainer.epochs * len(self.loader),
+            "seed": config.seed,
+        }
+        self.optimizer = build(
+            config.optimizer, "optimizer", trainable, placeholders=placeholders
+        )
+        if config.schedule is not None:
+            self.schedule = build(
+                config.schedule, "schedule", self.optimizer, placeholders=placeholders
+            )
+        self._step = self._compiled(self._train_step)
+
+    def _check_monitor(self) -> None:
+        scores = ["loss", *self.task.score_names, *self.metrics]
+        monitor = self.config.checkpoint.monitor
+        if monitor not in scores:
+            raise ConfigError(
+                f"checkpoint.monitor = '{monitor}': there is no such score"
+                f"{nearest(monitor, scores)} (known: {', '.join(scores)})"
+            )
+
+    def _compiled(self, function: Any) -> Any:
+        return flambeau.compile(function) if self.config.trainer.compile else function
+
+    # the loop ------------------------------------------------------------------------------
+
+    def _train_step(self, inputs: Any, targets: Any) -> Any:
+        self.optimizer.zero_grad()
+        loss = self.criterion(self.model(inputs), targets)
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def _train_epoch(self) -> None:
+        progress = self.progress
+        self.model.train()
+        keep_frozen_statistics(self.model)
+        self.call("on_train_epoch_start")
+        started = time.perf_counter()
+        first = progress.batch
+        _tell_epoch(self.dataset("train"), progress.epoch)
+        if first < len(self.loader):
+            for batch in self.loader:
+                self._train_batch(batch)
+                self._count_seconds()
+                if self._interrupts.wanted:
+                    self._stop()
+        trained = time.perf_counter() - started
+        row: dict[str, Any] = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "loss": progress.loss_sum / max(1, progress.batch),
+            "lr": self.learning_rate,
+        }
+        if self.config.data.validation is not None:
+            row |= {f"val_{name}": score for name, score in self.validate().scores.items()}
+        self._move_schedule(Interval.epoch, row)
+        self._count_seconds()
+        row["seconds"] = round(progress.seconds, 3)
+        images = (progress.batch - first) * self.config.data.batch_size
+        row["images_per_second"] = round(images / trained, 1) if images else 0.0
+        progress.finish_epoch(row)
+        self._note_best(row)
+        self.call("on_train_epoch_end")
+        if self._interrupts.wanted and progress.epoch < self.config.trainer.epochs:
+            self._stop()
+
+    def _train_batch(self, batch: Any) -> None:
+        progress = self.progress
+        index = progress.batch
+        self.call("on_train_batch_start", batch, index)
+        inputs, targets = batch
+        loss = float(self._step(inputs, targets))
+        if not math.isfinite(loss):
+            raise NonFiniteError(self._explain_bad(f"the loss became {loss}"))
+        self._move_schedule(Interval.step)
+        progress.count(loss, self.config.trainer.log_every_steps)
+        self.call("on_train_batch_end", loss, batch, index)
+
+    def _move_schedule(self, moment: Interval, row: dict[str, Any] | None = None) -> None:
+        if self.schedule is None or self.config.schedule is None:
+            return
+        if self.config.schedule.every is not moment:
+            return
+        if "metrics" in inspect.signature(self.schedule.step).parameters:
+            name = f"val_{self.config.checkpoint.monitor}"
+            if row is None or name not in row:
+                raise ConfigError(
+                    f"schedule: {self.config.schedule.target} follows {name}, so it needs "
+                    "every: epoch and data.validation"
+                )
+            self.schedule.step(row[name])
+        else:
+            self.schedule.step()
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def _note_best(self, row: dict[str, Any]) -> None:
+        """Keeps the best score; of the training loss where there is no validation set."""
+        score = row.get(f"val_{self.config.checkpoint.monitor}", row["loss"])
+        smaller = self.config.checkpoint.mode is Direction.min
+        best = self.progress.best
+        if best is None or (score < best if smaller else score > best):
+            self.progress.best = score
+            self.progress.best_epoch = row["epoch"]
+
+    def _count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+
+    # scoring -------------------------------------------------------------------------------
+
+    def evaluate(self, dataset: Any, phase: str) -> Evaluation:
+        """Scores a data set. The random generators are left as they were."""
+        started = time.perf_counter()
+        for metric in self.metrics.values():
+            metric.reset()
+        outputs, targets, losses = [], [], []
+        with randomness.preserved():
+            for index, (inputs, target) in enumerate(eval_loader(self.config, dataset)):
+                output = self._infer(inputs)
+                with flambeau.no_grad():
+                    loss = float(self.criterion(output, target))
+                losses.append(loss * len(inputs))
+                for metric in self.metrics.values():
+                    metric.update(target, output)
+                outputs.append(output.numpy())
+                targets.append(target.numpy())
+                self.call(f"on_{phase}_batch_end", output, (inputs, target), index)
+        scores = {"loss": sum(losses) / len(dataset)}
+        all_outputs, all_targets = np.concatenate(outputs), np.concatenate(targets)
+        scores |= self.task.scores(dataset, all_outputs, all_targets)
+        scores |= {name: float(metric.compute()) for name, metric in self.metrics.items()}
+        errors = self.task.sample_errors(dataset, all_outputs, all_targets)
+        seconds = time.perf_counter() - started
+        return Evaluation(scores, all_outputs, all_targets, errors, seconds)
+
+    def _infer(self, inputs: Any) -> Any:
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with flambeau.no_grad():
+                return self._forward(inputs).detach()
+        finally:
+            self.model.train(was_training)
+
+    # checkpoints ---------------------------------------------------------------------------
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Everything that the run needs to go on from this place, bit for bit."""
+        checkpoint = {
+            "format": FORMAT,
+            "version": flambeau.__version__,
+            "config": to_dict(self.config),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "progress": self.progress.state_dict(),
+            "loader": self.loader.state_dict(),
+            "order": self.order.get_state(),
+            "randomness": randomness.capture(),
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+        }
+        self.call("on_save_checkpoint", checkpoint)
+        return checkpoint
+
+    def save(self, *paths: Path) -> None:
+        """Writes a checkpoint, unless the weights have become NaN or infinite."""
+        bad = find_bad_values(self.model.state_dict())
+        if bad is not None:
+            raise NonFiniteError(self._explain_bad(f"the weight {bad} is no longer finite"))
+        checkpoint = self.checkpoint()
+        for path in paths:
+            save_checkpoint(checkpoint, path)
+
+    def _restore(self) -> None:
+        assert self.run is not None
+        if not self.run.last.is_file():
+            return  # stopped before its first checkpoint: its seed makes it the same run again
+        path = self.run.last
+        checkpoint = read_run_checkpoint(path)
+        load_weights(self.model, checkpoint["model"], path)
+        try:
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            if self.schedule is not None and checkpoint["schedule"] is not None:
+                self.schedule.load_state_dict(checkpoint["schedule"])
+            self.progress.load_state_dict(checkpoint["progress"])
+            self.order.set_state(checkpoint["order"])
+            if 0 < self.progress.batch < len(self.loader):
+                self.loader.load_state_dict(checkpoint["loader"])
+            states = checkpoint["callbacks"]
+            for callback, state in zip(self.callbacks, states, strict=False):
+                callback.load_state_dict(state)
+            self.call("on_load_checkpoint", checkpoint)
+            randomness.restore(checkpoint["randomness"])
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"the checkpoint {path} does not fit this config: {error}"
+            ) from error
+
+    def _stop(self) -> None:
+        """Saves and ends the run, as Ctrl-C wishes."""
+        if self.run is None:
+            raise Interrupted("stopped; this run has no folder, so nothing was saved")
+        self.save(self.run.last)
+        raise Interrupted(
+            f"stopped in epoch {self.progress.epoch + 1} after step {self.progress.step}, "
+            f"everything is saved. Go on with: flambeau train {self.run} --resume"
+        )
+
+    def _explain_bad(self, what: str) -> str:
+        progress = self.progress
+        text = (
+            f"{what} at step {progress.step + 1} (epoch {progress.epoch + 1}, batch "
+            f"{progress.batch + 1}, learning rate {self.learning_rate:.3g}); the run is "
+            "stopped"
+        )
+        if self.run is not None and self.run.last.is_file():
+            text += f", the last good checkpoint is kept in {self.run.last}"
+        return f"{text}. A smaller learning rate often helps: optimizer.args.lr=…"
+
+    # hooks ---------------------------------------------------------------------------------
+
+    def call(self, hook: str, *arguments: Any) -> None:
+        """Calls a hook of every callback."""
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *arguments)
+
+    @contextmanager
+    def _stage(self, stage: str) -> Iterator[None]:
+        self._clock = time.perf_counter()
+        self.call("setup", stage)
+        try:
+            yield
+        except BaseException as error:
+            self.call("on_exception", error)
+            raise
+        finally:
+            self.call("teardown", stage)
+
+
+def _tell_epoch(dataset: Any, epoch: int) -> None:
+    """Tells a data set whose augmentation differs from epoch to epoch which one it is."""
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch)
+
+
+def _batches(samples: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:
+    batch: list[np.ndarray] = []
+    for sample in samples:
+        batch.append(sample)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
