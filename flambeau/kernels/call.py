@@ -1,0 +1,135 @@
+"""Kernels on NumPy arrays: for eager operators.
+
+Each function specialises a kernel to the shapes, dtypes and strides at hand, keeps what it
+compiled in memory, and runs it. Memory that the kernel needs besides its buffers belongs to the
+calling Python thread and is used again by the next call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from flambeau.kernels import jit, pointwise, reduce, threads
+from flambeau.kernels.expression import Nodes
+from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
+from flambeau.kernels.language import Module
+from flambeau.kernels.pointwise import Operand
+from flambeau.kernels.reduce import Reduction
+
+_MOST_KEPT = 4096
+_compiled: dict[Hashable, Compiled] = {}
+_own = threading.local()
+
+
+class Compiled:
+    """One kernel, loaded, with a driver that takes its buffers in order.
+
+    Attributes:
+        kernel: its description.
+        run: calls it on the addresses of its buffers.
+    """
+
+    def __init__(self, build: Callable[[Module], Kernel]):
+        module = Module()
+        self.kernel = build(module)
+        count = len(self.kernel.buffers)
+        places = tuple(Place(i) for i in range(count))
+        call = Call(self.kernel, places)
+        self._program = emit_driver(module, "driver", [call], Place(count), Place(count + 1))
+        self._code = jit.load(module)
+        self._address = self._code.address("driver")
+        self._alone = self._code.function("driver", 4)
+        self._table_type = ctypes.c_int64 * (count + 2)
+
+    def __call__(self, *addresses: int) -> None:
+        """Runs it; the addresses are those of the buffers in order."""
+        program, shared, own = self._program, 0, 0
+        parallel = program.parallel and threads.get_num_threads() > 1
+        if program.workspace or program.scratch:
+            scratch = program.scratch * (threads.get_num_threads() if parallel else 1)
+            shared = _working_memory(program.workspace + 128 + scratch)
+            own = shared + (program.workspace + 127) // 128 * 128
+        table = self._table_type(*addresses, shared, own)
+        if parallel:
+            threads.run(self._address, ctypes.addressof(table))
+        else:
+            self._alone(ctypes.addressof(table), 0, 0, 1)
+
+
+def compiled(key: Hashable, build: Callable[[Module], Kernel]) -> Compiled:
+    """The kernel that `build` emits, from memory if it was asked for under `key` before."""
+    found = _compiled.get(key)
+    if found is None:
+        if len(_compiled) >= _MOST_KEPT:
+            _compiled.pop(next(iter(_compiled)))
+        found = _compiled[key] = Compiled(build)
+    return found
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's first element is."""
+    return int(array.__array_interface__["data"][0])
+
+
+def pointwise_chain(
+    nodes: Nodes, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray],
+    results: Sequence[int],
+) -> None:  # fmt: skip
+    """Fills `outputs` (all of one shape) from an expression; inputs broadcast to that shape."""
+
+    def build(module: Module) -> Kernel:
+        shape = outputs[0].shape
+        ins = [_operand(np.broadcast_to(a, shape)) for a in inputs]
+        outs = [_operand(a) for a in outputs]
+        return pointwise.emit(module, "chain", shape, ins, outs, nodes, results)
+
+    arrays = [*inputs, *outputs]
+    key = ("pointwise", nodes, tuple(results), *map(_layout, arrays))
+    compiled(key, build)(*map(address, arrays))
+
+
+def reduction(
+    nodes: Nodes, inputs: Sequence[np.ndarray], reductions: Sequence[Reduction],
+    axes: Sequence[int], outputs: Sequence[np.ndarray], epilogue: Nodes | None = None,
+    results: Sequence[int] | None = None, extras: Sequence[np.ndarray] = (),
+) -> None:  # fmt: skip
+    """Fills `outputs` with reductions of an expression over `axes`, see `reduce.emit`."""
+
+    def build(module: Module) -> Kernel:
+        shape = np.broadcast_shapes(*(a.shape for a in inputs))
+        left = outputs[0].shape
+        return reduce.emit(
+            module, "reduction", shape, axes,
+            [_operand(np.broadcast_to(a, shape)) for a in inputs],
+            [_operand(a) for a in outputs],
+            nodes, reductions, epilogue, results,
+            [_operand(np.broadcast_to(a, left)) for a in extras],
+        )  # fmt: skip
+
+    arrays = [*inputs, *extras, *outputs]
+    ends = None if results is None else tuple(results)
+    key = ("reduce", nodes, tuple(reductions), tuple(axes), epilogue, ends, len(inputs),
+           *map(_layout, arrays))  # fmt: skip
+    compiled(key, build)(*map(address, arrays))
+
+
+def _layout(array: np.ndarray) -> Hashable:
+    return array.dtype, array.shape, array.strides
+
+
+def _operand(array: np.ndarray) -> Operand:
+    size = array.itemsize
+    return Operand(array.dtype.name, tuple(s // size for s in array.strides))
+
+
+def _working_memory(size: int) -> int:
+    """The address of at least `size` bytes that belong to this Python thread."""
+    kept = getattr(_own, "memory", None)
+    if kept is None or kept.nbytes < size + 128:
+        kept = _own.memory = np.empty(max(size + 128, 1 << 16), np.uint8)
+        _own.start = -(-kept.ctypes.data // 128) * 128
+    return int(_own.start)

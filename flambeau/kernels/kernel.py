@@ -1,0 +1,204 @@
+"""What every generator makes, and how kernels become a program.
+
+A generator (`pointwise.emit`, `gemm.emit`, ...) writes functions into a `Module` and returns a
+`Kernel`: a name, its buffers, and its stages. A stage is a function over numbered tasks that
+may run in any order and on any thread,
+
+    void stage(ptr buffer..., ptr workspace, ptr scratch, i64 begin, i64 end)
+
+The workspace is shared by all threads and lives through the kernel; scratch is a thread's own.
+All tasks of a stage are done before the next stage begins.
+
+`emit_driver` writes a program: one native function that every thread runs from top to bottom,
+
+    void driver(ptr table, ptr barrier, i64 thread, i64 threads)
+
+which takes its buffers from a table of addresses, does its share of each stage's tasks and
+waits at a barrier where the next stage needs what other threads wrote. The share depends on the
+number of threads only, so a program computes the same every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flambeau.kernels.element import I8, I32, I64
+from flambeau.kernels.language import Buffer, Function, Index, Module, Pointer, Value
+
+#: Fewer operations than this are not worth waking a thread for.
+WORTH_A_THREAD = 50_000
+_TURNS_BEFORE_YIELD = 4096
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A function and how many tasks it has; a stage that is not parallel runs on one thread."""
+
+    function: str
+    tasks: int
+    parallel: bool = True
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Functions of a module that do one thing together.
+
+    Attributes:
+        name: of the kernel; stages are functions of the module named after it.
+        buffers: the arguments, inputs first, then outputs.
+        stages: what to run, in order.
+        workspace: bytes of memory that the stages share (64-byte aligned).
+        scratch: bytes of memory that each thread needs for itself (64-byte aligned).
+        flops: floating-point operations, for reports.
+        traffic: bytes that must be read and written at least, for reports.
+    """
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    stages: tuple[Stage, ...]
+    workspace: int = 0
+    scratch: int = 0
+    flops: int = 0
+    traffic: int = 0
+
+    @property
+    def is_parallel(self) -> bool:
+        return any(stage.parallel and stage.tasks > 1 for stage in self.stages)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a buffer is: an address of the program's table, plus a number of bytes."""
+
+    slot: int
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel applied to buffers. `wait=False`: the next call needs nothing that this
+    wrote."""
+
+    kernel: Kernel
+    arguments: tuple[Place, ...]
+    wait: bool = True
+
+
+@dataclass(frozen=True)
+class Program:
+    """A driver and the memory it needs: `workspace` once, `scratch` for each thread."""
+
+    name: str
+    workspace: int
+    scratch: int
+    parallel: bool
+
+
+def stage_function(
+    module: Module, name: str, buffers: Sequence[Buffer]
+) -> tuple[Function, list[Pointer], Pointer, Pointer, Index, Index]:
+    """Starts a stage: the function, its buffers, workspace, scratch, and first and last
+    task."""
+    extra = [Buffer("workspace", I8), Buffer("scratch", I8)]
+    f = module.function(name, [*buffers, *extra], ["begin", "end"])
+    *pointers, workspace, scratch = f.buffers
+    begin, end = f.indices
+    return f, pointers, workspace, scratch, begin, end
+
+
+def emit_driver(
+    module: Module,
+    name: str,
+    calls: Sequence[Call],
+    workspace: Place,
+    scratch: Place,
+) -> Program:
+    """Writes the function that runs these calls in order, on as many threads as enter it.
+
+    Args:
+        module: holds the kernels' functions.
+        name: of the driver.
+        calls: what to run.
+        workspace, scratch: where that memory is; `Program` says how much is needed. The scratch
+            of thread `t` begins `t * program.scratch` bytes in.
+    """
+    program = Program(
+        name,
+        workspace=max((c.kernel.workspace for c in calls), default=0),
+        scratch=max((round_up(c.kernel.scratch, 128) for c in calls), default=0),
+        parallel=any(c.kernel.is_parallel for c in calls),
+    )
+    f = module.function(
+        name, [Buffer("table", I64), Buffer("barrier", I32)], ["thread", "threads"]
+    )
+    (table, meeting), (thread, threads) = f.buffers, f.indices
+    barrier = emit_barrier(module)
+
+    def address(place: Place) -> Pointer:
+        where = f.emit_name(f"load ptr, ptr {(table + place.slot).name}, align 8")
+        return Pointer(f, where, I8) + place.offset
+
+    shared, own = address(workspace), address(scratch) + thread * program.scratch
+    before = ""  # who was at work since the last barrier: "", "one" thread or "all"
+    for call in calls:
+        if len(call.arguments) != len(call.kernel.buffers):
+            raise ValueError(
+                f"kernel {call.kernel.name} takes {len(call.kernel.buffers)} buffers, "
+                f"got {len(call.arguments)}"
+            )
+        arguments = [*(address(place) for place in call.arguments), shared, own]
+        stages = [stage for stage in call.kernel.stages if stage.tasks]
+        for stage in stages:
+            now = "all" if stage.parallel and stage.tasks > 1 else "one"
+            if before and "all" in (before, now):
+                f.call(barrier, [meeting, threads])
+            if now == "all":
+                begin = thread * stage.tasks // threads
+                end = (thread + 1) * stage.tasks // threads
+            else:
+                # The first thread gets all tasks, the others none.
+                begin, end = 0, f.convert(thread.eq(0), I64).index() * stage.tasks
+            with f.when(end.exceeds(begin)):
+                f.call(stage.function, [*arguments, begin, end])
+            before = now
+        if not call.wait:
+            before = ""
+    return program
+
+
+def emit_barrier(module: Module) -> str:
+    """The function at which threads wait for each other; returns its name.
+
+    The barrier is two counters: how many have arrived, and how often all had. It spins, since
+    the wait is short, and lets other processes run when it is not.
+    """
+    name = "flambeau_barrier"
+    if name in module.functions:
+        return name
+    f = module.function(name, [Buffer("barrier", I32)], ["threads"], internal=True)
+    (arrived,), (threads,) = f.buffers, f.indices
+    generation = arrived + 16  # on a cache line of its own
+    with f.when(threads.exceeds(1)):
+        now = generation.atomic_load()
+        order = arrived.atomic_add(1) + 1
+        last = order.eq(threads.value(I32))
+        with f.when(last):
+            arrived.atomic_store(0)
+            generation.atomic_add(1)
+        with f.when(~last):
+            spin_until(f, lambda: generation.atomic_load().ne(now))
+    return name
+
+
+def spin_until(f: Function, condition: Callable[[], Value]) -> None:
+    """Repeats until the condition holds; every few thousand turns another process may run."""
+    with f.forever() as spin:
+        spin.leave_if(condition())
+        f.pause()
+        with f.when((spin.turn % _TURNS_BEFORE_YIELD).eq(_TURNS_BEFORE_YIELD - 1)):
+            f.yield_processor()
+
+
+def round_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple

@@ -1,0 +1,350 @@
+"""Transcendental functions on vectors, f32 and f64, written in the kernel language.
+
+Each is its textbook algorithm: reduce the argument to a small interval, sum a short series,
+undo the reduction. Within 2 ulp in f32 (see the tests); infinities, NaN and signed zeros as in
+C. Rare arguments (a sine of 1e12) and rare functions go to the C library, lane by lane.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from flambeau.kernels.element import F32, F64, I32, I64, Element
+from flambeau.kernels.language import Function, Value
+
+_LN2 = math.log(2.0)
+
+
+class _Format:
+    """The bits of a floating-point type, and how long its series must be.
+
+    ln 2 stands in two parts, of which multiples of the first are exact.
+    """
+
+    def __init__(
+        self, element: Element, integer: Element, mantissa: int, bias: int,
+        ln2: tuple[float, float], exp_terms: int, log_terms: int,
+        exp_limits: tuple[float, float],
+    ):  # fmt: skip
+        self.element, self.integer = element, integer
+        self.mantissa, self.bias = mantissa, bias
+        self.ln2_high, self.ln2_low = ln2
+        self.exp_terms, self.log_terms, self.exp_limits = exp_terms, log_terms, exp_limits
+        self.smallest_normal = 2.0 ** (1 - bias)
+        self.round_trick = 1.5 * 2.0**mantissa
+
+
+_LN2_F32 = 0.693359375, _LN2 - 0.693359375
+_LN2_F64 = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
+_F32 = _Format(F32, I32, 23, 127, _LN2_F32, 7, 5, (-104.0, 89.0))
+_F64 = _Format(F64, I64, 52, 1023, _LN2_F64, 13, 11, (-746.0, 710.0))
+
+
+def _format(x: Value) -> _Format:
+    return _F64 if x.element is F64 else _F32
+
+
+def polynomial(f: Function, x: Value, coefficients: Sequence[float]) -> Value:
+    """c[0] + c[1] x + c[2] x^2 + ..., by Horner's rule."""
+    result = f.constant_like(coefficients[-1], x)
+    for coefficient in reversed(coefficients[:-1]):
+        result = f.fma(result, x, coefficient)
+    return result
+
+
+def _nearest(f: Function, x: Value) -> tuple[Value, Value]:
+    """The nearest whole number, as a float and as an integer, for |x| < 2^(mantissa - 2).
+
+    Adding 1.5 * 2^mantissa leaves the whole number in the low bits.
+    """
+    form = _format(x)
+    shifted = x + form.round_trick
+    trick_bits = f.bitcast(f.constant_like(form.round_trick, x), form.integer)
+    return shifted - form.round_trick, f.bitcast(shifted, form.integer) - trick_bits
+
+
+def _power_of_two(f: Function, n: Value, like: Value) -> Value:
+    """2.0 ** n for an integer n within the normal exponents."""
+    form = _format(like)
+    return f.bitcast((n + form.bias) << form.mantissa, form.element)
+
+
+def _reduce_exp(f: Function, x: Value) -> tuple[Value, Value]:
+    """r in [-ln2/2, ln2/2] and whole n with x = n ln2 + r."""
+    form = _format(x)
+    whole, n = _nearest(f, x * (1.0 / _LN2))
+    r = f.fma(whole, -form.ln2_high, x)
+    return f.fma(whole, -form.ln2_low, r), n
+
+
+def _exp_series(f: Function, r: Value) -> Value:
+    """(e^r - 1 - r) / r^2 = 1/2! + r/3! + r^2/4! ..."""
+    terms = _format(r).exp_terms
+    return polynomial(f, r, [1.0 / math.factorial(k) for k in range(2, terms + 1)])
+
+
+def _clamp(f: Function, x: Value, low: float, high: float) -> Value:
+    """Keeps x in [low, high]; NaN stays NaN."""
+    x = f.select(x > high, high, x)
+    return f.select(x < low, low, x)
+
+
+def exp(f: Function, x: Value) -> Value:
+    r, n = _reduce_exp(f, _clamp(f, x, *_format(x).exp_limits))
+    e = f.fma(_exp_series(f, r) * r, r, r) + 1.0
+    return _scale(f, e, n)
+
+
+def _scale(f: Function, x: Value, n: Value) -> Value:
+    """x * 2^n in two steps, since 2^n itself may overflow or be subnormal."""
+    half = n >> 1
+    return x * _power_of_two(f, half, x) * _power_of_two(f, n - half, x)
+
+
+def exp2(f: Function, x: Value) -> Value:
+    form = _format(x)
+    low, high = (limit / _LN2 for limit in form.exp_limits)
+    x = _clamp(f, x, math.floor(low), math.ceil(high))
+    whole, n = _nearest(f, x)
+    r = (x - whole) * _LN2
+    return _scale(f, f.fma(_exp_series(f, r) * r, r, r) + 1.0, n)
+
+
+def expm1(f: Function, x: Value) -> Value:
+    """e^x - 1 = 2 (h (e^r - 1) + h - 1/2) with h = 2^(n-1), exact where x is small."""
+    form = _format(x)
+    r, n = _reduce_exp(f, _clamp(f, x, -2.0 * form.mantissa, form.exp_limits[1]))
+    small = f.fma(_exp_series(f, r) * r, r, r)
+    half = _power_of_two(f, n - 1, x)
+    result = (f.fma(half, small, half - 0.5)) * 2.0
+    return f.select(n.eq(0), small, result)
+
+
+def _log_parts(f: Function, x: Value) -> tuple[Value, Value, Value]:
+    """k, m - 1 and log's correction c, with x = 2^k m, log m = (m - 1) - c, m near 1."""
+    form = _format(x)
+    subnormal = x < form.smallest_normal
+    x = f.select(subnormal, x * 2.0**form.mantissa, x)
+    bits = f.bitcast(x, form.integer)
+    root_half = f.bitcast(f.constant_like(math.sqrt(0.5), x), form.integer)
+    k = (bits - root_half) >> form.mantissa
+    m = f.bitcast(bits - (k << form.mantissa), form.element) - 1.0
+    k = f.convert(k, form.element) - f.select(subnormal, float(form.mantissa), x * 0.0)
+    # log(1 + m) = 2 atanh(s) = 2s + 2/3 s^3 + ..., arranged so that m itself stays exact.
+    s = m / (m + 2.0)
+    z = s * s
+    series = polynomial(f, z, [2.0 / (2 * i + 3) for i in range(form.log_terms)]) * z
+    half_square = m * m * 0.5
+    return k, m, half_square - s * (half_square + series)
+
+
+def _log_special(f: Function, x: Value, result: Value) -> Value:
+    """Puts in the logarithms of zero, infinity, negative numbers and NaN."""
+    result = f.select(x.eq(math.inf), math.inf, result)
+    result = f.select(x.eq(0.0), -math.inf, result)
+    return f.select((x < 0.0) | x.is_nan(), math.nan, result)
+
+
+def log(f: Function, x: Value) -> Value:
+    form = _format(x)
+    k, m, correction = _log_parts(f, x)
+    low = m - (correction - k * form.ln2_low)
+    return _log_special(f, x, f.fma(k, form.ln2_high, low))
+
+
+def log2(f: Function, x: Value) -> Value:
+    k, m, correction = _log_parts(f, x)
+    high = 1.4427490234375 if x.element is F32 else float.fromhex("0x1.715476p+0")
+    logarithm = m - correction
+    result = f.fma(logarithm, high, logarithm * (1.0 / _LN2 - high)) + k
+    return _log_special(f, x, result)
+
+
+def log10(f: Function, x: Value) -> Value:
+    return log(f, x) * (1.0 / math.log(10.0))
+
+
+def log1p(f: Function, x: Value) -> Value:
+    """log(u) + (x - (u - 1)) / u with u = 1 + x: the second part is what rounding u lost."""
+    u = x + 1.0
+    lost = x - (u - 1.0)
+    result = log(f, u) + lost / u
+    plain = u.eq(0.0) | u.eq(math.inf)
+    return f.select(plain, log(f, u), f.select(x.eq(0.0), x, result))
+
+
+def sigmoid(f: Function, x: Value) -> Value:
+    """1 / (1 + e^-x), by e^-|x| so that nothing overflows."""
+    e = exp(f, -absolute(f, x))
+    return f.select(x < 0.0, e, f.constant_like(1.0, x)) / (e + 1.0)
+
+
+def tanh(f: Function, x: Value) -> Value:
+    """e / (e + 2) with e = e^2|x| - 1."""
+    magnitude = absolute(f, x)
+    far = 10.0 if x.element is F32 else 20.0
+    e = expm1(f, f.select(magnitude > far, far, magnitude) * 2.0)
+    return f.intrinsic("copysign", e / (e + 2.0), x)
+
+
+def softplus(f: Function, x: Value) -> Value:
+    """log(1 + e^x) = max(x, 0) + log1p(e^-|x|)."""
+    return f.maximum(x, 0.0) + log1p(f, exp(f, -absolute(f, x)))
+
+
+def sinh(f: Function, x: Value) -> Value:
+    """(e + e / (e + 1)) / 2 with e = e^|x| - 1."""
+    magnitude = absolute(f, x)
+    e = expm1(f, magnitude)
+    near = (e + e / (e + 1.0)) * 0.5
+    half = exp(f, magnitude * 0.5)
+    far = half * 0.5 * half
+    return f.intrinsic("copysign", f.select(magnitude > 20.0, far, near), x)
+
+
+def cosh(f: Function, x: Value) -> Value:
+    """(e^|x| + e^-|x|) / 2, the first as a square so that it overflows where it should."""
+    magnitude = absolute(f, x)
+    half = exp(f, magnitude * 0.5)
+    return f.fma(half * 0.5, half, 0.5 / (half * half))
+
+
+_PI_HALF = (
+    float.fromhex("0x1.921fb54442d18p+0"),
+    float.fromhex("0x1.1a62633145c07p-54"),
+)
+_QUARTER_TURNS_LIMIT = 2.0**26
+
+
+def _quarter_turns(f: Function, x: Value) -> tuple[Value, Value]:
+    """r in [-pi/4, pi/4] and the number of quarter turns: x = n pi/2 + r, in double
+    precision."""
+    wide = f.convert(x, F64)
+    whole, n = _nearest(f, wide * (2.0 / math.pi))
+    r = f.fma(whole, -_PI_HALF[0], wide)
+    r = f.fma(whole, -_PI_HALF[1], r)
+    return f.convert(r, x.element), f.convert(n, _format(x).integer)
+
+
+def _circular(f: Function, x: Value, name: str, turn: int) -> Value:
+    """sin(x + turn pi/2)."""
+    if not f.target.has_fma:  # the reduction below needs a product that is not rounded
+        return from_libm(f, name, x)
+    huge = ~(absolute(f, x) < _QUARTER_TURNS_LIMIT)
+    r, n = _quarter_turns(f, f.select(huge, 0.0, x))
+    n = n + turn
+    z = r * r
+    terms = 6 if x.element is F32 else 9
+    signs = [(-1.0) ** k for k in range(terms)]
+    sines = [s / math.factorial(2 * k + 3) for k, s in enumerate(signs)]
+    cosines = [s / math.factorial(2 * k + 4) for k, s in enumerate(signs)]
+    sine = f.fma(r * z, -polynomial(f, z, sines), r)
+    cosine = f.fma(z * z, polynomial(f, z, cosines), f.fma(z, -0.5, 1.0))
+    result = f.select((n & 1).eq(0), sine, cosine)
+    result = f.select((n & 2).eq(0), result, -result)
+    with f.when(f.any(huge), otherwise=[result]) as rare:
+        rare.give([f.select(huge, from_libm(f, name, x), result)])
+    return rare.results[0]
+
+
+def sin(f: Function, x: Value) -> Value:
+    return f.select(x.eq(0.0), x, _circular(f, x, "sin", 0))
+
+
+def cos(f: Function, x: Value) -> Value:
+    return _circular(f, x, "cos", 1)
+
+
+def tan(f: Function, x: Value) -> Value:
+    if x.element is F32:
+        wide = f.convert(x, F64)
+        return f.select(x.eq(0.0), x, f.convert(sin(f, wide) / cos(f, wide), F32))
+    return from_libm(f, "tan", x)
+
+
+# -log(erfc(x)) on [1, 4], in powers of x - 2.5.
+_ERFC_LOGARITHM = [
+    7.806815282, 5.352680655, 0.9438935605, 0.01085862665, -0.002164962194, 0.0004200348031,
+    -7.754779972e-05, 1.333995827e-05, -1.577663511e-06,
+]  # fmt: skip
+_ERF_SERIES = [
+    2.0 / math.sqrt(math.pi) * (-1.0) ** k / (math.factorial(k) * (2 * k + 1))
+    for k in range(12)
+]
+
+
+def erf(f: Function, x: Value) -> Value:
+    """A power series near zero, 1 - e^-g(x) with a polynomial g beyond 1."""
+    if x.element is F64:
+        return from_libm(f, "erf", x)
+    magnitude = absolute(f, x)
+    near = polynomial(f, x * x, _ERF_SERIES) * x
+    bounded = _clamp(f, magnitude, 1.0, 4.0)
+    far = 1.0 - exp(f, -polynomial(f, bounded - 2.5, _ERFC_LOGARITHM))
+    far = f.select(magnitude > 4.0, 1.0, far)
+    return f.select(magnitude < 1.0, near, f.intrinsic("copysign", far, x))
+
+
+def pow(f: Function, x: Value, y: Value) -> Value:
+    """e^(y log|x|) in double precision, with the sign of an odd power; C's special cases."""
+    if x.element is F64:
+        return from_libm(f, "pow", x, y)
+    x, y = x._pair(y)
+    magnitude, exponent = f.convert(absolute(f, x), F64), f.convert(y, F64)
+    power = f.convert(exp(f, exponent * log(f, magnitude)), F32)
+    whole = f.intrinsic("floor", y).eq(y)
+    half = y * 0.5
+    odd = whole & f.intrinsic("floor", half).ne(half) & (absolute(f, y) < math.inf)
+    power = f.select(f.intrinsic("copysign", f.constant_like(1.0, x), x) < 0.0,
+                     f.select(odd, -power, power), power)  # fmt: skip
+    invalid = (x < 0.0) & ~whole & x.ne(-math.inf)
+    power = f.select(invalid, math.nan, power)
+    unit = x.eq(1.0) | y.eq(0.0) | (x.eq(-1.0) & absolute(f, y).eq(math.inf))
+    return f.select(unit, 1.0, power)
+
+
+def absolute(f: Function, x: Value) -> Value:
+    if x.element.is_float:
+        return f.intrinsic("fabs", x)
+    return f.select(x < 0, 0 - x, x) if x.element.kind == "signed" else x
+
+
+def sqrt(f: Function, x: Value) -> Value:
+    return f.intrinsic("sqrt", x)
+
+
+def rsqrt(f: Function, x: Value) -> Value:
+    return 1.0 / f.intrinsic("sqrt", x)
+
+
+def from_libm(f: Function, name: str, *arguments: Value) -> Value:
+    """The C library's function, called for each lane."""
+    first = arguments[0]
+    lanes, scalar, kind = first.lanes, first.element.ir, first.type
+    arguments = tuple(f.splat(a, lanes) for a in arguments)
+    called = name if first.element is F64 else name + "f"
+    helper = f"lanes_{called}_{lanes}"
+    names = [f"%a{i}" for i in range(len(arguments))]
+    f.module.declare(f"declare {scalar} @{called}({', '.join(scalar for _ in names)})")
+    body = [
+        f"define internal {kind} @{helper}({', '.join(f'{kind} {n}' for n in names)}) #0 {{"
+    ]
+    result = "poison"
+    for lane in range(lanes):
+        picked = []
+        for i, n in enumerate(names):
+            picked.append(f"{scalar} %x{lane}_{i}" if lanes > 1 else f"{scalar} {n}")
+            if lanes > 1:
+                body.append(f"  %x{lane}_{i} = extractelement {kind} {n}, i64 {lane}")
+        body.append(f"  %y{lane} = call {scalar} @{called}({', '.join(picked)})")
+        if lanes == 1:
+            result = "%y0"
+            continue
+        body.append(
+            f"  %r{lane} = insertelement {kind} {result}, {scalar} %y{lane}, i64 {lane}"
+        )
+        result = f"%r{lane}"
+    f.module.declare("\n".join([*body, f"  ret {kind} {result}", "}"]))
+    values = ", ".join(f"{kind} {a.name}" for a in arguments)
+    return f.emit(f"call {kind} @{helper}({values})", first.element, lanes)
