@@ -41,6 +41,8 @@ class Task:
 
     #: The names of the scores that `scores` gives.
     score_names: Sequence[str] = ()
+    #: HTML that explains the colours of the pictures.
+    legend = ""
 
     def scores(self, dataset: Any, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The scores of a whole data set by name."""

@@ -33,6 +33,11 @@ class Keypoints(Task):
     """
 
     score_names: Sequence[str] = ("nme",)
+    legend = (
+        f'<span class=dot style="background:rgb{_TRUE}"></span>true'
+        f'<span class=dot style="background:rgb{_PREDICTED}"></span>predicted; the error is '
+        "the mean distance of a point, in distances of the eyes"
+    )
 
     def __init__(self, widen: float = 0.25, size: int = 112):
         self.widen = widen

@@ -1,0 +1,63 @@
+"""The curves of a run: loss, scores, learning rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from flambeau.train.progress import Progress
+from flambeau.train.report.plots import Plot, plot
+
+#: Scores that are shares of one, which people read as percentages.
+_SHARES = {"nme": "error (NME), %", "accuracy": "accuracy, %"}
+
+
+def curves(progress: Progress) -> list[Plot]:
+    """A plot of the losses, and one of each validation score and of the learning rate."""
+    rows = progress.epochs
+    if not rows:
+        return []
+    found = [plot("Loss", lambda axes: _losses(axes, progress))]
+    for name in rows[0]:
+        score = name.removeprefix("val_")
+        if name.startswith("val_") and score != "loss":
+            found.append(_score(score, name, rows))
+    found.append(plot("Learning rate", lambda axes: _rates(axes, rows)))
+    return found
+
+
+def _losses(axes: Axes, progress: Progress) -> None:
+    rows = progress.epochs
+    if progress.curve:
+        steps, values = zip(*progress.curve, strict=True)
+        axes.plot(steps, values, linewidth=1.1, label="training")
+    if "val_loss" in rows[0]:
+        steps = [row["step"] for row in rows]
+        values = [row["val_loss"] for row in rows]
+        marker = "o" if len(rows) <= 40 else None
+        axes.plot(steps, values, linewidth=1.8, marker=marker, markersize=3, label="validation")
+    axes.set_yscale("log")
+    axes.set_xlabel("step")
+    axes.legend()
+
+
+def _score(score: str, name: str, rows: list[dict[str, Any]]) -> Plot:
+    scale = 100 if score in _SHARES else 1
+
+    def draw(axes: Axes) -> None:
+        epochs = [row["epoch"] for row in rows]
+        values = [scale * row[name] for row in rows]
+        marker = "o" if len(rows) <= 40 else None
+        axes.plot(epochs, values, linewidth=1.8, marker=marker, markersize=3, color="C1")
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+    return plot(f"Validation: {_SHARES.get(score, score)}", draw)
+
+
+def _rates(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    axes.plot([row["epoch"] for row in rows], [row["lr"] for row in rows], color="C2")
+    axes.set_xlabel("epoch")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
