@@ -1,1 +1,81 @@
-"""Flambeau: the PyTorch API in readable Python, compiled."""
+"""Flambeau: the PyTorch API in readable Python, compiled.
+
+`import flambeau as torch` runs PyTorch programs.
+"""
+
+import warnings as _warnings
+from typing import Any as _Any
+
+# NumPy warns of overflow and division by zero in our operators; PyTorch's give inf and nan in silence.
+_warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"flambeau\.")
+
+from flambeau.core.device import (
+    channels_last as channels_last,
+    channels_last_3d as channels_last_3d,
+    contiguous_format as contiguous_format,
+    device as device,
+    layout as layout,
+    memory_format as memory_format,
+    preserve_format as preserve_format,
+    sparse_coo as sparse_coo,
+    sparse_csr as sparse_csr,
+    strided as strided,
+)
+from flambeau.core.dtypes import (
+    ALIASES as _ALIASES,
+    DTYPES as _DTYPES,
+    can_cast as can_cast,
+    dtype as dtype,
+    finfo as finfo,
+    get_default_dtype as get_default_dtype,
+    iinfo as iinfo,
+    promote_types as promote_types,
+    set_default_dtype as set_default_dtype,
+)
+from flambeau.core.generator import Generator as Generator
+from flambeau.core.generator import default_generator as default_generator
+from flambeau.core.generator import initial_seed as initial_seed
+from flambeau.core.generator import manual_seed as manual_seed
+from flambeau.core.generator import seed as seed
+from flambeau.core.shapes import Size as Size
+from flambeau.tensor.tensor import Tensor as Tensor
+from flambeau import autograd as autograd
+from flambeau.autograd import enable_grad as enable_grad
+from flambeau.autograd import inference_mode as inference_mode
+from flambeau.autograd import is_grad_enabled as is_grad_enabled
+from flambeau.autograd import no_grad as no_grad
+from flambeau.autograd import set_grad_enabled as set_grad_enabled
+from flambeau.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from flambeau.tensor.printing import set_printoptions as set_printoptions
+from flambeau import ops as ops
+from flambeau.ops import OPERATORS as _OPERATORS
+
+__version__ = "0.1.0"
+globals().update(_DTYPES)
+globals().update(_ALIASES)
+globals().update(_OPERATORS)
+
+# Packages that take time to load come at first use.
+_PACKAGES = {
+    "nn", "optim", "utils", "serialization", "compiler", "vision", "metrics", "cluster", "train", "cli",
+    "kernels", "linalg", "fft", "special", "func", "profiler", "distributions", "sparse", "amp", "testing",
+    "backends", "cuda", "random", "multiprocessing", "distributed", "jit", "onnx", "hub", "version",
+}  # fmt: skip
+_FUNCTIONS = {
+    "save": "serialization",
+    "load": "serialization",
+    "compile": "compiler",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    import importlib
+    import importlib.util
+
+    if name in _PACKAGES and importlib.util.find_spec(f"flambeau.{name}") is not None:
+        return importlib.import_module(f"flambeau.{name}")
+    if name in _FUNCTIONS:
+        found = getattr(importlib.import_module(f"flambeau.{_FUNCTIONS[name]}"), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'flambeau' has no attribute '{name}'")

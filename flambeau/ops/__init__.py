@@ -1,1 +1,22 @@
-"""ops."""
+"""The op table: every operator, one file a family. Names are PyTorch's."""
+
+from flambeau.ops import (
+    activation,
+    arithmetic,
+    comparison,
+    conv,
+    convert,
+    creation,
+    index,
+    loss,
+    mathematics,
+    matmul,
+    pool,
+    random,
+    reduce,
+    shape,
+)
+from flambeau.ops.table import OPERATORS as OPERATORS
+from flambeau.ops.table import PRIMITIVES as PRIMITIVES
+
+globals().update(OPERATORS)

@@ -1,1 +1,3 @@
-"""tensor."""
+"""The Tensor: memory, views, versions, printing. Its mathematics is in `flambeau.ops`."""
+
+from flambeau.tensor.tensor import Tensor as Tensor

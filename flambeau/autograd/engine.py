@@ -1,0 +1,341 @@
+"""The backward pass: runs the nodes of a graph from results to leaves, latest first, without recursion."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flambeau.autograd.modes import modes
+from flambeau.autograd.node import Node, OutputOf
+
+if TYPE_CHECKING:
+    from flambeau.tensor.tensor import Tensor
+
+
+def run_backward(
+    roots: Sequence[Any],
+    root_grads: Sequence[Tensor],
+    *,
+    keep_graph: bool,
+    create_graph: bool,
+    targets: Sequence[Any] | None = None,
+    accumulate: bool = False,
+) -> dict[Any, Tensor]:
+    """Sends `root_grads` back from the edges `roots`.
+
+    Without `targets`, gradients are added to the `.grad` of every leaf. With `targets` (edges), the
+    gradients that arrive there are returned in a dictionary by edge key, or with `accumulate` added to the
+    targets' `.grad`; only nodes on a path to a target run.
+    """
+    waiting, useful = _explore(roots, targets)
+    buffers: dict[Node, list[Tensor | None]] = {}
+    captured: dict[Any, Tensor] = {}
+    wanted = None if targets is None else {_key(t) for t in targets}
+    leaves: dict[Any, Tensor] = {}
+    leaf_waiting = _leaf_counts(waiting, roots, useful)
+    ready: list[tuple[int, int, Node]] = []
+    before = modes.grad_enabled
+    modes.grad_enabled = create_graph
+
+    def deliver(edge: Any, grad: Tensor | None) -> None:
+        """Adds `grad` to what arrived at `edge`; a node that has all of its gradients becomes ready."""
+        if isinstance(edge, Node):
+            node, slot = edge, 0
+        elif type(edge) is OutputOf:
+            node, slot = edge.node, edge.slot
+        else:
+            if wanted is not None and id(edge) not in wanted:
+                return
+            key = id(edge)
+            if grad is not None:
+                held = leaves.get(key)
+                leaves[key] = grad if held is None else held + grad
+            leaf_waiting[key] -= 1
+            if not leaf_waiting[key] and key in leaves:
+                _finish_leaf(edge, leaves.pop(key), wanted, captured, accumulate, create_graph)
+            return
+        if useful is not None and node not in useful:
+            return
+        if grad is not None:
+            slots = buffers.get(node)
+            if slots is None:
+                slots = buffers[node] = [None] * node.outputs
+            held = slots[slot]
+            slots[slot] = grad if held is None else held + grad
+        waiting[node] -= 1
+        if not waiting[node]:
+            heapq.heappush(ready, (-node.sequence, id(node), node))
+
+    try:
+        for edge, grad in zip(roots, root_grads, strict=True):
+            deliver(edge, grad)
+        while ready:
+            node = heapq.heappop(ready)[2]
+            grads = buffers.pop(node, None)
+            runs = useful is None or node in useful.runs
+            if grads is None:  # every path to here ended without a gradient
+                for edge in node.edges if runs else ():
+                    if edge is not None:
+                        deliver(edge, None)
+                continue
+            if node.tensor_hooks or node.pre_hooks:
+                _run_pre_hooks(node, grads)
+            if wanted is not None:
+                for slot, grad in enumerate(grads):
+                    if grad is not None and (node, slot) in wanted:
+                        captured[node, slot] = grad
+            if not runs:
+                continue
+            results = node.apply(grads)
+            if node.hooks:
+                results = _run_hooks(node, results, grads)
+            if _anomaly_check is not None:
+                _anomaly_check(node, results)
+            if not keep_graph:
+                node.release()
+            for edge, grad in zip(node.edges, results, strict=True):
+                if edge is not None:
+                    deliver(edge, grad)
+    finally:
+        modes.grad_enabled = before
+    return captured
+
+
+#: Set by `autograd.anomaly`: called with each node and the gradients it returned.
+_anomaly_check: Any = None
+
+
+class _Useful(set):
+    """Nodes on a path to a target; `runs` holds those whose inputs are needed, not only their outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: set[Node] = set()
+
+
+def _key(edge: Any) -> Any:
+    if isinstance(edge, Node):
+        return edge, 0
+    if type(edge) is OutputOf:
+        return edge.node, edge.slot
+    return id(edge)
+
+
+def _node_of(edge: Any) -> Node | None:
+    if isinstance(edge, Node):
+        return edge
+    return edge.node if type(edge) is OutputOf else None
+
+
+def _explore(roots: Sequence[Any], targets: Sequence[Any] | None) -> tuple[dict[Node, int], _Useful | None]:
+    """How many gradients each reachable node waits for, and the nodes that lead to the targets."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = [n for n in map(_node_of, roots) if n is not None]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        order.append(node)
+        for edge in node.edges:
+            child = _node_of(edge)
+            if child is not None and child not in seen:
+                stack.append(child)
+    useful = None
+    if targets is not None:
+        useful = _Useful()
+        target_nodes = {n for n in map(_node_of, targets) if n is not None}
+        target_leaves = {id(t) for t in targets if _node_of(t) is None}
+        for node in sorted(order, key=lambda n: n.sequence):
+            leads = any(
+                edge is not None
+                and (id(edge) in target_leaves if (child := _node_of(edge)) is None else child in useful)
+                for edge in node.edges
+            )
+            if leads:
+                useful.runs.add(node)
+            if leads or node in target_nodes:
+                useful.add(node)
+    waiting = dict.fromkeys(order, 0)
+    for edge in roots:
+        node = _node_of(edge)
+        if node is not None:
+            waiting[node] += 1
+    for node in order:
+        if useful is None or node in useful.runs:
+            for edge in node.edges:
+                child = _node_of(edge)
+                if child is not None:
+                    waiting[child] += 1
+    return waiting, useful
+
+
+def _leaf_counts(waiting: dict[Node, int], roots: Sequence[Any], useful: _Useful | None) -> dict[int, int]:
+    """How many gradients each leaf waits for, so that its hooks see the sum once."""
+    counts: dict[int, int] = {}
+    edges = [e for n in waiting if useful is None or n in useful.runs for e in n.edges]
+    for edge in (*edges, *roots):
+        if edge is not None and _node_of(edge) is None:
+            counts[id(edge)] = counts.get(id(edge), 0) + 1
+    return counts
+
+
+def _finish_leaf(
+    leaf: Tensor,
+    grad: Tensor,
+    wanted: set | None,
+    captured: dict[Any, Tensor],
+    accumulate: bool,
+    create_graph: bool,
+) -> None:
+    extra = leaf._extra
+    if extra is not None and extra.hooks:
+        for hook in list(extra.hooks.values()):
+            replaced = hook(grad)
+            if replaced is not None:
+                grad = replaced
+    if wanted is not None and not accumulate:
+        captured[id(leaf)] = grad
+        return
+    leaf._accumulate_grad(grad, create_graph)
+    if extra is not None and extra.post_accumulate_hooks:
+        for hook in list(extra.post_accumulate_hooks.values()):
+            hook(leaf)
+
+
+def _run_pre_hooks(node: Node, grads: list[Tensor | None]) -> None:
+    for slot, hooks in (node.tensor_hooks or {}).items():
+        for hook in list(hooks.values()):
+            if grads[slot] is not None:
+                replaced = hook(grads[slot])
+                if replaced is not None:
+                    grads[slot] = replaced
+    for hook in list((node.pre_hooks or {}).values()):
+        replaced = hook(tuple(grads))
+        if replaced is not None:
+            grads[:] = replaced if isinstance(replaced, tuple) else (replaced,)
+
+
+def _run_hooks(node: Node, results: Sequence[Any], grads: Sequence[Any]) -> Sequence[Any]:
+    for hook in list((node.hooks or {}).values()):
+        replaced = hook(tuple(results), tuple(grads))
+        if replaced is not None:
+            results = replaced if isinstance(replaced, tuple) else (replaced,)
+    return results
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Adds the gradients of `tensors` to the `.grad` of the leaves they came from.
+
+    `grad_tensors` weighs each tensor (needed where it has more than one element). With `inputs`, only
+    those receive gradients. Raises `RuntimeError` where a tensor has no graph or it was freed.
+    """
+    tensors, grads = _roots(tensors, grad_tensors if grad_tensors is not None else grad_variables)
+    keep = create_graph if retain_graph is None else retain_graph
+    targets = None
+    if inputs is not None:
+        inputs = (inputs,) if hasattr(inputs, "requires_grad") else tuple(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        targets = [t._edge() for t in inputs]
+        if any(t is None for t in targets):
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        for t in inputs:
+            if t._node is not None:
+                t.retain_grad()
+    run_backward(
+        [t._edge() for t in tensors],
+        grads,
+        keep_graph=keep,
+        create_graph=create_graph,
+        targets=targets,
+        accumulate=True,
+    )
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of the sum of `outputs` (weighed by `grad_outputs`) with respect to each input.
+
+    Raises `RuntimeError` for an input that the outputs do not depend on, unless `allow_unused` (then
+    `None`) or `materialize_grads` (then zeros).
+    """
+    if is_grads_batched:
+        raise NotImplementedError("autograd.grad(is_grads_batched=True): call grad once a row instead")
+    if not only_inputs:
+        raise NotImplementedError("autograd.grad(only_inputs=False): use backward() instead")
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True")
+    inputs = (inputs,) if hasattr(inputs, "requires_grad") else tuple(inputs)
+    outputs, grads = _roots(outputs, grad_outputs)
+    targets = [t._edge() for t in inputs]
+    if any(t is None for t in targets):
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    keep = create_graph if retain_graph is None else retain_graph
+    found = run_backward(
+        [t._edge() for t in outputs], grads, keep_graph=keep, create_graph=create_graph, targets=targets
+    )
+    results: list[Any] = [found.get(_key(t)) for t in targets]
+    for i, (given, result) in enumerate(zip(inputs, results, strict=True)):
+        if result is None and materialize_grads:
+            results[i] = given.detach().new_zeros(given.shape)
+        elif result is None and not allow_unused:
+            raise RuntimeError(
+                "One of the differentiated Tensors appears to not have been used in the graph. Set "
+                "allow_unused=True if this is the desired behavior."
+            )
+    return tuple(results)
+
+
+def _roots(outputs: Any, grads: Any) -> tuple[list[Tensor], list[Tensor]]:
+    outputs = [outputs] if hasattr(outputs, "requires_grad") else list(outputs)
+    if grads is None or hasattr(grads, "requires_grad"):
+        grads = [grads] * len(outputs)
+    grads = list(grads)
+    if len(grads) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(grads)} gradients")
+    for i, (out, g) in enumerate(zip(outputs, grads, strict=True)):
+        if not out.requires_grad:
+            raise RuntimeError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn"
+            )
+        if g is None:
+            if out.numel() != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            if not out.dtype.is_floating_point:
+                raise RuntimeError(
+                    "grad can be implicitly created only for real scalar outputs but got "
+                    f"{out.dtype}"
+                )
+            grads[i] = out.detach().new_ones(out.shape)
+        elif g.shape != out.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a "
+                f"shape of {out.shape}."
+            )
+        elif g.dtype.is_complex != out.dtype.is_complex:
+            raise RuntimeError(
+                "For complex Tensors, both grad_output and output are required to have the same dtype. "
+                f"Mismatch in dtype: grad_output[{i}] has a dtype of {g.dtype} and output[{i}] has a "
+                f"dtype of {out.dtype}."
+            )
+    return outputs, grads
+

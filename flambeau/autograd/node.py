@@ -1,0 +1,188 @@
+"""The nodes of the backward graph, and the tensors they save.
+
+A node stands for one recorded operator. `edges` has one entry an input: the node that made the input, the
+input itself where it is a leaf, or `None` where no gradient is wanted. The engine calls `apply` with the
+gradients of the outputs and sends what it returns along the edges.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flambeau.autograd.modes import modes
+
+if TYPE_CHECKING:
+    from flambeau.tensor.tensor import Tensor
+
+_sequence = itertools.count().__next__
+
+FREED_MESSAGE = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they "
+    "have already been freed). Saved intermediate values of the graph are freed when you call "
+    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
+    "graph a second time or if you need to access saved tensors after calling backward."
+)
+
+
+class Node:
+    """One recorded operator. `sequence` grows with time, so later operators run first in backward."""
+
+    __slots__ = ("edges", "sequence", "hooks", "pre_hooks", "tensor_hooks", "_meta", "__weakref__")
+
+    edges: tuple[Any, ...]
+    outputs = 1
+
+    def __init__(self, edges: tuple[Any, ...]):
+        self.edges = edges
+        self.sequence = _sequence()
+        self.hooks: dict[int, Callable] | None = None
+        self.pre_hooks: dict[int, Callable] | None = None
+        #: For each output slot, the hooks of the tensor made there: {slot: {id: hook}}.
+        self.tensor_hooks: dict[int, dict[int, Callable]] | None = None
+        self._meta: dict | None = None
+
+    def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        """The gradients of the inputs, one an edge, from those of the outputs."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Frees what was saved for the backward pass."""
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for the user's own notes."""
+        if self._meta is None:
+            self._meta = {}
+        return self._meta
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes of the inputs with the number of the output that the input was."""
+        return tuple(_public_edge(e) for e in self.edges)
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Calls `hook(grad_inputs, grad_outputs)` after this node; what it returns replaces the former."""
+        if self.hooks is None:
+            self.hooks = {}
+        return RemovableHandle(self.hooks, hook)
+
+    def register_prehook(self, hook: Callable) -> RemovableHandle:
+        """Calls `hook(grad_outputs)` before this node; what it returns replaces the gradients."""
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return RemovableHandle(self.pre_hooks, hook)
+
+    def add_tensor_hook(self, slot: int, hook: Callable) -> RemovableHandle:
+        """Calls `hook(grad)` with the gradient of output `slot` once it is complete."""
+        if self.tensor_hooks is None:
+            self.tensor_hooks = {}
+        return RemovableHandle(self.tensor_hooks.setdefault(slot, {}), hook)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class OutputOf:
+    """One output of a node with several: what such a tensor holds as its node."""
+
+    __slots__ = ("node", "slot")
+
+    def __init__(self, node: Node, slot: int):
+        self.node, self.slot = node, slot
+
+    @property
+    def sequence(self) -> int:
+        return self.node.sequence
+
+
+class AccumulateGrad(Node):
+    """The end of a path at a leaf, as `next_functions` shows it."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Tensor):
+        super().__init__(())
+        self.variable = variable
+
+    def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        raise RuntimeError("AccumulateGrad is run by the engine only")
+
+
+def _public_edge(edge: Any) -> tuple[Node | None, int]:
+    if edge is None:
+        return None, 0
+    if type(edge) is OutputOf:
+        return edge.node, edge.slot
+    if isinstance(edge, Node):
+        return edge, 0
+    return AccumulateGrad(edge), 0
+
+
+class RemovableHandle:
+    """Undoes the registration of a hook with `remove()`, or at the end of a `with` block."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict[int, Callable], hook: Callable):
+        self.hooks = hooks
+        self.id = next(RemovableHandle._ids)
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self.hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+class SavedTensor:
+    """A tensor kept for the backward pass, with the version it had.
+
+    The result of the node itself is kept as an alias without its node, so that node and tensor do not
+    hold each other; `unpack` gives the node back.
+    """
+
+    __slots__ = ("tensor", "version", "is_output", "packed", "hooks")
+
+    def __init__(self, tensor: Tensor, is_output: bool = False):
+        self.is_output = is_output
+        self.hooks = modes.saved_hooks[-1] if modes.saved_hooks else None
+        self.version = tensor._version_number()
+        if self.hooks is not None:
+            self.packed = self.hooks[0](tensor.detach() if is_output else tensor)
+            self.tensor = None
+        else:
+            self.tensor = tensor._alias() if is_output else tensor
+
+    def unpack(self, owner: Node, slot: int = 0) -> Tensor:
+        if self.hooks is not None:
+            tensor = self.hooks[1](self.packed)
+        else:
+            tensor = self.tensor
+            if tensor._version_number() != self.version:
+                raise RuntimeError(_changed(tensor, self.version, owner if self.is_output else None, slot))
+        if self.is_output:
+            tensor = tensor._alias()
+            tensor._requires_grad = True
+            tensor._node = owner if owner.outputs == 1 else OutputOf(owner, slot)
+        return tensor
+
+
+def _changed(tensor: Tensor, expected: int, owner: Node | None, slot: int) -> str:
+    kind = f"torch.{tensor.dtype.tensor_type}Tensor"
+    node = owner or tensor.grad_fn
+    source = f", which is output {slot} of {node.name()}," if node is not None else ""
+    return (
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [{kind} {list(tensor.shape)}]{source} is at version {tensor._version_number()}; "
+        f"expected version {expected} instead. Hint: enable anomaly detection to find the operation "
+        "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+    )

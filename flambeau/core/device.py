@@ -1,0 +1,103 @@
+"""Devices, layouts and memory formats: PyTorch's names for where and how elements are stored."""
+
+from __future__ import annotations
+
+_KNOWN = {"cpu", "cuda", "mps", "xpu", "xla", "meta", "hpu", "mtia"}
+
+
+class device:
+    """Where a tensor lives: `device("cpu")`, `device("cuda", 0)`.
+
+    Raises `RuntimeError` for a type that PyTorch does not know. Tensors live on the CPU.
+    """
+
+    __slots__ = ("type", "index")
+
+    type: str
+    index: int | None
+
+    def __init__(self, type: str | device | int, index: int | None = None):
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        elif isinstance(type, int):
+            type, index = "cuda", type
+        elif ":" in type:
+            if index is not None:
+                raise RuntimeError(
+                    f"type (string) must not include an index because index was passed explicitly: {type}"
+                )
+            type, _, number = type.partition(":")
+            if not number.isdigit():
+                raise RuntimeError(f"Invalid device string: '{type}:{number}'")
+            index = int(number)
+        if type not in _KNOWN:
+            raise RuntimeError(
+                f"Expected one of {', '.join(sorted(_KNOWN))} device type at start of device string: {type}"
+            )
+        self.type, self.index = type, index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
+
+    def __reduce__(self) -> tuple:
+        return device, (self.type, self.index)
+
+
+CPU = device("cpu")
+
+
+def check_device(where: str | device | int | None) -> device:
+    """The CPU device; `NotImplementedError` for any other, naming what works."""
+    if where is None:
+        return CPU
+    found = device(where)
+    if found.type != "cpu":
+        raise NotImplementedError(
+            f"device '{found}' is not available: Flambeau computes on the CPU, use device='cpu'"
+        )
+    return found
+
+
+class layout:
+    """How elements are arranged: `flambeau.strided` (dense)."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+class memory_format:
+    """The order of a tensor's strides, as `flambeau.contiguous_format`."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+strided = layout("strided")
+sparse_coo = layout("sparse_coo")
+sparse_csr = layout("sparse_csr")
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")

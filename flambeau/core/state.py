@@ -1,0 +1,26 @@
+"""What every operator looks at before it computes: is there anything but plain eager execution?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class _State:
+    """`tracer` records operators while a program is traced. `busy` counts the reasons to leave the
+    shortest path: a tracer, `inference_mode`, autocasting, profiling; operators test it once.
+    """
+
+    __slots__ = ("busy", "tracer")
+
+    def __init__(self) -> None:
+        self.tracer: Any = None
+        self.busy = 0
+
+
+state = _State()
+
+
+def set_tracer(tracer: Any) -> None:
+    """Installs or removes (`None`) the tracer."""
+    state.busy += (tracer is not None) - (state.tracer is not None)
+    state.tracer = tracer

@@ -1,0 +1,112 @@
+"""Activations: functions of one element with a kink or a gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau.core import dtypes
+from flambeau.ops.arithmetic import where
+from flambeau.ops.pointwise import expect_tensor, pointwise_rule, unary
+from flambeau.ops.table import Elementwise, Primitive, operator
+from flambeau.tensor.tensor import Tensor
+
+_relu = unary(
+    "relu",
+    lambda x: np.maximum(x, x.dtype.type(0)),
+    lambda g, out: _masked(g, out),
+    lambda k, x: k.maximum(x, k.const(0, x)),
+    kind="same",
+)
+
+
+def _gate(g: np.ndarray, out: np.ndarray) -> np.ndarray:
+    return np.where(out > 0, g, g.dtype.type(0))
+
+
+#: `g` where the activation `out` is positive, 0 elsewhere.
+_masked = Primitive(
+    "threshold_backward",
+    "g out",
+    _gate,
+    rule=pointwise_rule("same"),
+    derivative={"g": lambda g, out: _masked(g, out)},
+    lowering=Elementwise(lambda k, g, out: k.select(k.gt(out, k.const(0, out)), g, k.const(0, g))),
+)
+
+
+@operator(inplace=True)
+def relu(input: Tensor) -> Tensor:
+    """max(input, 0). Raises `RuntimeError` for bool tensors."""
+    expect_tensor(input, "relu")
+    if input._array.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    return _relu(input)
+
+
+_prelu = Primitive(
+    "prelu_kernel",
+    "input weight",
+    lambda x, w: np.where(x > 0, x, w * x),
+    rule=pointwise_rule("same"),
+    derivative={
+        "input": lambda g, input, weight: where(input > 0, g, weight * g),
+        "weight": lambda g, input: where(input > 0, 0, input * g),
+    },
+    lowering=Elementwise(lambda k, x, w: k.select(k.gt(x, k.const(0, x)), x, k.mul(w, x))),
+)
+
+
+@operator
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """`input` where positive, `weight * input` elsewhere; one weight, or one a channel (dim 1).
+
+    He et al., "Delving Deep into Rectifiers", 2015.
+    """
+    if weight.ndim > 1 and weight._array.size != 1:
+        raise RuntimeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}"
+        )
+    if weight.dtype is not input.dtype:
+        raise RuntimeError(
+            f"prelu: Type promoting not supported. Got {input.dtype.tensor_type} and {weight.dtype.tensor_type}"
+        )
+    count = weight._array.size
+    if count != 1:
+        channels = input._array.shape[1] if input.ndim > 1 else 1
+        if input.ndim == 0:
+            raise RuntimeError("Not allow zero-dim input tensor.")
+        if count != channels:
+            raise RuntimeError(
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {count} "
+                f"and channel size = {channels}."
+            )
+    shape = [1] * input.ndim
+    if input.ndim > 1:
+        shape[1] = count
+    elif input.ndim == 1:
+        shape[0] = 1
+    return _prelu(input, weight.reshape(shape))
+
+
+@operator(method=False, inplace=False)
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """`input` where positive, `negative_slope * input` elsewhere."""
+    out = _leaky(input, slope=float(negative_slope))
+    return input.copy_(out) if inplace else out
+
+
+_leaky = Primitive(
+    "leaky_relu",
+    "input",
+    lambda x, slope: np.where(x > 0, x, x * x.dtype.type(slope)),
+    rule=pointwise_rule("same"),
+    derivative={"input": lambda g, input, slope: where(input > 0, g, g * slope)},
+    lowering=Elementwise(lambda k, x, slope: k.select(k.gt(x, k.const(0, x)), x, k.mul(x, k.const(slope, x)))),
+)
+
+
+def is_floating(x: Any) -> bool:
+    """Whether `x` is a tensor of a floating-point dtype."""
+    return isinstance(x, Tensor) and x.dtype.kind == dtypes.FLOATING

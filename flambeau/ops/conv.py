@@ -1,0 +1,348 @@
+"""Convolution in one, two and three dimensions, and its transpose.
+
+Three primitives are closed under differentiation: the convolution itself, its derivative for the input
+(the transposed convolution) and its derivative for the weight. Each is linear in both of its tensors, so
+the derivative of each is made of the other two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.core.shapes import pair
+from flambeau.ops.shape import constant_pad_nd
+from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.tensor.tensor import Tensor
+
+Ints = tuple[int, ...]
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """How many places a kernel of `kernel` elements has in `size` padded ones."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _rule(x: Spec, w: Spec, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Spec:
+    sizes = [
+        output_size(n, k, s, p, d)
+        for n, k, s, p, d in zip(x.shape[2:], w.shape[2:], stride, padding, dilation, strict=True)
+    ]
+    return Spec((x.shape[0], w.shape[0], *sizes), x.dtype)
+
+
+def _patches(x: np.ndarray, kernel: Sequence[int], stride: Ints, padding: Ints, dilation: Ints) -> np.ndarray:
+    """Every window of `x` (N, C, *in), as a view (N, C, *out, *kernel) of the padded array."""
+    if any(padding):
+        x = np.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
+    span = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    axes = tuple(range(2, x.ndim))
+    windows = np.lib.stride_tricks.sliding_window_view(x, span, axes)
+    steps = tuple(slice(None, None, s) for s in stride)
+    inside = tuple(slice(None, None, d) for d in dilation)
+    return windows[(slice(None), slice(None), *steps, *inside)]
+
+
+def _wide(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
+
+
+def _forward(
+    x: np.ndarray, w: np.ndarray, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray:
+    stored, x, w = x.dtype, _wide(x), _wide(w)
+    rank = x.ndim - 2
+    windows = _patches(x, w.shape[2:], stride, padding, dilation)
+    places = windows.shape[2 : 2 + rank]
+    n, out_channels, each = x.shape[0], w.shape[0], w.shape[1]
+    out = np.empty((n, out_channels, *places), x.dtype)
+    per_group = out_channels // groups
+    for group in range(groups):
+        part = windows[:, group * each : (group + 1) * each]
+        # (C/g, *kernel, N, *out): one product of matrices for all samples
+        order = (1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
+        columns = part.transpose(order).reshape(-1, n * int(np.prod(places)))
+        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, -1)
+        product = (rows @ columns).reshape(per_group, n, *places)
+        out[:, group * per_group : (group + 1) * per_group] = np.moveaxis(product, 0, 1)
+    return out.astype(stored, copy=False)
+
+
+def _input_gradient(
+    g: np.ndarray, w: np.ndarray, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray:
+    stored, g, w = g.dtype, _wide(g), _wide(w)
+    rank = g.ndim - 2
+    n, places, kernel = g.shape[0], g.shape[2:], w.shape[2:]
+    each, per_group = w.shape[1], w.shape[0] // groups
+    # A stride may leave the last elements of the input out of every window: they stay zero.
+    padded = tuple(
+        max(s + 2 * p, (o - 1) * t + d * (k - 1) + 1)
+        for s, p, o, t, d, k in zip(size, padding, places, stride, dilation, kernel, strict=True)
+    )
+    out = np.zeros((n, each * groups, *padded), g.dtype)
+    flat = np.moveaxis(g, 1, 0).reshape(groups, per_group, -1)
+    for group in range(groups):
+        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, -1)
+        columns = (rows.T @ flat[group]).reshape(each, *kernel, n, *places)
+        target = out[:, group * each : (group + 1) * each]
+        for offset in np.ndindex(*kernel):
+            where = tuple(
+                slice(o * d, o * d + (m - 1) * t + 1, t)
+                for o, d, m, t in zip(offset, dilation, places, stride, strict=True)
+            )
+            target[(slice(None), slice(None), *where)] += np.moveaxis(columns[(slice(None), *offset)], 1, 0)
+    inside = tuple(slice(p, p + s) for p, s in zip(padding, size, strict=True))
+    return np.ascontiguousarray(out[(slice(None), slice(None), *inside)]).astype(stored, copy=False) if rank else out
+
+
+def _weight_gradient(
+    g: np.ndarray, x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray:
+    stored, g, x = g.dtype, _wide(g), _wide(x)
+    rank = x.ndim - 2
+    n, out_channels, places = g.shape[0], g.shape[1], g.shape[2:]
+    each, per_group = x.shape[1] // groups, out_channels // groups
+    windows = _patches(x, kernel, stride, padding, dilation)
+    windows = windows[(slice(None), slice(None), *(slice(0, p) for p in places))]
+    out = np.empty((out_channels, each, *kernel), g.dtype)
+    order = (0, *range(2, 2 + rank), 1, *range(2 + rank, 2 + 2 * rank))
+    for group in range(groups):
+        part = windows[:, group * each : (group + 1) * each].transpose(order)
+        columns = part.reshape(n * int(np.prod(places)), -1)
+        rows = np.moveaxis(g[:, group * per_group : (group + 1) * per_group], 1, 0).reshape(per_group, -1)
+        out[group * per_group : (group + 1) * per_group] = (rows @ columns).reshape(per_group, each, *kernel)
+    return out.astype(stored, copy=False)
+
+
+#: (N, C, *in) with (O, C/groups, *kernel) -> (N, O, *out)
+_convolution = Primitive(
+    "convolution",
+    "input weight",
+    _forward,
+    rule=_rule,
+    derivative={
+        "input": lambda g, weight, input_shape, stride, padding, dilation, groups: _convolution_input(
+            g, weight, size=tuple(input_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+        "weight": lambda g, input, weight_shape, stride, padding, dilation, groups: _convolution_weight(
+            g, input, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+    },
+    lowering=Kernel("convolution", ("forward",)),
+)
+#: The gradient of the input, (N, O, *out) with (O, C/groups, *kernel) -> (N, C, *size)
+_convolution_input = Primitive(
+    "convolution_input",
+    "grad weight",
+    _input_gradient,
+    rule=lambda g, w, size, stride, padding, dilation, groups: Spec(
+        (g.shape[0], w.shape[1] * groups, *size), g.dtype
+    ),
+    derivative={
+        "grad": lambda g, weight, stride, padding, dilation, groups: _convolution(
+            g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+        "weight": lambda g, grad, weight_shape, stride, padding, dilation, groups: _convolution_weight(
+            grad, g, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+    },
+    lowering=Kernel("convolution", ("input",)),
+)
+#: The gradient of the weight, (N, O, *out) with (N, C, *in) -> (O, C/groups, *kernel)
+_convolution_weight = Primitive(
+    "convolution_weight",
+    "grad input",
+    _weight_gradient,
+    rule=lambda g, x, kernel, stride, padding, dilation, groups: Spec(
+        (g.shape[1], x.shape[1] // groups, *kernel), g.dtype
+    ),
+    derivative={
+        "grad": lambda g, input, stride, padding, dilation, groups: _convolution(
+            input, g, stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+        "input": lambda g, grad, input_shape, stride, padding, dilation, groups: _convolution_input(
+            grad, g, size=tuple(input_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+        ),
+    },
+    lowering=Kernel("convolution", ("weight",)),
+)
+
+
+def _check(name: str, rank: int, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int, transposed: bool) -> None:
+    if input.ndim not in (rank + 1, rank + 2):
+        raise RuntimeError(
+            f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but got input of "
+            f"size: {list(input.shape)}"
+        )
+    if weight.ndim != rank + 2:
+        raise RuntimeError(
+            f"expected weight to have {rank + 2} dimensions, (out, in/groups, *kernel), but got "
+            f"{list(weight.shape)}"
+        )
+    if input.dtype is not weight.dtype:
+        raise RuntimeError(
+            f"Input type ({input.type()}) and weight type ({weight.type()}) should be the same"
+        )
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(f"Input type ({input.type()}) and bias type ({bias.type()}) should be the same")
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    channels = input._array.shape[-rank - 1]
+    shape = weight._array.shape
+    wanted = shape[0] if transposed else shape[1] * groups
+    if channels != wanted:
+        raise RuntimeError(
+            f"Given{' transposed=1,' if transposed else ''} groups={groups}, weight of size "
+            f"{list(weight.shape)}, expected input{list(input.shape)} to have {wanted} channels, but got "
+            f"{channels} channels instead"
+        )
+    if shape[0] % groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got "
+            f"weight of size {list(weight.shape)} instead"
+        )
+    outputs = shape[1] * groups if transposed else shape[0]
+    if bias is not None and bias._array.shape != (outputs,):
+        raise RuntimeError(
+            f"Given groups={groups}, weight of size {list(weight.shape)}, expected bias to be "
+            f"1-dimensional with {outputs} elements, but got bias of size {list(bias.shape)} instead"
+        )
+
+
+def _positive(values: Ints, name: str) -> None:
+    if any(v <= 0 for v in values):
+        raise RuntimeError(f"non-positive {name} is not supported")
+
+
+def _same_padding(kernel: Sequence[int], dilation: Ints) -> list[tuple[int, int]]:
+    """What keeps the size at stride 1: an odd total puts one more element at the end."""
+    totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    return [(t // 2, t - t // 2) for t in totals]
+
+
+def _convolve(
+    name: str, rank: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Tensor:
+    _check(name, rank, input, weight, bias, groups, transposed=False)
+    stride, dilation = pair(stride, rank, "stride"), pair(dilation, rank, "dilation")
+    _positive(stride, "stride")
+    _positive(dilation, "dilation")
+    batched = input.ndim == rank + 2
+    x = input if batched else input.unsqueeze(0)
+    kernel = weight._array.shape[2:]
+    if isinstance(padding, str):
+        if padding == "valid":
+            pads: Ints = (0,) * rank
+        elif padding == "same":
+            if any(s != 1 for s in stride):
+                raise RuntimeError("padding='same' is not supported for strided convolutions")
+            both = _same_padding(kernel, dilation)
+            pads = tuple(a for a, _ in both)
+            if any(b > a for a, b in both):
+                x = constant_pad_nd(x, [p for a, b in reversed(both) for p in (0, b - a)])
+        else:
+            raise RuntimeError(f"Invalid padding string: '{padding}'")
+    else:
+        pads = pair(padding, rank, "padding")
+        if any(p < 0 for p in pads):
+            raise RuntimeError("negative padding is not supported")
+    for n, k, p, d in zip(x._array.shape[2:], kernel, pads, dilation, strict=True):
+        if n + 2 * p < d * (k - 1) + 1:
+            padded = " x ".join(str(m + 2 * q) for m, q in zip(x._array.shape[2:], pads, strict=True))
+            spans = " x ".join(str(e * (l - 1) + 1) for l, e in zip(kernel, dilation, strict=True))
+            raise RuntimeError(
+                f"Calculated padded input size per channel: ({padded}). Kernel size: ({spans}). Kernel size "
+                "can't be greater than actual input size"
+            )
+    out = _convolution(x, weight, stride=stride, padding=pads, dilation=dilation, groups=groups)
+    if bias is not None:
+        out = out + bias.reshape(-1, *(1,) * rank)
+    return out if batched else out.squeeze(0)
+
+
+@operator(method=False)
+def conv1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """(N, C, L) with (O, C/groups, K) -> (N, O, L'); `padding` may be "valid" or "same"."""
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+@operator(method=False)
+def conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """(N, C, H, W) with (O, C/groups, KH, KW) -> (N, O, H', W'); `padding` may be "valid" or "same".
+
+    Raises `RuntimeError` for channels, dtypes or sizes that do not fit.
+    """
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+@operator(method=False)
+def conv3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+    dilation: Any = 1, groups: int = 1,
+) -> Tensor:  # fmt: skip
+    """(N, C, D, H, W) with (O, C/groups, KD, KH, KW) -> (N, O, D', H', W')."""
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _convolve_transposed(
+    name: str, rank: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any,
+    output_padding: Any, groups: int, dilation: Any,
+) -> Tensor:  # fmt: skip
+    _check(name, rank, input, weight, bias, groups, transposed=True)
+    stride, dilation = pair(stride, rank, "stride"), pair(dilation, rank, "dilation")
+    pads, extra = pair(padding, rank, "padding"), pair(output_padding, rank, "output_padding")
+    _positive(stride, "stride")
+    for o, s, d in zip(extra, stride, dilation, strict=True):
+        if o >= s and o >= d:
+            raise RuntimeError(
+                f"output padding must be smaller than either stride or dilation, but got output_padding "
+                f"{list(extra)}, stride {list(stride)}, dilation {list(dilation)}"
+            )
+    batched = input.ndim == rank + 2
+    x = input if batched else input.unsqueeze(0)
+    size = tuple(
+        (n - 1) * s - 2 * p + d * (k - 1) + o + 1
+        for n, s, p, d, k, o in zip(
+            x._array.shape[2:], stride, pads, dilation, weight._array.shape[2:], extra, strict=True
+        )
+    )
+    if any(n <= 0 for n in size):
+        raise RuntimeError(
+            f"Given input size per channel: {list(x.shape[2:])}. Calculated output size per channel: "
+            f"{list(size)}. Output size is too small"
+        )
+    out = _convolution_input(x, weight, size=size, stride=stride, padding=pads, dilation=dilation, groups=groups)
+    if bias is not None:
+        out = out + bias.reshape(-1, *(1,) * rank)
+    return out if batched else out.squeeze(0)
+
+
+def _transposed(rank: int) -> Any:
+    name = f"conv_transpose{rank}d"
+
+    def call(
+        input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+        output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+    ) -> Tensor:  # fmt: skip
+        return _convolve_transposed(
+            name, rank, input, weight, bias, stride, padding, output_padding, groups, dilation
+        )
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = (
+        f"The transpose of `conv{rank}d`: (N, C, *in) with (C, O/groups, *kernel) -> (N, O, *out), where "
+        "out = (in - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1."
+    )
+    return operator(call, method=False)
+
+
+conv_transpose1d, conv_transpose2d, conv_transpose3d = map(_transposed, (1, 2, 3))

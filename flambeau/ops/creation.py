@@ -1,0 +1,512 @@
+"""Tensors from nothing, from numbers, and from arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.core import device as devices
+from flambeau.core import dtypes
+from flambeau.core.dtypes import dtype, from_numpy_dtype
+from flambeau.core.shapes import as_shape
+from flambeau.ops.table import operator, write_out
+from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
+
+
+def finish(
+    array: np.ndarray,
+    requires_grad: bool = False,
+    out: Tensor | None = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+    name: str = "creation",
+) -> Tensor:
+    """A tensor on a new array, with the arguments that every creating function takes."""
+    devices.check_device(device)
+    if layout not in (None, devices.strided):
+        raise NotImplementedError(f"{name}(layout={layout}): only torch.strided is there")
+    made = wrap(array)
+    if state.tracer is not None:
+        made = state.tracer.constant(made)
+    if out is not None:
+        return write_out(out, made, name)
+    if requires_grad:
+        made.requires_grad = True
+    return made
+
+
+def _stored(d: dtype | None) -> np.dtype:
+    return (dtypes.get_default_dtype() if d is None else dtypes.as_dtype(d)).numpy
+
+
+@operator(method=False, out=False)
+def zeros(
+    *size: Any, out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any
+) -> Tensor:
+    """A tensor of zeros."""
+    d = out.dtype if out is not None and dtype is None else dtype
+    return finish(np.zeros(_sizes(size, options, "zeros"), _stored(d)), requires_grad, out, **_options(options))
+
+
+@operator(method=False)
+def ones(
+    *size: Any, out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any
+) -> Tensor:
+    """A tensor of ones."""
+    d = out.dtype if out is not None and dtype is None else dtype
+    return finish(np.ones(_sizes(size, options, "ones"), _stored(d)), requires_grad, out, **_options(options))
+
+
+@operator(method=False)
+def empty(
+    *size: Any, out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any
+) -> Tensor:
+    """A tensor whose elements are not initialised."""
+    d = out.dtype if out is not None and dtype is None else dtype
+    memory_format = options.pop("memory_format", None)
+    array = np.empty(_sizes(size, options, "empty"), _stored(d))
+    if memory_format in (devices.channels_last, devices.channels_last_3d):
+        order = (0, *range(2, array.ndim), 1)
+        back = (0, array.ndim - 1, *range(1, array.ndim - 1))
+        array = np.empty([array.shape[i] for i in order], array.dtype).transpose(back)
+    return finish(array, requires_grad, out, **_options(options))
+
+
+def _sizes(size: Sequence[Any], options: dict, name: str) -> tuple[int, ...]:
+    if not size and "size" in options:
+        size = (options.pop("size"),)
+    shape = as_shape(size)
+    if any(n < 0 for n in shape):
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+        )
+    return shape
+
+
+def _options(options: dict) -> dict:
+    unknown = set(options) - {"device", "layout", "pin_memory", "names"}
+    if unknown:
+        raise TypeError(f"got an unexpected keyword argument '{sorted(unknown)[0]}'")
+    options.pop("names", None)
+    return options
+
+
+@operator(method=False)
+def full(
+    size: Sequence[int],
+    fill_value: Any,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """A tensor of one value; its dtype is the value's unless given."""
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    if dtype is None:
+        dtype = out.dtype if out is not None else dtypes.dtype_of_number(fill_value)
+    array = np.full(as_shape((size,)), fill_value, dtypes.as_dtype(dtype).numpy)
+    return finish(array, requires_grad, out, **_options(options))
+
+
+def _like(name: str, make: Any, doc: str) -> Any:
+    def call(
+        input: Tensor, *args: Any, dtype: dtype | None = None, memory_format: Any = None, **options: Any
+    ) -> Tensor:
+        d = input.dtype if dtype is None else dtype
+        made = make(tuple(input._array.shape), *args, dtype=d, **options)
+        if memory_format in (None, devices.preserve_format) and not input.is_contiguous():
+            from flambeau.ops.convert import _is_dense
+
+            if _is_dense(input._array) and isinstance(made._array, np.ndarray):
+                order = np.argsort([-s for s in input._array.strides], kind="stable")
+                moved = made._array.reshape([input._array.shape[i] for i in order])
+                made._array = moved.transpose(np.argsort(order))
+        elif memory_format in (devices.channels_last, devices.channels_last_3d):
+            made = made.to(memory_format=memory_format)
+        return made
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return operator(call, method=False)
+
+
+zeros_like = _like("zeros_like", zeros, "Zeros of the shape, dtype and strides of `input`.")
+ones_like = _like("ones_like", ones, "Ones of the shape, dtype and strides of `input`.")
+empty_like = _like("empty_like", empty, "Uninitialised, of the shape, dtype and strides of `input`.")
+
+
+@operator(method=False)
+def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, **options: Any) -> Tensor:
+    """`fill_value` in the shape and dtype of `input`."""
+    made = empty_like(input, dtype=dtype, **options)
+    with_value = wrap(np.full(made._array.shape, fill_value, made._array.dtype))
+    return with_value.requires_grad_(made.requires_grad)
+
+
+def _new(name: str, make: Any) -> None:
+    def call(self: Tensor, *args: Any, dtype: dtype | None = None, **options: Any) -> Tensor:
+        return make(*args, dtype=self.dtype if dtype is None else dtype, **options)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"`{name[4:]}` with the dtype of this tensor."
+    operator(call, name=name, function_name=False)
+
+
+for _name, _make in (("new_zeros", zeros), ("new_ones", ones), ("new_empty", empty), ("new_full", full)):
+    _new(_name, _make)
+
+
+@operator(function_name=False)
+def new_tensor(self: Tensor, data: Any, *, dtype: dtype | None = None, **options: Any) -> Tensor:
+    """`tensor(data)` with the dtype of this tensor."""
+    return tensor(data, dtype=self.dtype if dtype is None else dtype, **options)
+
+
+# From values --------------------------------------------------------------------------------------
+
+
+def _kinds_in(data: Any, found: set[type]) -> None:
+    for x in data:
+        if isinstance(x, (list, tuple)):
+            _kinds_in(x, found)
+        else:
+            found.add(type(x))
+
+
+def array_of(data: Any, d: dtype | None) -> np.ndarray:
+    """A new array of nested sequences, numbers, arrays or tensors, with PyTorch's choice of dtype."""
+    if isinstance(data, Tensor):
+        array = data._array
+        return array.copy() if d is None else array.astype(dtypes.as_dtype(d).numpy)
+    if isinstance(data, (np.ndarray, np.generic)):
+        if d is None:
+            array = np.array(data, dtype=from_numpy_dtype(data.dtype).numpy)
+        else:
+            array = np.asarray(data).astype(dtypes.as_dtype(d).numpy)
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+    if isinstance(data, (list, tuple, range)) or (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        kinds: set[type] = set()
+        _kinds_in(data, kinds)
+        if str in kinds or bytes in kinds:
+            raise ValueError("too many dimensions 'str'")
+        if any(issubclass(k, (Tensor, np.ndarray)) for k in kinds):
+            data = _unpacked(data)
+        try:
+            array = np.array(data)
+        except ValueError:
+            _explain_ragged(data)
+            raise
+        if array.dtype == object:
+            _explain_ragged(data)
+            bad = next(k for k in kinds if not issubclass(k, (int, float, complex, np.generic)))
+            raise RuntimeError(f"Could not infer dtype of {bad.__name__}")
+        if d is None:
+            d = _default_for(array, kinds)
+        return array.astype(dtypes.as_dtype(d).numpy)
+    if hasattr(data, "__array__"):
+        return array_of(np.asarray(data), d)
+    if not isinstance(data, (int, float, complex)):
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    if d is None:
+        d = dtypes.dtype_of_number(data)
+    return _checked_number(data, dtypes.as_dtype(d))
+
+
+def _checked_number(x: Any, d: dtype) -> np.ndarray:
+    if isinstance(x, complex) and d.kind < dtypes.COMPLEX:
+        raise RuntimeError(f"value cannot be converted to type {d.name} without overflow")
+    if isinstance(x, int) and not isinstance(x, bool) and d.kind == dtypes.INTEGER:
+        info = np.iinfo(d.numpy)
+        if not (info.min <= x <= info.max):
+            raise RuntimeError(f"value cannot be converted to type {d.name} without overflow")
+    if isinstance(x, float) and d.kind == dtypes.INTEGER:
+        x = int(x)
+    return np.asarray(x).astype(d.numpy)
+
+
+def _unpacked(data: Any) -> Any:
+    if isinstance(data, Tensor):
+        return data.tolist()
+    if isinstance(data, np.ndarray):
+        return data
+    return [_unpacked(x) for x in data] if isinstance(data, (list, tuple)) else data
+
+
+def _default_for(array: np.ndarray, kinds: set[type]) -> dtype:
+    if not kinds:
+        return dtypes.get_default_dtype()
+    if all(issubclass(k, (bool, np.bool_)) for k in kinds):
+        return dtypes.bool_
+    if any(issubclass(k, np.generic) for k in kinds) and not any(k in (float, complex) for k in kinds):
+        return from_numpy_dtype(array.dtype)
+    if array.dtype.kind == "c":
+        return dtypes.get_default_dtype().to_complex()
+    if array.dtype.kind == "f":
+        return dtypes.get_default_dtype()
+    return dtypes.int64
+
+
+def _explain_ragged(data: Any, depth: int = 0) -> None:
+    lengths = {len(x) if isinstance(x, (list, tuple)) else None for x in data}
+    if len(lengths) > 1:
+        sizes = [len(x) if isinstance(x, (list, tuple)) else None for x in data]
+        first = next(n for n in sizes if n is not None)
+        other = next((n for n in sizes if n != first), None)
+        raise ValueError(
+            f"expected sequence of length {first} at dim {depth + 1} (got {other})"
+        )
+    for x in data:
+        if isinstance(x, (list, tuple)):
+            _explain_ragged(x, depth + 1)
+
+
+@operator(method=False)
+def tensor(
+    data: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A new leaf tensor with a copy of `data`: numbers, nested sequences, arrays or tensors.
+
+    Raises `ValueError` for ragged sequences, `RuntimeError` for values that have no dtype.
+    """
+    if isinstance(data, Tensor) and state.tracer is not None:
+        return data.detach().clone() if dtype is None else data.detach().to(dtype, copy=True)
+    return finish(array_of(data, dtype), requires_grad, device=device)
+
+
+@operator(method=False)
+def scalar_tensor(s: Any, **options: Any) -> Tensor:
+    """A 0-dim tensor of the default dtype."""
+    options.setdefault("dtype", dtypes.get_default_dtype())
+    return tensor(s, **options)
+
+
+@operator(method=False, aliases=("asarray",))
+def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None, **options: Any) -> Tensor:
+    """`data` as a tensor, on the same memory where possible (arrays and tensors of the wanted dtype)."""
+    devices.check_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    if isinstance(data, np.ndarray):
+        made = from_numpy(data)
+        return made if dtype is None else made.to(dtype)
+    return tensor(data, dtype=dtype, **options)
+
+
+@operator(method=False)
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor on the memory of a NumPy array. Raises `TypeError` for a dtype that tensors lack."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    from_numpy_dtype(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order")
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative strides "
+            "are not currently supported. (You can probably work around this by making a copy of your "
+            "array  with array.copy().) "
+        )
+    return wrap(ndarray.view(np.ndarray))
+
+
+@operator(method=False)
+def from_dlpack(ext_tensor: Any) -> Tensor:
+    """A tensor on the memory of another library's array."""
+    return wrap(np.from_dlpack(ext_tensor))
+
+
+@operator(method=False)
+def frombuffer(
+    buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A 1-dim tensor on the memory of an object with a buffer."""
+    return finish(np.frombuffer(buffer, dtype.numpy, count, offset), requires_grad)
+
+
+# Ranges -------------------------------------------------------------------------------------------
+
+
+def _number(x: Any) -> Any:
+    return x.item() if isinstance(x, Tensor) else x
+
+
+@operator(method=False)
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """Numbers from `start` (0) up to, without, `end`, `step` apart. Raises `RuntimeError` on a bad step."""
+    if end is None:
+        start, end = 0, start
+    start, end, step = _number(start), _number(end), _number(step)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if dtype is None:
+        whole = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
+        dtype = out.dtype if out is not None else dtypes.int64 if whole else dtypes.get_default_dtype()
+    d = dtypes.as_dtype(dtype)
+    count = math.ceil((end - start) / step) if d.kind >= dtypes.FLOATING else -(-(int(end) - int(start)) // int(step) if int(step) else 0)
+    if d.kind < dtypes.FLOATING:
+        count = max(0, math.ceil((end - start) / step))
+        values = np.arange(count, dtype=np.int64) * int(step) + int(start)
+    else:
+        values = np.arange(count, dtype=np.float64) * step + start
+    return finish(values.astype(d.numpy), requires_grad, out, **_options(options))
+
+
+@operator(method=False)
+def range(start: Any, end: Any, step: Any = 1, **options: Any) -> Tensor:  # noqa: A001
+    """As `arange` with the end included (deprecated in PyTorch)."""
+    count = int((end - start) / step) + 1
+    dtype = options.pop("dtype", None) or dtypes.get_default_dtype()
+    return finish((np.arange(count) * step + start).astype(dtype.numpy), **_options(options))
+
+
+@operator(method=False)
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """`steps` numbers from `start` to `end`, both included, computed from the nearer end."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = _number(start), _number(end)
+    if dtype is None:
+        complex_ = any(isinstance(x, complex) for x in (start, end))
+        default = dtypes.get_default_dtype()
+        dtype = out.dtype if out is not None else default.to_complex() if complex_ else default
+    d = dtypes.as_dtype(dtype)
+    return finish(_spaced(start, end, steps, d), requires_grad, out, **_options(options))
+
+
+def _spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
+    if steps == 1:
+        return np.asarray([start]).astype(d.numpy)
+    if d.kind == dtypes.INTEGER:
+        step = np.float32((float(end) - float(start)) / max(steps - 1, 1))
+        work = np.float32
+        start, end = int(start), int(end)
+        step = work((work(end) - work(start)) / work(max(steps - 1, 1)))
+        index = np.arange(steps)
+        low = start + step * index.astype(work)
+        high = end - step * (steps - 1 - index).astype(work)
+        return np.where(index < steps // 2, low, high).astype(np.float64).astype(d.numpy)
+    work = np.float32 if d.itemsize == 2 else d.numpy.type
+    a, b = work(start), work(end)
+    step = work((b - a) / work(max(steps - 1, 1)))
+    index = np.arange(steps)
+    low = a + step * index.astype(work)
+    high = b - step * (steps - 1 - index).astype(work)
+    return np.where(index < steps // 2, low, high).astype(d.numpy)
+
+
+@operator(method=False)
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None, **options: Any
+) -> Tensor:
+    """`base ** linspace(start, end, steps)`."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = _number(start), _number(end)
+    default = dtypes.get_default_dtype()
+    d = dtypes.as_dtype(dtype or (default.to_complex() if isinstance(start, complex) else default))
+    wide = dtypes.complex128 if d.kind == dtypes.COMPLEX else dtypes.float64
+    if steps == 1:
+        values = np.asarray([np.power(wide.numpy.type(base), start)])
+    else:
+        values = np.power(wide.numpy.type(base), _spaced(start, end, steps, wide))
+    out = options.pop("out", None)
+    return finish(values.astype(d.numpy), options.pop("requires_grad", False), out, **_options(options))
+
+
+@operator(method=False)
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """An `n` x `m` matrix with ones on its diagonal."""
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"n must be greater or equal to 0, got {n if n < 0 else m}")
+    return finish(np.eye(n, n if m is None else m, dtype=_stored(dtype)), requires_grad, out, **_options(options))
+
+
+@operator(method=False)
+def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+    """A complex tensor from its parts, of equal floating-point dtype."""
+    if real.dtype is not imag.dtype:
+        raise RuntimeError(
+            f"Expected object of scalar type {real.dtype.tensor_type} but got scalar type "
+            f"{imag.dtype.tensor_type} for second argument"
+        )
+    made = real + imag * 1j
+    return made if out is None else write_out(out, made, "complex")
+
+
+@operator(method=False)
+def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+    """A complex tensor from modulus and angle."""
+    made = complex(abs * angle.cos(), abs * angle.sin())
+    return made if out is None else write_out(out, made, "polar")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Overwrites every element with one number or 0-dim tensor."""
+    if isinstance(value, Tensor):
+        if value._array.ndim:
+            raise RuntimeError(
+                "fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value._array.ndim} dimensions."
+            )
+        return self.copy_(value)
+    self._check_inplace()
+    if state.busy or self.requires_grad:
+        return self._assign(wrap(np.full(self._array.shape, value, self._array.dtype)))
+    self._array[...] = value
+    self._bump()
+    return self
+
+
+operator(fill_, name="fill_", function_name=False)
+
+
+@operator(name="zero_", function_name=False)
+def zero_(self: Tensor) -> Tensor:
+    """Overwrites every element with 0."""
+    return fill_(self, 0)
+
+
+@operator(method=False)
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like `input` filled with `value`."""
+    return fill_(input.clone(), value)

@@ -1,0 +1,455 @@
+"""Indexing: slices and positions as views, tensors as indices; gather, scatter and selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau.core import dtypes
+from flambeau.core.shapes import broadcast_shapes, wrap_dim
+from flambeau.ops.arithmetic import where
+from flambeau.ops.shape import _diagonal, _slice, _view  # noqa: F401  (the primitives that basic indices become)
+from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import need_value
+
+# Indexing by tensors ------------------------------------------------------------------------------
+
+
+def _index_rule(x: Spec, *indices: Spec, dims: tuple[int, ...]) -> Spec:
+    shape = broadcast_shapes(*[i.shape for i in indices])
+    rest = [n for d, n in enumerate(x.shape) if d not in dims]
+    at = dims[0] if list(dims) == list(range(dims[0], dims[0] + len(dims))) else 0
+    return Spec((*rest[:at], *shape, *rest[at:]), x.dtype)
+
+
+def _key(indices: tuple[np.ndarray, ...], dims: tuple[int, ...], rank: int) -> tuple:
+    key: list[Any] = [slice(None)] * rank
+    for d, i in zip(dims, indices, strict=True):
+        key[d] = i
+    return tuple(key)
+
+
+def _put(x: np.ndarray, values: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...], accumulate: bool) -> np.ndarray:
+    out = x.copy()
+    key = _key(indices, dims, x.ndim)
+    if not accumulate:
+        out[key] = values
+    elif x.dtype.kind == "V" or x.dtype == np.float16:
+        wide = out.astype(np.float32)
+        np.add.at(wide, key, values.astype(np.float32))
+        out = wide.astype(x.dtype)
+    else:
+        np.add.at(out, key, values)
+    return out
+
+
+#: Elements at `indices` (int64, one for each of `dims`, broadcast together); negative ones count from the end.
+_index = Primitive(
+    "index",
+    "input indices*",
+    lambda x, *indices, dims: np.asarray(x[_key(indices, dims, x.ndim)]),
+    rule=_index_rule,
+    derivative={
+        "input": lambda g, input_shape, indices, dims: _index_put(
+            g.new_zeros(input_shape), g, *indices, dims=dims, accumulate=True
+        )
+    },
+    lowering=Kernel("index"),
+)
+#: `input` with `values` written (or added) at `indices`.
+_index_put = Primitive(
+    "index_put",
+    "input values indices*",
+    _put,
+    rule=lambda x, values, *indices, dims, accumulate: x,
+    derivative={
+        "input": lambda g, indices, dims, accumulate: g
+        if accumulate
+        else _index_put(g, _index(g, *indices, dims=dims) * 0, *indices, dims=dims, accumulate=False),
+        "values": lambda g, values_shape, indices, dims: _index(g, *indices, dims=dims).sum_to_size(values_shape),
+    },
+    lowering=Kernel("index_put"),
+)
+
+
+class _Plan:
+    """A NumPy-style index taken apart: a view by slices, then positions in some of its dimensions."""
+
+    def __init__(self, input: Tensor, key: Any):
+        items = key if isinstance(key, tuple) else (key,)
+        items = tuple(_as_index(i) for i in items)
+        used = sum(_dims_used(i) for i in items)
+        rank = input.ndim
+        if used > rank:
+            raise IndexError(f"too many indices for tensor of dimension {rank}")
+        if not any(i is Ellipsis for i in items):
+            items = (*items, Ellipsis)
+        at = next(n for n, i in enumerate(items) if i is Ellipsis)
+        items = (*items[:at], *[slice(None)] * (rank - used), *items[at + 1 :])
+        shape = input._array.shape
+        starts, stops, steps = [0] * rank, list(shape), [1] * rank
+        out_shape: list[int] = []
+        self.indices: list[Tensor] = []
+        self.dims: list[int] = []
+        dim, changed, reshaped = 0, False, False
+        for item in items:
+            if item is None:
+                out_shape.append(1)
+                reshaped = True
+            elif isinstance(item, slice):
+                a, b, s = item.indices(shape[dim])
+                if s < 0 or (item.step is not None and _int(item.step) <= 0):
+                    raise ValueError("step must be greater than zero")
+                b = max(a, b)
+                if (a, b, s) != (0, shape[dim], 1):
+                    starts[dim], stops[dim], steps[dim] = a, b, s
+                    changed = True
+                out_shape.append(len(range(a, b, s)))
+                dim += 1
+            elif isinstance(item, Tensor):
+                if item._array.dtype.kind == "b":
+                    if item._array.shape != shape[dim : dim + item.ndim]:
+                        bad = next(
+                            (d for d in range(item.ndim) if dim + d >= rank or item._array.shape[d] != shape[dim + d]), 0
+                        )
+                        raise IndexError(
+                            f"The shape of the mask {list(item.shape)} at index {bad} does not match the "
+                            f"shape of the indexed tensor {list(shape)} at index {dim + bad}"
+                        )
+                    if item.ndim == 0:
+                        need_value("a 0-dim bool index")
+                        self.dims.append(len(out_shape))
+                        out_shape.append(1)
+                        reshaped = True
+                        self.indices.append(wrap(np.zeros(int(bool(item)), np.int64)))
+                        continue
+                    need_value("indexing with a bool mask")
+                    for found in np.nonzero(item._array):
+                        self.dims.append(len(out_shape))
+                        out_shape.append(shape[dim])
+                        self.indices.append(wrap(found))
+                        dim += 1
+                else:
+                    self.dims.append(len(out_shape))
+                    out_shape.append(shape[dim])
+                    self.indices.append(item.to(dtypes.int64))
+                    dim += 1
+            else:
+                n = shape[dim]
+                if not -n <= item < n:
+                    raise IndexError(
+                        f"index {item} is out of bounds for dimension {dim} with size {n}"
+                    )
+                item += n if item < 0 else 0
+                starts[dim], stops[dim] = item, item + 1
+                changed = reshaped = True
+                dim += 1
+        view = input
+        if changed:
+            view = _slice(view, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+        if reshaped:
+            view = _view(view, size=tuple(out_shape))
+        self.view = view
+        if self.view is input and not self.indices:
+            self.view = _view(input, size=tuple(shape)) if input.ndim else _view(input, size=())
+
+    def check(self) -> None:
+        for d, i in zip(self.dims, self.indices, strict=True):
+            n = self.view._array.shape[d]
+            array = i._array
+            if isinstance(array, np.ndarray) and array.size and not (-n <= array.min() and array.max() < n):
+                bad = array[(array < -n) | (array >= n)].flat[0]
+                raise IndexError(f"index {bad} is out of bounds for dimension {d} with size {n}")
+        try:
+            broadcast_shapes(*[i.shape for i in self.indices])
+        except RuntimeError:
+            shapes = ", ".join(str(list(i.shape)) for i in self.indices)
+            raise IndexError(
+                f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+            ) from None
+
+
+def _int(x: Any) -> int:
+    return x.__index__()
+
+
+def _as_index(item: Any) -> Any:
+    if item is None or item is Ellipsis:
+        return item
+    if isinstance(item, slice):
+        return slice(*[p if p is None else _int(p) for p in (item.start, item.stop, item.step)])
+    if isinstance(item, (bool, np.bool_)):
+        return wrap(np.asarray(item))
+    if isinstance(item, Tensor):
+        if item.dtype.kind >= dtypes.FLOATING:
+            raise IndexError(
+                "tensors used as indices must be long, int, byte or bool tensors, not "
+                f"{item.dtype.tensor_type}"
+            )
+        if item.dtype is dtypes.uint8:
+            return item.to(dtypes.bool_)
+        if item.ndim == 0 and item.dtype.kind == dtypes.INTEGER and isinstance(item._array, np.ndarray):
+            from flambeau.tensor.tracing import is_tracing
+
+            return item if is_tracing() else int(item._array)
+        return item
+    if isinstance(item, (int, np.integer)):
+        return int(item)
+    if isinstance(item, (list, tuple, range, np.ndarray)):
+        array = np.asarray(item)
+        if array.size == 0:
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "biu":
+            raise IndexError(f"only integers, slices, None, ... and integer tensors are indices, got {item!r}")
+        return wrap(array if array.dtype.kind == "b" else array.astype(np.int64))
+    raise TypeError(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+        f"indices (got {type(item).__name__})"
+    )
+
+
+def _dims_used(item: Any) -> int:
+    if item is None or item is Ellipsis:
+        return 0
+    if isinstance(item, Tensor) and item._array.dtype.kind == "b":
+        return item.ndim
+    return 1
+
+
+def getitem(self: Tensor, key: Any) -> Tensor:
+    """`self[key]` with NumPy's indices: slices and ints give views, tensors and lists give copies."""
+    plan = _Plan(self, key)
+    if not plan.indices:
+        return plan.view
+    plan.check()
+    return _index(plan.view, *plan.indices, dims=tuple(plan.dims))
+
+
+def setitem(self: Tensor, key: Any, value: Any) -> None:
+    """`self[key] = value`, broadcast and cast."""
+    plan = _Plan(self, key)
+    if not isinstance(value, Tensor):
+        value = wrap(np.asarray(value).astype(self._array.dtype))
+    value = value.to(self.dtype)
+    if not plan.indices:
+        target = plan.view
+        while value.ndim > target.ndim and value._array.shape[0] == 1:
+            value = value.squeeze(0)
+        if value.ndim > target.ndim or value._array.shape != target._array.shape:
+            try:
+                value = value.expand(target.shape)
+            except RuntimeError:
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({list(target.shape)}) must match the existing size "
+                    f"({list(value.shape)}) in an assignment by index"
+                ) from None
+        target._assign(value)
+        return
+    plan.check()
+    shape = _index_rule(
+        Spec(plan.view._array.shape, plan.view._array.dtype),
+        *[Spec(i._array.shape, i._array.dtype) for i in plan.indices],
+        dims=tuple(plan.dims),
+    ).shape
+    while value.ndim > len(shape) and value._array.shape[0] == 1:
+        value = value.squeeze(0)
+    try:
+        value.expand(shape)
+    except RuntimeError:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing "
+            f"result of shape {list(shape)}"
+        ) from None
+    plan.view._check_inplace()
+    from flambeau.ops.table import frozen
+
+    changed = _index_put(frozen(plan.view), value, *plan.indices, dims=tuple(plan.dims), accumulate=False)
+    plan.view._assign(changed)
+
+
+Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
+
+
+@operator(inplace=True)
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """`input` with `values` written (or with `accumulate` added) at `indices`."""
+    if values.dtype is not input.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {input.dtype.tensor_type} "
+            f"for the destination and {values.dtype.tensor_type} for the source."
+        )
+    plan = _Plan(input, tuple(slice(None) if i is None else i for i in indices))
+    plan.check()
+    return _index_put(input, values, *plan.indices, dims=tuple(plan.dims), accumulate=accumulate)
+
+
+# Along one dimension ------------------------------------------------------------------------------
+
+
+def _along(rank: int, dim: int, shape: tuple[int, ...]) -> list[Any]:
+    """Open grids of every dimension but `dim`, within `shape`."""
+    return [None if d == dim else np.arange(shape[d]).reshape([-1 if e == d else 1 for e in range(rank)]) for d in range(rank)]
+
+
+def _gathered(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
+    grid = _along(x.ndim, dim, index.shape)
+    grid[dim] = index
+    return x[tuple(grid)]
+
+
+def _scatter_added(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
+    out = x.copy()
+    grid = _along(x.ndim, dim, index.shape)
+    grid[dim] = index
+    part = src[tuple(slice(0, n) for n in index.shape)]
+    if x.dtype.kind == "V" or x.dtype == np.float16:
+        wide = out.astype(np.float32)
+        np.add.at(wide, tuple(grid), part.astype(np.float32))
+        return wide.astype(x.dtype)
+    np.add.at(out, tuple(grid), part)
+    return out
+
+
+_gather = Primitive(
+    "gather",
+    "input index",
+    _gathered,
+    rule=lambda x, index, dim: Spec(index.shape, x.dtype),
+    derivative={
+        "input": lambda g, input_shape, index, dim: _scatter_add(g.new_zeros(input_shape), index, g, dim=dim)
+    },
+    lowering=Kernel("gather"),
+)
+_scatter_add = Primitive(
+    "scatter_add",
+    "input index src",
+    _scatter_added,
+    rule=lambda x, index, src, dim: x,
+    derivative={
+        "input": lambda g: g,
+        "src": lambda g, index, src_shape, dim: _padded(_gather(g, index, dim=dim), src_shape),
+    },
+    lowering=Kernel("scatter_add"),
+)
+
+
+def _padded(g: Tensor, shape: Any) -> Tensor:
+    if tuple(g._array.shape) == tuple(shape):
+        return g
+    from flambeau.ops.shape import constant_pad_nd
+
+    pad = [p for have, want in zip(reversed(g._array.shape), reversed(shape), strict=True) for p in (0, want - have)]
+    return constant_pad_nd(g, pad)
+
+
+def _check_index(name: str, input: Tensor, dim: int, index: Tensor, smaller: bool = True) -> None:
+    if index.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
+    if index.ndim != input.ndim and input.ndim and index.ndim:
+        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    array = index._array
+    size = input._array.shape[dim] if input.ndim else 1
+    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= size):
+        bad = array[(array < 0) | (array >= size)].flat[0]
+        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+    for d, (a, b) in enumerate(zip(index._array.shape, input._array.shape, strict=False)):
+        if d != dim and a > b:
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger "
+                f"than self {list(input.shape)} apart from dimension {dim}"
+            )
+
+
+@operator(out=True)
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """`out[i][j] = input[index[i][j]][j]` for dim 0, and so on: one element for each of `index`."""
+    dim = wrap_dim(dim, input.ndim)
+    if index._array.size == 0:
+        return input.new_empty(index.shape)
+    _check_index("gather", input, dim, index)
+    if input.ndim == 0 or index.ndim == 0:
+        flat = _gather(input.reshape(-1), index.reshape(-1).long(), dim=0)
+        return flat.reshape(index._array.shape)
+    return _gather(input, index.long(), dim=dim)
+
+
+@operator(inplace=True, out=True)
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """`input` with each element of `src` added at its place along `dim`."""
+    dim = wrap_dim(dim, input.ndim)
+    if input.dtype is not src.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    if index._array.size == 0:
+        return input.clone()
+    _check_index("scatter_add", input, dim, index)
+    if input.ndim == 0:
+        return _scatter_add(input.reshape(1), index.reshape(1).long(), src.reshape(1), dim=0).reshape(())
+    return _scatter_add(input, index.long(), src, dim=dim)
+
+
+@operator(out=True)
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The elements of dimension `dim` at the positions in a 1-dim `index`."""
+    if index.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if index.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    dim = wrap_dim(dim, input.ndim)
+    size = input._array.shape[dim] if input.ndim else 1
+    array = index._array
+    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= size):
+        raise IndexError("index out of range in self")
+    if input.ndim == 0:
+        return _index(input.reshape(1), index.long().reshape(-1), dims=(0,)).reshape(())
+    return _index(input, index.long().reshape(-1), dims=(dim,))
+
+
+@operator(method=False)
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of `weight` (n, d) at the positions `input`: (*) -> (*, d)."""
+    array = input._array
+    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= weight._array.shape[0]):
+        raise IndexError("index out of range in self")
+    return _index(weight, input.long(), dims=(0,))
+
+
+@operator(method=True, out=False)
+def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None) -> Any:
+    """The positions of the elements that are not zero: (count, dims), or a tuple of one tensor a dim."""
+    need_value("nonzero()")
+    array = input._array
+    if array.ndim == 0 and as_tuple:
+        array = array.reshape(1)
+    found = np.nonzero(array) if array.ndim else (np.zeros((int(bool(array)), 0), np.int64).T,)
+    if as_tuple:
+        return tuple(wrap(f.astype(np.int64)) for f in found)
+    if array.ndim == 0:
+        result = wrap(np.zeros((int(bool(array)), 0), np.int64))
+    else:
+        result = wrap(np.ascontiguousarray(np.stack(found, 1).astype(np.int64)))
+    if out is not None:
+        return out.resize_(result.shape).copy_(result)
+    return result
+
+
+@operator(out=True)
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements at which `mask` is true, in one dimension; both broadcast."""
+    if mask._array.dtype.kind != "b":
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(input._array.shape, mask._array.shape)
+    if not shape:
+        return getitem(input.reshape(1), mask.reshape(1))
+    return getitem(input.expand(shape), mask.expand(shape))
+
+
+__all__ = ["embedding", "gather", "getitem", "index_select", "setitem", "where"]

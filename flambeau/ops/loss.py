@@ -1,0 +1,178 @@
+"""Losses: what a network's outputs are judged by."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from flambeau.core import dtypes
+from flambeau.core.shapes import broadcast_shapes
+from flambeau.ops.arithmetic import where
+from flambeau.ops.reduce import log_softmax
+from flambeau.ops.table import operator
+from flambeau.tensor.tensor import Tensor
+
+
+def reduction_of(reduction: str, size_average: Any = None, reduce: Any = None) -> str:
+    """The reduction to use, with PyTorch's two old arguments translated."""
+    if size_average is None and reduce is None:
+        return reduction
+    warnings.warn(
+        "size_average and reduce args will be deprecated, please use reduction instead.", stacklevel=4
+    )
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """`loss` as it is, summed or averaged. Raises `ValueError` for any other reduction."""
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+@operator(method=False)
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """(input - target)^2, averaged, summed or as it is; `weight` weighs each element."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    if input._array.shape != target._array.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
+            "will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            stacklevel=2,
+        )
+        shape = broadcast_shapes(input._array.shape, target._array.shape)
+        input, target = input.expand(shape), target.expand(shape)
+    difference = input - target
+    squares = difference * difference
+    if weight is None:
+        return reduced(squares, reduction)
+    squares = squares * weight
+    return squares.sum() / weight.expand(squares.shape).sum() if reduction == "mean" else reduced(squares, reduction)
+
+
+@operator(method=False)
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
+) -> Tensor:  # fmt: skip
+    """`-weight[target] * input[target]`: (N, C, ...) log-probabilities with (N, ...) class numbers.
+
+    The mean is over the weights of the targets that are not `ignore_index`. Raises `IndexError` for a
+    target that is no class.
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    if input.ndim == 0:
+        raise ValueError(f"Expected 1 or more dimensions (got {input.ndim})")
+    if target.dtype not in (dtypes.int64, dtypes.uint8):
+        raise RuntimeError(
+            f"expected scalar type Long but found {target.dtype.tensor_type}"
+        )
+    batched = input.ndim > 1
+    classes = input._array.shape[1 if batched else 0]
+    if batched and input._array.shape[0] != target._array.shape[0]:
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
+        )
+    wanted = (input._array.shape[0], *input._array.shape[2:]) if batched else ()
+    if tuple(target._array.shape) != tuple(wanted):
+        raise RuntimeError(
+            f"Expected target size {list(wanted)}, got {list(target.shape)}"
+        )
+    if weight is not None and tuple(weight._array.shape) != (classes,):
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
+            f"tensor of shape: {list(weight.shape)}"
+        )
+    target = target.long()
+    valid = target != ignore_index
+    _check_targets(target, valid, classes)
+    safe = where(valid, target, 0)
+    dim = 1 if batched else 0
+    picked = -input.gather(dim, safe.unsqueeze(dim)).squeeze(dim)
+    factor = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0)
+    losses = where(valid, picked if weight is None else picked * factor, 0)
+    if reduction == "mean":
+        return losses.sum() / factor.sum()
+    return losses.sum() if reduction == "sum" else losses
+
+
+def _check_targets(target: Tensor, valid: Tensor, classes: int) -> None:
+    import numpy as np
+
+    if not isinstance(target._array, np.ndarray) or not isinstance(valid._array, np.ndarray):
+        return  # a traced program trusts its targets
+    array = target._array[valid._array]
+    if array.size and (array.min() < 0 or array.max() >= classes):
+        bad = array[(array < 0) | (array >= classes)].flat[0]
+        raise IndexError(f"Target {bad} is out of bounds.")
+
+
+@operator(method=False)
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+    ignore_index: int = -100, reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """The cross-entropy of logits (N, C, ...) with class numbers (N, ...) or probabilities (N, C, ...)."""
+    reduction = reduction_of(reduction, size_average, reduce)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    dim = 0 if input.ndim == 1 else 1
+    if input.ndim == 0:
+        raise ValueError(f"Expected 1 or more dimensions (got {input.ndim})")
+    logs = log_softmax(input, dim)
+    classes = input._array.shape[dim]
+    if input._array.shape == target._array.shape and target.dtype.kind >= dtypes.FLOATING:
+        return _with_probabilities(logs, target, weight, reduction, label_smoothing, dim)
+    if target.dtype.kind >= dtypes.FLOATING:
+        raise RuntimeError(
+            "Expected floating point type for target with class probabilities, got shape "
+            f"{list(target.shape)} for input {list(input.shape)}"
+            if target.ndim == input.ndim
+            else f"expected scalar type Long but found {target.dtype.tensor_type}"
+        )
+    loss = nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
+    if not label_smoothing:
+        return loss
+    valid = target != ignore_index
+    if weight is None:
+        smooth = -logs.sum(dim)
+    else:
+        shape = [1] * input.ndim
+        shape[dim] = classes
+        smooth = -(logs * weight.reshape(shape)).sum(dim)
+    smooth = where(valid, smooth, 0)
+    if reduction == "mean":
+        if weight is None:
+            total = smooth.sum() / valid.to(logs.dtype).sum()
+        else:
+            total = smooth.sum() / where(valid, weight[where(valid, target, 0)], 0).sum()
+    else:
+        total = smooth.sum() if reduction == "sum" else smooth
+    return (1 - label_smoothing) * loss + (label_smoothing / classes) * total
+
+
+def _with_probabilities(
+    logs: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float, dim: int
+) -> Tensor:
+    classes = logs._array.shape[dim]
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / classes
+    terms = -(logs * target)
+    if weight is not None:
+        shape = [1] * logs.ndim
+        shape[dim] = classes
+        terms = terms * weight.reshape(shape)
+    if reduction == "mean":
+        return terms.sum() / (logs._array.size / classes)
+    return terms.sum() if reduction == "sum" else terms.sum(dim)

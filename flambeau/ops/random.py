@@ -1,0 +1,256 @@
+"""Random numbers: PyTorch's draws, from `flambeau.core.generator`.
+
+A draw depends on no computed value, so a compiled program takes it as an input: it is drawn anew at each
+call, in the order of the eager program.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.core import dtypes
+from flambeau.core.dtypes import dtype
+from flambeau.core.generator import Generator, default_generator
+from flambeau.core.shapes import as_shape
+from flambeau.ops.creation import finish
+from flambeau.ops.table import operator
+from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import need_value, state
+
+Draw = Callable[[Generator], np.ndarray]
+
+
+def draw(read: Draw, shape: Sequence[int], stored: np.dtype, generator: Generator | None) -> Tensor:
+    """A tensor of what `read` draws; while tracing, an input drawn anew at each call."""
+    source = default_generator if generator is None else generator
+    if not isinstance(source, Generator):
+        raise TypeError(f"generator must be a torch.Generator, not {type(source).__name__}")
+    if state.tracer is not None:
+        return wrap(state.tracer.host_array(lambda: read(source), tuple(shape), stored))
+    return wrap(read(source))
+
+
+def _created(name: str, read: Callable[[Generator, tuple[int, ...], np.dtype], np.ndarray], doc: str) -> Any:
+    def call(
+        *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
+        requires_grad: bool = False, **options: Any,
+    ) -> Tensor:  # fmt: skip
+        if not size and "size" in options:
+            size = (options.pop("size"),)
+        shape = as_shape(size)
+        if any(n < 0 for n in shape):
+            raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
+        if dtype is None:
+            dtype = out.dtype if out is not None else dtypes.get_default_dtype()
+        stored = dtypes.as_dtype(dtype).numpy
+        made = draw(lambda g: read(g, shape, stored), shape, stored, generator)
+        return _finished(made, requires_grad, out, options, name)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return operator(call, method=False)
+
+
+def _finished(made: Tensor, requires_grad: bool, out: Tensor | None, options: dict, name: str) -> Tensor:
+    options.pop("names", None)
+    if state.tracer is not None:
+        if out is not None:
+            return out.copy_(made)
+        return made
+    return finish(made._array, requires_grad, out, name=name, **options)
+
+
+rand = _created(
+    "rand", lambda g, shape, stored: g.uniform(shape, dtype=stored), "Uniform numbers of [0, 1)."
+)
+randn = _created("randn", lambda g, shape, stored: g.normal(shape, dtype=stored), "Standard normal numbers.")
+
+
+def _like(name: str, make: Any) -> Any:
+    def call(input: Tensor, *args: Any, dtype: dtype | None = None, memory_format: Any = None, **options: Any) -> Tensor:
+        return make(*args, tuple(input._array.shape), dtype=input.dtype if dtype is None else dtype, **options)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"`{name[:-5]}` of the shape and dtype of `input`."
+    return operator(call, method=False)
+
+
+rand_like, randn_like = _like("rand_like", rand), _like("randn_like", randn)
+
+
+@operator(method=False)
+def randint(
+    low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+    out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any,
+) -> Tensor:  # fmt: skip
+    """Whole numbers of [low, high), `low` 0 if left out: `randint(10, (2, 3))`, `randint(3, 10, (2,))`."""
+    if size is None:
+        low, high, size = 0, low, high
+    shape, low, high = as_shape((size,)), int(low), int(high)
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    stored = (dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)).numpy
+    made = draw(lambda g: g.randint(low, high, shape, stored), shape, stored, generator)
+    return _finished(made, requires_grad, out, options, "randint")
+
+
+@operator(method=False)
+def randint_like(input: Tensor, low: Any, high: Any = None, *, dtype: dtype | None = None, **options: Any) -> Tensor:
+    """`randint` of the shape and dtype of `input`."""
+    options.pop("memory_format", None)
+    low, high = (0, low) if high is None else (low, high)
+    return randint(low, high, tuple(input._array.shape), dtype=input.dtype if dtype is None else dtype, **options)
+
+
+@operator(method=False)
+def randperm(
+    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None,
+    requires_grad: bool = False, **options: Any,
+) -> Tensor:  # fmt: skip
+    """The numbers 0 to n - 1 in random order."""
+    stored = (dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)).numpy
+    made = draw(lambda g: g.randperm(n, stored), (n,), stored, generator)
+    return _finished(made, requires_grad, out, options, "randperm")
+
+
+@operator(method=False)
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
+    out: Tensor | None = None, dtype: dtype | None = None, **options: Any,
+) -> Tensor:  # fmt: skip
+    """Normal numbers: of one mean and deviation in `size`, or with a tensor for either or both."""
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        made = randn(size, generator=generator, dtype=dtype, **options) if False else None
+        stored = (dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)).numpy
+        shape = as_shape((size,))
+        made = draw(lambda g: g.normal(shape, float(mean), float(std), stored), shape, stored, generator)
+        return made if out is None else out.resize_(shape).copy_(made)
+    need_value("normal() with tensors")
+    from flambeau.core.shapes import broadcast_shapes
+
+    arrays = [x._array if isinstance(x, Tensor) else x for x in (mean, std)]
+    shape = broadcast_shapes(*[np.shape(a) for a in arrays])
+    stored = next(a.dtype for a in arrays if isinstance(a, np.ndarray))
+    source = default_generator if generator is None else generator
+    made = wrap(source.normal(shape, arrays[0], arrays[1], stored))
+    return made if out is None else out.resize_(shape).copy_(made)
+
+
+def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+    """1 with probability `p`, or for each element with the probability in `input`; else 0."""
+    shape, stored = tuple(input._array.shape), input._array.dtype
+    if p is not None:
+        made = draw(lambda g: g.bernoulli(float(p), shape, stored), shape, stored, generator)
+    else:
+        need_value("bernoulli() of a tensor of probabilities")
+        source = default_generator if generator is None else generator
+        made = wrap(source.bernoulli(input._array, shape, stored))
+    return made if out is None else out.resize_(shape).copy_(made)
+
+
+operator(bernoulli)
+
+
+def _filler(name: str, read: Any, doc: str, needs_float: bool = True) -> Any:
+    """An in-place filler: draws in the order of memory, as PyTorch walks a tensor."""
+
+    def call(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
+        self._check_inplace()
+        shape, stored = tuple(self._array.shape), self._array.dtype
+        return self._assign(draw(lambda g: read(g, shape, stored, *args, **kwargs), shape, stored, generator))
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return operator(call, name=name, function_name=False)
+
+
+def _number(x: Any) -> Any:
+    return x.item() if isinstance(x, Tensor) else x
+
+
+def _random(g: Generator, shape: Any, stored: np.dtype, *bounds: Any, **named: Any) -> np.ndarray:
+    low = named.get("from", 0)
+    high = named.get("to")
+    if len(bounds) == 1:
+        high = bounds[0]
+    elif bounds:
+        low, high = bounds
+    if high is None and not bounds and "from" not in named:
+        return g.random_(shape, stored)
+    return g.randint(int(low), None if high is None else int(high), shape, stored)
+
+
+def _bernoulli(g: Generator, shape: Any, stored: np.dtype, p: Any = 0.5) -> np.ndarray:
+    if isinstance(p, Tensor):
+        return g.bernoulli(np.broadcast_to(p._array, shape), shape, stored)
+    return g.bernoulli(float(p), shape, stored)
+
+
+uniform_ = _filler(
+    "uniform_",
+    lambda g, shape, stored, a=0.0, b=1.0, **k: g.uniform(shape, float(k.get("from", a)), float(k.get("to", b)), stored),
+    "Fills with uniform numbers of [from, to).",
+)
+normal_ = _filler(
+    "normal_",
+    lambda g, shape, stored, mean=0.0, std=1.0: g.normal(shape, float(mean), float(std), stored),
+    "Fills with normal numbers.",
+)
+random_ = _filler("random_", _random, "Fills with whole numbers of [from, to).")
+bernoulli_ = _filler("bernoulli_", _bernoulli, "Fills with 1 with probability `p`, else 0.")
+exponential_ = _filler(
+    "exponential_",
+    lambda g, shape, stored, lambd=1.0: g.exponential(shape, float(lambd), stored),
+    "Fills with exponential numbers of rate `lambd`.",
+)
+geometric_ = _filler(
+    "geometric_",
+    lambda g, shape, stored, p: g.geometric(float(p), shape, stored),
+    "Fills with geometric numbers.",
+)
+cauchy_ = _filler(
+    "cauchy_",
+    lambda g, shape, stored, median=0.0, sigma=1.0: g.cauchy(shape, float(median), float(sigma), stored),
+    "Fills with Cauchy numbers.",
+)
+log_normal_ = _filler(
+    "log_normal_",
+    lambda g, shape, stored, mean=1.0, std=2.0: g.log_normal(shape, float(mean), float(std), stored),
+    "Fills with numbers whose logarithm is normal.",
+)
+
+
+@operator(out=True)
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Positions drawn with the weights in the rows of `input`: (m, n) -> (m, num_samples)."""
+    need_value("multinomial()")
+    source = default_generator if generator is None else generator
+    return wrap(source.multinomial(input._array, num_samples, replacement))
+
+
+@operator(method=False)
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Each element 0 with probability `p`, else divided by `1 - p`; `input` itself outside training.
+
+    Srivastava et al., "Dropout", 2014. Raises `ValueError` unless 0 <= p <= 1.
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0 or input._array.size == 0:
+        return input
+    if p == 1:
+        out = input * 0
+        return input.copy_(out) if inplace else out
+    shape, stored = tuple(input._array.shape), input._array.dtype
+    kept = draw(lambda g: g.bernoulli(1 - p, shape, stored), shape, stored, None)
+    out = input * kept.div_(1 - p)
+    return input.copy_(out) if inplace else out
+
+
+__all__ = ["dropout", "math", "rand", "randint", "randn", "randperm"]

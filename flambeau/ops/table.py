@@ -1,0 +1,475 @@
+"""The op table: what a primitive is, how a call of one runs, and how operators are registered.
+
+A call of a primitive computes on NumPy arrays (or records itself, while a program is traced), and adds a
+node to the backward graph where an input requires a gradient. Everything else that users call is a
+function of primitives, registered with `@operator`, which also binds it as a method of `Tensor`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from flambeau.autograd.modes import modes
+from flambeau.autograd.node import Node, OutputOf, SavedTensor
+from flambeau.core.dtypes import FROM_NUMPY
+from flambeau.core.dtypes import dtype as Dtype
+from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
+from flambeau.tensor.views import make_view
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Every primitive by its name.
+PRIMITIVES: dict[str, Primitive] = {}
+#: Every operator that users call, by its name in PyTorch.
+OPERATORS: dict[str, Callable[..., Any]] = {}
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """Lowers to one expression an element: `expression(k, *elements, **attributes)`, where `k` has a
+    method for each scalar operation (`k.add(a, b)`, `k.exp(a)`, `k.select(c, a, b)`, `k.cast(a, dtype)`,
+    `k.const(number, like)`). Inputs broadcast against each other.
+    """
+
+    expression: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Lowers to a kernel of the family `family`, as the compiler's backend knows it."""
+
+    family: str
+    options: tuple = ()
+
+
+class Spec:
+    """What is known of a value before it is computed: its shape and its NumPy dtype."""
+
+    __slots__ = ("shape", "dtype")
+
+    def __init__(self, shape: Sequence[int], dtype: np.dtype):
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+
+class Derivative:
+    """The derivative for one input: a function whose parameter names say what it needs.
+
+    `g` is the gradient of the result, `out` the result; `NAME` an input or attribute; `NAME_shape` and
+    `NAME_dtype` only the shape or dtype of an input, so that its memory is not kept.
+    """
+
+    __slots__ = ("function", "names")
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+        self.names = tuple(inspect.signature(function).parameters)
+        if not self.names or self.names[0] != "g":
+            raise TypeError("the first parameter of a derivative is g, the incoming gradient")
+
+
+class Primitive:
+    """An operator that carries a rule, a computation, derivatives and a lowering of its own.
+
+    name: what errors and graphs call it, and in CamelCase its node: `mul` -> `MulBackward0`.
+    inputs: names of the tensor inputs, in order; a name ending in `?` may be `None`; one ending in `*`
+        stands for any number of further tensors.
+    compute: arrays and attributes -> array, or a tuple of `outputs` arrays.
+    rule: `Spec`s and attributes -> `Spec` (or several); raises the error that explains a misfit. Left out,
+        it is read off a computation on zeros.
+    derivative: for each differentiable input its formula (see `Derivative`).
+    lowering: what the compiler makes of it (see `flambeau.compiler`); left out, compiled programs call
+        `compute`.
+    view: the result shares memory with the first input.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        inputs: str,
+        compute: Callable[..., Any],
+        *,
+        rule: Callable[..., Any] | None = None,
+        derivative: dict[str, Callable[..., Any]] | None = None,
+        lowering: Any = None,
+        view: bool = False,
+        outputs: int = 1,
+        node_name: str | None = None,
+        random: bool = False,
+    ):
+        self.name = name
+        names = inputs.split()
+        self.variadic = bool(names) and names[-1].endswith("*")
+        self.inputs = tuple(n.rstrip("?*") for n in names)
+        self.compute = compute
+        self._rule = rule
+        self.derivatives = {k: Derivative(f) for k, f in (derivative or {}).items()}
+        unknown = set(self.derivatives) - set(self.inputs)
+        if unknown:
+            raise TypeError(f"{name}: derivative for {sorted(unknown)}, which are no inputs")
+        self.formulas = tuple(self.derivatives.get(n) for n in self.inputs)
+        self.lowering = lowering
+        self.view = view
+        self.outputs = outputs
+        self.random = random
+        self.pointwise = isinstance(lowering, Elementwise)
+        self.node_name = node_name or "".join(p.capitalize() for p in name.split("_")) + "Backward0"
+        self.plans: dict[Any, tuple] = {}
+        if name in PRIMITIVES:
+            raise TypeError(f"two primitives are called {name}")
+        PRIMITIVES[name] = self
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}>"
+
+    # Running ------------------------------------------------------------------------------------
+
+    def __call__(self, *inputs: Any, **attributes: Any) -> Any:
+        """The result for tensors `inputs` (or Python numbers, or `None` where optional)."""
+        if state.tracer is not None:
+            result = state.tracer.record(self, inputs, attributes)
+        else:
+            arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+            try:
+                result = self.compute(*arrays, **attributes)
+            except (ValueError, TypeError, IndexError):
+                self.explain(arrays, attributes)
+                raise
+        if self.outputs == 1:
+            out: Any = wrap(result)
+            if self.view:
+                make_view(out, inputs[0], functools.partial(self.step, inputs[1:], attributes))
+        else:
+            out = tuple(map(wrap, result))
+        if modes.grad_enabled:
+            if self.derivatives and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+                self.attach(out, inputs, attributes)
+        elif modes.inference:
+            for o in out if self.outputs > 1 else (out,):
+                o._own_extra().inference = True
+        return out
+
+    def step(self, rest: tuple, attributes: dict, tensor: Tensor) -> Tensor:
+        """This view of another tensor; see `flambeau.tensor.views`."""
+        return self(tensor, *rest, **attributes)
+
+    def explain(self, arrays: Sequence[Any], attributes: dict[str, Any]) -> None:
+        """Raises the rule's error for a call that the computation refused, if the rule has one."""
+        if self._rule is not None:
+            self._rule(*map(spec_of, arrays), **attributes)
+
+    def rule(self, *specs: Any, **attributes: Any) -> Any:
+        """The specs of the result, from those of the inputs."""
+        if self._rule is not None:
+            return self._rule(*specs, **attributes)
+        arrays = [
+            np.broadcast_to(np.zeros((), s.dtype), s.shape) if isinstance(s, Spec) else s for s in specs
+        ]
+        result = self.compute(*arrays, **attributes)
+        if self.outputs == 1:
+            return spec_of(np.asarray(result))
+        return tuple(spec_of(np.asarray(r)) for r in result)
+
+    # Recording ----------------------------------------------------------------------------------
+
+    def attach(self, out: Any, inputs: Sequence[Any], attributes: dict[str, Any]) -> None:
+        """Makes the backward node of a call and gives it to the results."""
+        node = PrimitiveNode(self, out, inputs, attributes)
+        if node is None:
+            return
+        if self.outputs == 1:
+            if out._array.dtype.kind in "fcV":
+                out._node, out._requires_grad = node, True
+            return
+        for slot, o in enumerate(out):
+            if o._array.dtype.kind in "fcV":
+                o._node, o._requires_grad = OutputOf(node, slot), True
+
+    def plan(self, wanted: tuple[bool, ...]) -> tuple:
+        """For the inputs that want gradients: (input numbers to save, whether to save the results)."""
+        found = self.plans.get(wanted)
+        if found is None:
+            names = {
+                n for i, w in enumerate(wanted) if w and (d := self.formula(i)) for n in d.names[1:]
+            }
+            keep = tuple(i for i, n in enumerate(self.inputs) if n in names)
+            found = self.plans[wanted] = (keep, "out" in names)
+        return found
+
+    def formula(self, index: int) -> Derivative | None:
+        """The derivative for input number `index`."""
+        return self.formulas[min(index, len(self.formulas) - 1)]
+
+
+class PrimitiveNode(Node):
+    """The backward of one call of a primitive."""
+
+    __slots__ = ("primitive", "attributes", "specs", "saved", "saved_out", "wanted", "out_specs")
+
+    def __init__(
+        self, primitive: Primitive, out: Any, inputs: Sequence[Any], attributes: dict[str, Any]
+    ):
+        edges = tuple([x._edge() if isinstance(x, Tensor) else None for x in inputs])
+        super().__init__(edges)
+        self.primitive = primitive
+        self.attributes = attributes
+        self.wanted = tuple([e is not None for e in edges])
+        self.specs = tuple([_meta(x) for x in inputs])
+        keep, keep_out = primitive.plan(self.wanted)
+        if primitive.variadic and keep and keep[-1] == len(primitive.inputs) - 1:
+            keep = (*keep, *range(keep[-1] + 1, len(inputs)))
+        self.saved: Any = {
+            i: SavedTensor(inputs[i]) if isinstance(inputs[i], Tensor) else inputs[i] for i in keep
+        }
+        self.saved_out: Any = None
+        if keep_out:
+            outs = (out,) if primitive.outputs == 1 else out
+            self.saved_out = [SavedTensor(o, is_output=True) for o in outs]
+        if primitive.outputs > 1:
+            self.out_specs = [(o._array.shape, o._array.dtype) for o in out]
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        return self.primitive.outputs
+
+    def name(self) -> str:
+        return self.primitive.node_name
+
+    def release(self) -> None:
+        if self.saved or self.saved_out:
+            self.saved = FREED
+            self.saved_out = None
+
+    def __getattr__(self, name: str) -> Any:
+        """`_saved_NAME`, as PyTorch's nodes have it."""
+        if name.startswith("_saved_"):
+            return self.value(name.removeprefix("_saved_"), ())
+        raise AttributeError(f"{self.name()} has no attribute {name!r}")
+
+    def value(self, name: str, grads: Any) -> Any:
+        """What a derivative's parameter called `name` stands for."""
+        if name == "out":
+            if self.saved is FREED:
+                raise RuntimeError(_freed())
+            values = [s.unpack(self, slot) for slot, s in enumerate(self.saved_out)]
+            return values[0] if len(values) == 1 else tuple(values)
+        inputs = self.primitive.inputs
+        if name in inputs:
+            if self.saved is FREED:
+                raise RuntimeError(_freed())
+            index = inputs.index(name)
+            if self.primitive.variadic and index == len(inputs) - 1:
+                return tuple(_unpack(self.saved[i], self) for i in range(index, len(self.edges)))
+            return _unpack(self.saved[index], self)
+        if name in self.attributes:
+            return self.attributes[name]
+        if name == "wanted":
+            return self.wanted
+        base, _, what = name.rpartition("_")
+        if what in ("shape", "dtype") and base in inputs:
+            index = inputs.index(base)
+            if self.primitive.variadic and index == len(inputs) - 1:
+                return tuple(s[what == "dtype"] for s in self.specs[index:])
+            return self.specs[index][what == "dtype"]
+        raise TypeError(f"{self.primitive.name}: a derivative asks for {name!r}, which is nothing known")
+
+    def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
+        primitive = self.primitive
+        g: Any = grads[0]
+        if primitive.outputs > 1:
+            g = tuple(
+                wrap(np.zeros(shape, stored)) if grad is None and stored.kind in "fcV" else grad
+                for grad, (shape, stored) in zip(grads, self.out_specs, strict=True)
+            )
+        known: dict[str, Any] = {}
+        results: list[Any] = []
+        for index, wanted in enumerate(self.wanted):
+            formula = primitive.formula(index) if wanted else None
+            if formula is None:
+                results.append(None)
+                continue
+            arguments = [g]
+            for name in formula.names[1:]:
+                if name == "index":
+                    arguments.append(index)
+                    continue
+                if name not in known:
+                    known[name] = self.value(name, grads)
+                arguments.append(known[name])
+            result = formula.function(*arguments)
+            if primitive.pointwise and result._array.shape != self.specs[index][0]:
+                result = result.sum_to_size(self.specs[index][0])
+            results.append(result)
+        return results
+
+
+class _Freed:
+    """What stands in a node for values that a backward pass has freed."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+FREED = _Freed()
+
+
+def _freed() -> str:
+    from flambeau.autograd.node import FREED_MESSAGE
+
+    return FREED_MESSAGE
+
+
+def _unpack(saved: Any, node: Node) -> Any:
+    return saved.unpack(node) if type(saved) is SavedTensor else saved
+
+
+def _meta(x: Any) -> Any:
+    return (x._array.shape, FROM_NUMPY[x._array.dtype]) if isinstance(x, Tensor) else ((), None)
+
+
+def spec_of(x: Any) -> Any:
+    """The `Spec` of an array; anything else as it is."""
+    return Spec(x.shape, x.dtype) if hasattr(x, "shape") and hasattr(x, "dtype") else x
+
+
+# Operators that users call ------------------------------------------------------------------------
+
+
+def operator(
+    function: F | None = None,
+    *,
+    name: str | None = None,
+    method: bool | str = True,
+    function_name: bool = True,
+    inplace: bool = False,
+    out: bool = False,
+    aliases: Sequence[str] = (),
+) -> Any:
+    """Registers a function of tensors under PyTorch's name, as function and as method of `Tensor`.
+
+    inplace: also `name_`, which overwrites its first argument with the result.
+    out: takes `out=`, which receives the result (a tuple where there are several).
+    aliases: further names for the same function.
+    """
+
+    def register(f: Callable[..., Any]) -> Any:
+        public = name or f.__name__.rstrip("_") if not f.__name__.endswith("__") else f.__name__
+        call = with_out(f, public) if out else f
+        for n in (public, *aliases):
+            if function_name:
+                OPERATORS[n] = call
+            if method:
+                setattr(Tensor, n, call)
+            if inplace:
+                changed = make_inplace(call, n + "_")
+                setattr(Tensor, n + "_", changed)
+                if function_name:
+                    OPERATORS[n + "_"] = changed
+        return call
+
+    return register if function is None else register(function)
+
+
+def with_out(f: Callable[..., Any], public: str) -> Callable[..., Any]:
+    """`f` with `out=`: the result is written there, resized and cast as PyTorch does."""
+
+    @functools.wraps(f)
+    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = f(*args, **kwargs)
+        if out is None:
+            return result
+        if isinstance(result, tuple):
+            for target, value in zip(out, result, strict=True):
+                write_out(target, value, public)
+            return type(result)(*out) if hasattr(result, "_fields") else tuple(out)
+        return write_out(out, result, public)
+
+    return call
+
+
+def write_out(out: Tensor, result: Tensor, public: str) -> Tensor:
+    """Writes `result` into `out`. Raises `RuntimeError` where a gradient or a dtype forbids it."""
+    from flambeau.core.dtypes import can_cast
+
+    if modes.grad_enabled and (out.requires_grad or result.requires_grad):
+        raise RuntimeError(
+            f"{public}(): functions with out=... arguments don't support automatic differentiation, but "
+            "one of the arguments requires grad."
+        )
+    if not can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype.tensor_type} can't be cast to the desired output type "
+            f"{out.dtype.tensor_type}"
+        )
+    if out.shape != result.shape:
+        out.resize_(result.shape)  # type: ignore[attr-defined]
+    return out.copy_(result)  # type: ignore[attr-defined]
+
+
+def make_inplace(f: Callable[..., Any], public: str) -> Callable[..., Any]:
+    """The in-place form of `f`: it overwrites its first argument."""
+
+    @functools.wraps(f)
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        self._check_inplace()
+        return overwrite(self, f(frozen(self), *args, **kwargs), public)
+
+    call.__name__ = call.__qualname__ = public
+    call.__doc__ = f"In-place form of `{public[:-1]}`."
+    return call
+
+
+def frozen(self: Tensor) -> Tensor:
+    """`self` as it is now: what an operator saves of it stays right when `self` is overwritten."""
+    if state.tracer is not None:
+        twin = wrap(state.tracer.snapshot(self))
+    elif not modes.grad_enabled:
+        return self
+    else:
+        twin = wrap(self._array.copy())
+    twin._node = self._fresh_node()
+    twin._requires_grad = self.requires_grad
+    return twin
+
+
+def overwrite(self: Tensor, value: Tensor, public: str) -> Tensor:
+    """Writes `value` into `self`: same shape, and a dtype that can be cast. Raises `RuntimeError`."""
+    from flambeau.core.dtypes import can_cast
+
+    if value._array.shape != self._array.shape:
+        raise RuntimeError(
+            f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(value.shape)}"
+        )
+    if value._array.dtype != self._array.dtype:
+        if not can_cast(value.dtype, self.dtype):
+            raise RuntimeError(
+                f"result type {value.dtype.tensor_type} can't be cast to the desired output type "
+                f"{self.dtype.tensor_type}"
+            )
+        value = value.to(self.dtype)  # type: ignore[attr-defined]
+    return self._assign(value)
+
+
+def as_tensor_like(x: Any, like: Tensor) -> Tensor:
+    """`x` as a tensor: a number takes the dtype that it gets beside `like`."""
+    if isinstance(x, Tensor):
+        return x
+    return wrap(np.asarray(x, dtype=like._array.dtype))
+
+
+def dtype_name(d: Dtype) -> str:
+    """How PyTorch's errors write a dtype: `Float`, `Long`."""
+    return d.tensor_type

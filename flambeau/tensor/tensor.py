@@ -1,0 +1,688 @@
+"""The Tensor: an array with autograd state. Operators are defined in `flambeau.ops` and bound to it there."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.autograd import engine
+from flambeau.autograd.modes import modes
+from flambeau.autograd.node import AccumulateGrad, Node, OutputOf, RemovableHandle
+from flambeau.core import device as devices
+from flambeau.core.dtypes import FROM_NUMPY, dtype, from_numpy_dtype
+from flambeau.core.shapes import Size
+from flambeau.tensor import printing
+from flambeau.tensor.tracing import need_value, state
+from flambeau.tensor.views import View, rebase_history
+
+ndarray = np.ndarray
+
+
+class Extra:
+    """What few tensors have: hooks, a name, and whether a non-leaf keeps its gradient."""
+
+    __slots__ = ("hooks", "post_accumulate_hooks", "retains_grad", "inference", "keep")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Callable] | None = None
+        self.post_accumulate_hooks: dict[int, Callable] | None = None
+        self.retains_grad = False
+        self.inference = False
+        self.keep: Any = None  # what owns the memory, if it is not NumPy
+
+
+class Tensor:
+    """A multi-dimensional array of one dtype that can record what is computed with it.
+
+    `Tensor(2, 3)` and `Tensor([1.0, 2.0])` make tensors of the default dtype, as PyTorch's legacy
+    constructor does; use `flambeau.tensor` for anything else.
+    """
+
+    __slots__ = (
+        "_array",  # numpy.ndarray, or the compiler's symbol while a program is traced
+        "_node",  # the autograd node (or OutputOf) that made this tensor; None for a leaf
+        "_requires_grad",
+        "_version",  # [number of in-place changes], shared by views; None stands for [0]
+        "_view",  # View, if this tensor shares the memory of a base
+        "_grad",
+        "_extra",  # Extra, or None
+        "__dict__",
+        "__weakref__",
+    )
+
+    _array: Any
+    _node: Any
+    _requires_grad: bool
+    _version: list[int] | None
+    _view: View | None
+    _grad: Tensor | None
+    _extra: Extra | None
+
+    # Construction -----------------------------------------------------------------------------------
+
+    def __new__(cls, *data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+        devices.check_device(device)
+        made = object.__new__(cls)
+        made._reset(legacy_array(data))
+        return made
+
+    def _reset(self, array: Any) -> None:
+        """Makes this tensor a fresh leaf on `array`."""
+        self._array = array
+        self._node = None
+        self._requires_grad = False
+        self._version = None
+        self._view = None
+        self._grad = None
+        self._extra = None
+
+    def _alias(self) -> Tensor:
+        """A new leaf tensor on the same memory, with the same version counter."""
+        made = wrap(self._array)
+        made._version = self._counter()
+        return made
+
+    def as_subclass(self, cls: type) -> Any:
+        """This tensor as an instance of `cls`, on the same memory and graph."""
+        made = object.__new__(cls)
+        for slot in ("_array", "_node", "_requires_grad", "_view", "_extra"):
+            setattr(made, slot, getattr(self, slot))
+        made._grad = None
+        made._version = self._counter()
+        return made
+
+    # Shape, dtype, place ----------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._array.shape)
+
+    @property
+    def dtype(self) -> dtype:
+        return FROM_NUMPY[self._array.dtype]
+
+    @property
+    def ndim(self) -> int:
+        return self._array.ndim
+
+    @property
+    def device(self) -> devices.device:
+        return devices.CPU
+
+    @property
+    def layout(self) -> devices.layout:
+        return devices.strided
+
+    @property
+    def itemsize(self) -> int:
+        return self._array.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self._array.size * self._array.dtype.itemsize
+
+    is_cuda = is_sparse = is_sparse_csr = is_quantized = is_meta = is_mkldnn = is_mps = is_xpu = False
+    is_nested = is_vulkan = is_xla = is_ipu = is_mtia = False
+    is_cpu = True
+    names_ = None
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or its size at `dim`."""
+        if dim is None:
+            return Size(self._array.shape)
+        from flambeau.core.shapes import wrap_dim
+
+        return self._array.shape[wrap_dim(dim, self._array.ndim)]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._array.ndim
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._array.size
+
+    nelement = numel
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The strides in elements, or the one of `dim`."""
+        array = self._array
+        strides = tuple(s // array.dtype.itemsize for s in array.strides)
+        if dim is None:
+            return strides
+        from flambeau.core.shapes import wrap_dim
+
+        return strides[wrap_dim(dim, array.ndim)]
+
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self._array.dtype.itemsize
+
+    def storage_offset(self) -> int:
+        """Elements between the start of the memory and this tensor's first."""
+        if self._view is None or not isinstance(self._array, ndarray):
+            return 0
+        base = self._view.base._array
+        return (address(self._array) - address(base)) // self._array.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        need_value("data_ptr()")
+        return address(self._array) if self._array.size else 0
+
+    def get_device(self) -> int:
+        return -1
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self._array.dtype.kind == "c"
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def is_inference(self) -> bool:
+        return self._extra is not None and self._extra.inference
+
+    def is_conj(self) -> bool:
+        return False
+
+    def is_neg(self) -> bool:
+        return False
+
+    def resolve_conj(self) -> Tensor:
+        return self
+
+    def resolve_neg(self) -> Tensor:
+        return self
+
+    def is_pinned(self, device: Any = None) -> bool:
+        return False
+
+    def pin_memory(self, device: Any = None) -> Tensor:
+        """This tensor: there is no device to copy to, so nothing is gained by pinning."""
+        return self
+
+    def is_shared(self) -> bool:
+        return False
+
+    # Autograd ---------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._requires_grad or (self._view is not None and self._view.base._requires_grad)
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if self._node is not None:
+            if not wanted:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a "
+                    "computed variable in a subgraph that doesn't require differentiation use "
+                    "var_no_grad = var.detach()."
+                )
+            return
+        if wanted and self.dtype.kind < 2:
+            raise RuntimeError(
+                "only Tensors of floating point dtype can require gradients (got "
+                f"{self.dtype.tensor_type})"
+            )
+        if wanted and self._extra is not None and self._extra.inference and not modes.inference:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+            )
+        self._requires_grad = bool(wanted)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Sets whether operators on this leaf are recorded."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._fresh_node() is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that made this tensor; `None` for a leaf."""
+        node = self._fresh_node()
+        return node.node if type(node) is OutputOf else node
+
+    @property
+    def output_nr(self) -> int:
+        return self._node.slot if type(self._node) is OutputOf else 0
+
+    def _fresh_node(self) -> Any:
+        view = self._view
+        if view is not None and view.is_stale(self):
+            view.refresh(self)
+        return self._node
+
+    def _edge(self) -> Any:
+        """Where a gradient of this tensor goes: its node, itself for a leaf, or `None`."""
+        node = self._node if self._view is None else self._fresh_node()
+        if node is not None:
+            return node
+        return self if self._requires_grad else None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient accumulated by `backward()`; `None` before."""
+        tracer = state.tracer
+        if tracer is not None:
+            return tracer.grad_of(self)
+        if self._grad is None and self._node is not None and not self._retains():
+            import warnings
+
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
+                "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value)}"
+                )
+            if value is self:
+                raise RuntimeError("can't assign Variable as its own grad")
+            if value.dtype is not self.dtype:
+                raise RuntimeError(
+                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype "
+                    f"'{self.dtype}'. Please ensure that the gradient and the tensor have the same dtype"
+                )
+            if value._array.shape != self._array.shape:
+                raise RuntimeError(
+                    f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                    f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size"
+                )
+        if state.tracer is not None:
+            state.tracer.set_grad(self, value)
+        else:
+            self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad = None
+
+    def _retains(self) -> bool:
+        return self._extra is not None and self._extra.retains_grad
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains()
+
+    def _accumulate_grad(self, grad: Tensor, create_graph: bool) -> None:
+        """Adds to `.grad`; the first gradient is copied, since others may hold the same memory."""
+        held = self.grad if state.tracer is not None else self._grad
+        if held is None:
+            grad = grad.clone() if create_graph else grad.detach().clone()
+        elif create_graph:
+            grad = held + grad
+        else:
+            held.detach().add_(grad.detach())
+            return
+        if state.tracer is not None:
+            state.tracer.set_grad(self, grad)
+        else:
+            self._grad = grad
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Adds the gradients of this tensor to the `.grad` of the leaves it came from.
+
+        `gradient` (of this tensor's shape) is needed unless it has one element. Raises `RuntimeError`
+        where there is no graph or it was freed.
+        """
+        engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Calls `hook(grad)` when the gradient of this tensor is known; what it returns replaces it."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        node = self._fresh_node()
+        if node is not None:
+            if type(node) is OutputOf:
+                return node.node.add_tensor_hook(node.slot, hook)
+            return node.add_tensor_hook(0, hook)
+        extra = self._own_extra()
+        if extra.hooks is None:
+            extra.hooks = {}
+        return RemovableHandle(extra.hooks, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Calls `hook(tensor)` after a gradient was added to this leaf's `.grad`."""
+        if not self._requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._node is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        extra = self._own_extra()
+        if extra.post_accumulate_hooks is None:
+            extra.post_accumulate_hooks = {}
+        return RemovableHandle(extra.post_accumulate_hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keeps the gradient of this non-leaf tensor in its `.grad` too."""
+        if not self.requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._fresh_node() is None or self._retains():
+            return
+        self._own_extra().retains_grad = True
+        owner = weakref.ref(self)
+
+        def keep(grad: Tensor) -> None:
+            tensor = owner()
+            if tensor is not None:
+                value = grad if modes.grad_enabled else grad.detach().clone()
+                tensor.grad = value if tensor._grad is None else tensor._grad + value
+
+        self.register_hook(keep)
+
+    def _own_extra(self) -> Extra:
+        if self._extra is None:
+            self._extra = Extra()
+        return self._extra
+
+    def detach(self) -> Tensor:
+        """This tensor without its history, on the same memory."""
+        made = self._alias()
+        view = self._view
+        if view is not None:
+            made._view = View(view.base.detach(), view.steps, made, differentiable=False)
+        if self._extra is not None and self._extra.inference:
+            made._own_extra().inference = True
+        return made
+
+    def detach_(self) -> Tensor:
+        """Drops the history of this tensor."""
+        if self._view is not None and self._view.differentiable:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using "
+                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, "
+                "gradients are views of DDP buckets, and hence detach_() cannot be called on these "
+                "gradients."
+            )
+        self._node = None
+        self._requires_grad = False
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history and without version checks."""
+        return wrap(self._array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        need_value("assigning to .data")
+        self._array = value._array
+
+    # Versions, views, in-place changes --------------------------------------------------------------
+
+    def _counter(self) -> list[int]:
+        if self._version is None:
+            self._version = [0]
+        return self._version
+
+    def _version_number(self) -> int:
+        return 0 if self._version is None else self._version[0]
+
+    @property
+    def _base(self) -> Tensor | None:
+        return None if self._view is None else self._view.base
+
+    def _is_view(self) -> bool:
+        return self._view is not None
+
+    def _check_inplace(self) -> None:
+        """Raises where PyTorch forbids changing this tensor in place."""
+        if not modes.grad_enabled:
+            if not modes.inference and self._extra is not None and self._extra.inference:
+                raise RuntimeError(INFERENCE_INPLACE)
+            return
+        if self._extra is not None and self._extra.inference and not modes.inference:
+            raise RuntimeError(INFERENCE_INPLACE)
+        if self._requires_grad and self._node is None and self._view is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        view = self._view
+        if view is not None and view.differentiable:
+            base = view.base
+            if base._requires_grad and base._node is None:
+                raise RuntimeError(
+                    "a view of a leaf Variable that requires grad is being used in an in-place operation."
+                )
+            if view.multi_output and (base._requires_grad or self._requires_grad):
+                raise RuntimeError(
+                    "Output 0 of UnbindBackward0 is a view and is being modified inplace. This view is "
+                    "the output of a function that returns multiple views. Such functions do not allow "
+                    "the output views to be modified inplace. You should replace the inplace operation "
+                    "by an out-of-place one."
+                )
+            if view.without_grad and base._requires_grad:
+                raise RuntimeError(
+                    "A view was created in no_grad mode and is being modified inplace with grad mode "
+                    "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
+                    "You can clarify your code by moving both the view and the inplace either both "
+                    "inside the no_grad block (if you don't want the inplace to be tracked) or both "
+                    "outside (if you want the inplace to be tracked)."
+                )
+
+    def _assign(self, value: Tensor) -> Tensor:
+        """Overwrites the elements with `value` (of the same shape and dtype) and takes its history."""
+        self._check_inplace()
+        if state.tracer is not None:
+            state.tracer.write(self, value)
+        else:
+            self._array[...] = value._array
+        self._bump()
+        if modes.grad_enabled and (value._requires_grad or self._requires_grad or self._view is not None):
+            rebase_history(self, value)
+        return self
+
+    def _bump(self) -> None:
+        if self._version is None:
+            self._version = [1]
+        else:
+            self._version[0] += 1
+
+    # Values -----------------------------------------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The elements as a NumPy array on the same memory. Raises `RuntimeError` with history."""
+        need_value("numpy()")
+        if not force and self.requires_grad:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        return self._array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def item(self) -> Any:
+        """The one element as a Python number. Raises `RuntimeError` if there are more or none."""
+        need_value("item()")
+        if self._array.size != 1:
+            raise RuntimeError(
+                f"a Tensor with {self._array.size} elements cannot be converted to Scalar"
+            )
+        return python_number(self._array)
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        need_value("tolist()")
+        array = self._array
+        if array.dtype.kind == "V":
+            array = array.astype(np.float32)
+        return array.tolist()
+
+    def __bool__(self) -> bool:
+        need_value("the truth value of a tensor")
+        size = self._array.size
+        if size == 1:
+            return bool(self._array.reshape(())[()])
+        if size == 0:
+            raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        value = self.item()
+        if not isinstance(value, int):
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(value)
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))  # type: ignore[attr-defined]
+
+    def __contains__(self, element: Any) -> bool:
+        if isinstance(element, (Tensor, int, float, bool, complex)):
+            return bool((self == element).any())  # type: ignore[attr-defined]
+        raise RuntimeError(
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+        )
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        need_value("printing a tensor")
+        return printing.tensor_str(self)
+
+    def __format__(self, spec: str) -> str:
+        if self._array.ndim == 0:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(type(self)), *self.__dict__})
+
+    # Copies across programs -------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if id(self) in memo:
+            return memo[id(self)]
+        if self._node is not None:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+                "at the moment.  If you were attempting to deepcopy a module, this may be because of a "
+                "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+            )
+        made = object.__new__(type(self))
+        memo[id(self)] = made
+        made._reset(copy_keeping_strides(self._array))
+        made._requires_grad = self._requires_grad
+        if self._grad is not None:
+            made._grad = copy.deepcopy(self._grad, memo)
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return made
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        if self._node is not None:
+            raise RuntimeError("a tensor with history cannot be pickled: call .detach() first")
+        array = np.ascontiguousarray(self._array).reshape(self._array.shape)
+        return rebuild, (type(self), array, self._requires_grad, self.__dict__ or None)
+
+    def __dlpack__(self, stream: Any = None, **options: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+INFERENCE_INPLACE = (
+    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get "
+    "a normal tensor before doing inplace update."
+)
+
+_new = object.__new__
+
+
+def wrap(array: Any) -> Tensor:
+    """A leaf tensor on `array`: a NumPy array, or a NumPy scalar where an operator gave one."""
+    made = _new(Tensor)
+    made._array = array if array.__class__ is ndarray or not isinstance(array, np.generic) else np.asarray(array)
+    made._node = made._version = made._view = made._grad = made._extra = None
+    made._requires_grad = False
+    return made
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's first element lies in memory."""
+    return array.__array_interface__["data"][0]
+
+
+def python_number(array: np.ndarray) -> Any:
+    """The one element of `array` as a Python number (bfloat16 widens)."""
+    value = array.reshape(())[()]
+    return float(value) if array.dtype.kind == "V" else value.item()
+
+
+def copy_keeping_strides(array: np.ndarray) -> np.ndarray:
+    """A copy whose dimensions lie in memory in the order of the original's."""
+    return array.copy(order="K")
+
+
+def rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict | None) -> Any:
+    """A tensor from its pickled parts."""
+    made = object.__new__(cls)
+    made._reset(array)
+    made._requires_grad = requires_grad
+    if attributes:
+        made.__dict__.update(attributes)
+    return made
+
+
+def legacy_array(data: Sequence[Any], stored: np.dtype | None = None) -> np.ndarray:
+    """What `Tensor(...)` holds: sizes make an uninitialised array, one sequence its values."""
+    from flambeau.core.dtypes import get_default_dtype
+
+    stored = stored or get_default_dtype().numpy
+    if len(data) == 1 and not isinstance(data[0], int):
+        given = data[0]
+        if isinstance(given, Size):
+            return np.empty(tuple(given), stored)
+        if isinstance(given, Tensor):
+            return given._array
+        return np.asarray(given, dtype=stored)
+    return np.empty(tuple(int(n) for n in data) if data else (0,), stored)
+
+
+__all__ = ["AccumulateGrad", "Extra", "Tensor", "address", "from_numpy_dtype", "wrap"]
