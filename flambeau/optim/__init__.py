@@ -1,1 +1,7 @@
-"""optim."""
+"""Optimizers, learning-rate schedules, and weight averaging."""
+
+from flambeau.optim import optimizer as optimizer
+from flambeau.optim.adam import Adam as Adam
+from flambeau.optim.adam import AdamW as AdamW
+from flambeau.optim.optimizer import Optimizer as Optimizer
+from flambeau.optim.sgd import SGD as SGD
