@@ -607,7 +607,7 @@ _cat = Primitive(
     "tensors*",
     lambda *arrays, dim: np.concatenate(arrays, dim),
     rule=_cat_rule,
-    derivative={"tensors": lambda g, tensors_shape, index, dim: _cat_part(g, tensors_shape, index, dim)},
+    derivative={"tensors": lambda g, tensors_shape, position, dim: _cat_part(g, tensors_shape, position, dim)},
     lowering=Kernel("cat"),
 )
 

@@ -303,7 +303,7 @@ class PrimitiveNode(Node):
                 continue
             arguments = [g]
             for name in formula.names[1:]:
-                if name == "index":
+                if name == "position":
                     arguments.append(index)
                     continue
                 if name not in known:
