@@ -224,7 +224,7 @@ def _power(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 _pow = binary(
     "pow",
-    lambda x, y: _power(np.asarray(x), np.asarray(y)),
+    lambda x, y: _power(x, y if isinstance(y, (np.ndarray, np.generic)) else np.asarray(y, x.dtype)),
     {"input": _power_of_base, "other": _power_of_exponent},
     lambda k, x, y: k.pow(x, y),
 )
