@@ -312,10 +312,10 @@ def _value_at(values: Any, key: str) -> Any:
 
 def _finish(merged: DictConfig, layers: Sequence[_Layer]) -> Config:
     sources = ", ".join(layer.source for layer in layers) or "the config"
-    missing = sorted(OmegaConf.missing_keys(merged))
-    if missing:
-        raise ConfigError(f"{sources}: no value for {', '.join(missing)}")
     try:
+        missing = sorted(OmegaConf.missing_keys(merged))
+        if missing:
+            raise ConfigError(f"{sources}: no value for {', '.join(missing)}")
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or ""

@@ -1,0 +1,44 @@
+"""The commands, and how their errors reach a person."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from flambeau.cli.demo import demo
+from flambeau.cli.doctor import doctor
+from flambeau.cli.finetune import finetune
+from flambeau.cli.output import complain
+from flambeau.cli.predict import predict
+from flambeau.cli.test import test
+from flambeau.cli.train import train
+from flambeau.train.errors import UserError
+from flambeau.vision.datasets.errors import DataError
+
+app = typer.Typer(
+    help="Trains, tests and uses vision models: the PyTorch API, compiled, on the CPU.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, train, test, predict, finetune, doctor):
+    app.command()(command)
+
+
+def run() -> int:
+    """Runs the command that the arguments name; the exit code."""
+    # A user's own models and data sets lie where the command is called.
+    sys.path.insert(0, os.getcwd())
+    try:
+        app(prog_name="flambeau")
+    except UserError as error:
+        complain(str(error))
+        return error.exit_code
+    except DataError as error:
+        complain(f"{error}. To count bad samples and go on without them: --skip-bad")
+        return 1
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return 0
