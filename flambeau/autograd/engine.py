@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flambeau.autograd.modes import modes
-from flambeau.autograd.node import Node, OutputOf
+from flambeau.autograd.node import Node, OutputOf, Rare
 
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
@@ -28,26 +28,37 @@ def run_backward(
     gradients that arrive there are returned in a dictionary by edge key, or with `accumulate` added to the
     targets' `.grad`; only nodes on a path to a target run.
     """
-    waiting, useful = _explore(roots, targets)
-    buffers: dict[Node, list[Tensor | None]] = {}
-    captured: dict[Any, Tensor] = {}
+    waiting, leaf_waiting, runs = _explore(roots, targets)
     wanted = None if targets is None else {_key(t) for t in targets}
-    leaves: dict[Any, Tensor] = {}
-    leaf_waiting = _leaf_counts(waiting, roots, useful)
-    ready: list[tuple[int, int, Node]] = []
+    buffers: dict[Node, Any] = {}  # the gradient that reached a node; a list where it has several outputs
+    leaves: dict[int, Tensor] = {}
+    captured: dict[Any, Tensor] = {}
+    ready: list[tuple[int, Node]] = []
     before = modes.grad_enabled
     modes.grad_enabled = create_graph
 
     def deliver(edge: Any, grad: Tensor | None) -> None:
         """Adds `grad` to what arrived at `edge`; a node that has all of its gradients becomes ready."""
         if isinstance(edge, Node):
-            node, slot = edge, 0
-        elif type(edge) is OutputOf:
-            node, slot = edge.node, edge.slot
-        else:
-            if wanted is not None and id(edge) not in wanted:
+            node = edge
+            if node not in waiting:
                 return
+            if grad is not None:
+                if node.outputs == 1:
+                    held = buffers.get(node)
+                    buffers[node] = grad if held is None else held + grad
+                else:
+                    _add_to_slot(buffers, node, 0, grad)
+        elif type(edge) is OutputOf:
+            node = edge.node
+            if node not in waiting:
+                return
+            if grad is not None:
+                _add_to_slot(buffers, node, edge.slot, grad)
+        else:
             key = id(edge)
+            if key not in leaf_waiting:
+                return
             if grad is not None:
                 held = leaves.get(key)
                 leaves[key] = grad if held is None else held + grad
@@ -55,41 +66,36 @@ def run_backward(
             if not leaf_waiting[key] and key in leaves:
                 _finish_leaf(edge, leaves.pop(key), wanted, captured, accumulate, create_graph)
             return
-        if useful is not None and node not in useful:
-            return
-        if grad is not None:
-            slots = buffers.get(node)
-            if slots is None:
-                slots = buffers[node] = [None] * node.outputs
-            held = slots[slot]
-            slots[slot] = grad if held is None else held + grad
-        waiting[node] -= 1
-        if not waiting[node]:
-            heapq.heappush(ready, (-node.sequence, id(node), node))
+        count = waiting[node] - 1
+        waiting[node] = count
+        if not count:
+            heapq.heappush(ready, (-node.sequence, node))
 
     try:
         for edge, grad in zip(roots, root_grads, strict=True):
             deliver(edge, grad)
         while ready:
-            node = heapq.heappop(ready)[2]
-            grads = buffers.pop(node, None)
-            runs = useful is None or node in useful.runs
-            if grads is None:  # every path to here ended without a gradient
-                for edge in node.edges if runs else ():
+            node = heapq.heappop(ready)[1]
+            arrived = buffers.pop(node, None)
+            continues = runs is None or node in runs
+            if arrived is None:  # every path to here ended without a gradient
+                for edge in node.edges if continues else ():
                     if edge is not None:
                         deliver(edge, None)
                 continue
-            if node.tensor_hooks or node.pre_hooks:
-                _run_pre_hooks(node, grads)
+            grads = [arrived] if node.outputs == 1 else arrived
+            rare = node.rare
+            if rare is not None:
+                _run_pre_hooks(rare, grads)
             if wanted is not None:
                 for slot, grad in enumerate(grads):
                     if grad is not None and (node, slot) in wanted:
                         captured[node, slot] = grad
-            if not runs:
-                continue
+                if not continues:
+                    continue
             results = node.apply(grads)
-            if node.hooks:
-                results = _run_hooks(node, results, grads)
+            if rare is not None and rare.hooks:
+                results = _run_hooks(rare, results, grads)
             if _anomaly_check is not None:
                 _anomaly_check(node, results)
             if not keep_graph:
@@ -102,16 +108,16 @@ def run_backward(
     return captured
 
 
+def _add_to_slot(buffers: dict[Node, Any], node: Node, slot: int, grad: Tensor) -> None:
+    slots = buffers.get(node)
+    if slots is None:
+        slots = buffers[node] = [None] * node.outputs
+    held = slots[slot]
+    slots[slot] = grad if held is None else held + grad
+
+
 #: Set by `autograd.anomaly`: called with each node and the gradients it returned.
 _anomaly_check: Any = None
-
-
-class _Useful(set):
-    """Nodes on a path to a target; `runs` holds those whose inputs are needed, not only their outputs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runs: set[Node] = set()
 
 
 def _key(edge: Any) -> Any:
@@ -128,58 +134,77 @@ def _node_of(edge: Any) -> Node | None:
     return edge.node if type(edge) is OutputOf else None
 
 
-def _explore(roots: Sequence[Any], targets: Sequence[Any] | None) -> tuple[dict[Node, int], _Useful | None]:
-    """How many gradients each reachable node waits for, and the nodes that lead to the targets."""
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [n for n in map(_node_of, roots) if n is not None]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        order.append(node)
-        for edge in node.edges:
-            child = _node_of(edge)
-            if child is not None and child not in seen:
-                stack.append(child)
-    useful = None
+def _explore(
+    roots: Sequence[Any], targets: Sequence[Any] | None
+) -> tuple[dict[Node, int], dict[int, int], set[Node] | None]:
+    """How many gradients each node and each leaf (by id) waits for, and, given targets, which nodes run.
+
+    Only nodes on a path to a target are waited for, and only those above a target run.
+    """
+    start = [n for n in map(_node_of, roots) if n is not None]
+    runs: set[Node] | None = None
+    useful: set[Node] | None = None
+    kept_leaves: set[int] | None = None
     if targets is not None:
-        useful = _Useful()
-        target_nodes = {n for n in map(_node_of, targets) if n is not None}
-        target_leaves = {id(t) for t in targets if _node_of(t) is None}
-        for node in sorted(order, key=lambda n: n.sequence):
-            leads = any(
-                edge is not None
-                and (id(edge) in target_leaves if (child := _node_of(edge)) is None else child in useful)
-                for edge in node.edges
-            )
-            if leads:
-                useful.runs.add(node)
-            if leads or node in target_nodes:
-                useful.add(node)
-    waiting = dict.fromkeys(order, 0)
+        runs, useful = _paths(start, targets)
+        kept_leaves = {id(t) for t in targets if _node_of(t) is None}
+    waiting: dict[Node, int] = {}
+    leaves: dict[int, int] = {}
     for edge in roots:
         node = _node_of(edge)
-        if node is not None:
-            waiting[node] += 1
-    for node in order:
-        if useful is None or node in useful.runs:
-            for edge in node.edges:
+        if node is None:
+            if kept_leaves is None or id(edge) in kept_leaves:
+                leaves[id(edge)] = leaves.get(id(edge), 0) + 1
+        elif useful is None or node in useful:
+            waiting[node] = waiting.get(node, 0) + 1
+    stack = list(waiting)
+    while stack:
+        node = stack.pop()
+        if runs is not None and node not in runs:
+            continue
+        for edge in node.edges:
+            if isinstance(edge, Node):
+                child = edge
+            elif edge is None:
+                continue
+            elif type(edge) is OutputOf:
+                child = edge.node
+            else:
+                key = id(edge)
+                if kept_leaves is None or key in kept_leaves:
+                    leaves[key] = leaves.get(key, 0) + 1
+                continue
+            count = waiting.get(child)
+            if count is not None:
+                waiting[child] = count + 1
+            elif useful is None or child in useful:
+                waiting[child] = 1
+                stack.append(child)
+    return waiting, leaves, runs
+
+
+def _paths(start: Sequence[Node], targets: Sequence[Any]) -> tuple[set[Node], set[Node]]:
+    """The nodes whose inputs lead to a target, and those together with the targets' own nodes."""
+    seen = set(start)
+    stack = list(seen)
+    while stack:
+        for edge in stack.pop().edges:
+            child = _node_of(edge)
+            if child is not None and child not in seen:
+                seen.add(child)
+                stack.append(child)
+    useful = {n for n in map(_node_of, targets) if n is not None}
+    leaves = {id(t) for t in targets if _node_of(t) is None}
+    runs: set[Node] = set()
+    for node in sorted(seen, key=lambda n: n.sequence):  # inputs come before what is made of them
+        for edge in node.edges:
+            if edge is not None:
                 child = _node_of(edge)
-                if child is not None:
-                    waiting[child] += 1
-    return waiting, useful
-
-
-def _leaf_counts(waiting: dict[Node, int], roots: Sequence[Any], useful: _Useful | None) -> dict[int, int]:
-    """How many gradients each leaf waits for, so that its hooks see the sum once."""
-    counts: dict[int, int] = {}
-    edges = [e for n in waiting if useful is None or n in useful.runs for e in n.edges]
-    for edge in (*edges, *roots):
-        if edge is not None and _node_of(edge) is None:
-            counts[id(edge)] = counts.get(id(edge), 0) + 1
-    return counts
+                if id(edge) in leaves if child is None else child in useful:
+                    runs.add(node)
+                    useful.add(node)
+                    break
+    return runs, useful
 
 
 def _finish_leaf(
@@ -205,21 +230,21 @@ def _finish_leaf(
             hook(leaf)
 
 
-def _run_pre_hooks(node: Node, grads: list[Tensor | None]) -> None:
-    for slot, hooks in (node.tensor_hooks or {}).items():
+def _run_pre_hooks(rare: Rare, grads: list[Tensor | None]) -> None:
+    for slot, hooks in rare.tensor_hooks.items():
         for hook in list(hooks.values()):
             if grads[slot] is not None:
                 replaced = hook(grads[slot])
                 if replaced is not None:
                     grads[slot] = replaced
-    for hook in list((node.pre_hooks or {}).values()):
+    for hook in list(rare.pre_hooks.values()):
         replaced = hook(tuple(grads))
         if replaced is not None:
             grads[:] = replaced if isinstance(replaced, tuple) else (replaced,)
 
 
-def _run_hooks(node: Node, results: Sequence[Any], grads: Sequence[Any]) -> Sequence[Any]:
-    for hook in list((node.hooks or {}).values()):
+def _run_hooks(rare: Rare, results: Sequence[Any], grads: Sequence[Any]) -> Sequence[Any]:
+    for hook in list(rare.hooks.values()):
         replaced = hook(tuple(results), tuple(grads))
         if replaced is not None:
             results = replaced if isinstance(replaced, tuple) else (replaced,)

@@ -16,7 +16,7 @@ from flambeau.autograd.modes import modes
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
 
-_sequence = itertools.count().__next__
+next_sequence = itertools.count().__next__
 
 FREED_MESSAGE = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they "
@@ -26,22 +26,33 @@ FREED_MESSAGE = (
 )
 
 
+class Rare:
+    """What few nodes have: hooks, and the user's notes."""
+
+    __slots__ = ("hooks", "pre_hooks", "tensor_hooks", "metadata")
+
+    def __init__(self) -> None:
+        self.hooks: dict[int, Callable] = {}
+        self.pre_hooks: dict[int, Callable] = {}
+        #: For each output slot, the hooks of the tensor made there: {slot: {id: hook}}.
+        self.tensor_hooks: dict[int, dict[int, Callable]] = {}
+        self.metadata: dict = {}
+
+
 class Node:
     """One recorded operator. `sequence` grows with time, so later operators run first in backward."""
 
-    __slots__ = ("edges", "sequence", "hooks", "pre_hooks", "tensor_hooks", "_meta", "__weakref__")
+    __slots__ = ("__weakref__", "edges", "rare", "sequence")
 
     edges: tuple[Any, ...]
+    sequence: int
+    rare: Rare | None
     outputs = 1
 
     def __init__(self, edges: tuple[Any, ...]):
         self.edges = edges
-        self.sequence = _sequence()
-        self.hooks: dict[int, Callable] | None = None
-        self.pre_hooks: dict[int, Callable] | None = None
-        #: For each output slot, the hooks of the tensor made there: {slot: {id: hook}}.
-        self.tensor_hooks: dict[int, dict[int, Callable]] | None = None
-        self._meta: dict | None = None
+        self.sequence = next_sequence()
+        self.rare = None
 
     def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         """The gradients of the inputs, one an edge, from those of the outputs."""
@@ -53,12 +64,15 @@ class Node:
     def name(self) -> str:
         return type(self).__name__
 
+    def own_rare(self) -> Rare:
+        if self.rare is None:
+            self.rare = Rare()
+        return self.rare
+
     @property
     def metadata(self) -> dict:
         """A dictionary for the user's own notes."""
-        if self._meta is None:
-            self._meta = {}
-        return self._meta
+        return self.own_rare().metadata
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
@@ -67,21 +81,15 @@ class Node:
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """Calls `hook(grad_inputs, grad_outputs)` after this node; what it returns replaces the former."""
-        if self.hooks is None:
-            self.hooks = {}
-        return RemovableHandle(self.hooks, hook)
+        return RemovableHandle(self.own_rare().hooks, hook)
 
     def register_prehook(self, hook: Callable) -> RemovableHandle:
         """Calls `hook(grad_outputs)` before this node; what it returns replaces the gradients."""
-        if self.pre_hooks is None:
-            self.pre_hooks = {}
-        return RemovableHandle(self.pre_hooks, hook)
+        return RemovableHandle(self.own_rare().pre_hooks, hook)
 
     def add_tensor_hook(self, slot: int, hook: Callable) -> RemovableHandle:
         """Calls `hook(grad)` with the gradient of output `slot` once it is complete."""
-        if self.tensor_hooks is None:
-            self.tensor_hooks = {}
-        return RemovableHandle(self.tensor_hooks.setdefault(slot, {}), hook)
+        return RemovableHandle(self.own_rare().tensor_hooks.setdefault(slot, {}), hook)
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -168,7 +176,7 @@ class SavedTensor:
         else:
             tensor = self.tensor
             if tensor._version_number() != self.version:
-                raise RuntimeError(_changed(tensor, self.version, owner if self.is_output else None, slot))
+                raise RuntimeError(changed_message(tensor, self.version, owner if self.is_output else None, slot))
         if self.is_output:
             tensor = tensor._alias()
             tensor._requires_grad = True
@@ -176,7 +184,7 @@ class SavedTensor:
         return tensor
 
 
-def _changed(tensor: Tensor, expected: int, owner: Node | None, slot: int) -> str:
+def changed_message(tensor: Tensor, expected: int, owner: Node | None, slot: int) -> str:
     kind = f"torch.{tensor.dtype.tensor_type}Tensor"
     node = owner or tensor.grad_fn
     source = f", which is output {slot} of {node.name()}," if node is not None else ""

@@ -165,7 +165,7 @@ def unary(
                     and modes.grad_enabled
                     and input.requires_grad
                 ):
-                    primitive.attach(out, (input,), NO_ATTRIBUTES)
+                    primitive.attach_short(out, (input,), NO_ATTRIBUTES, True)
                 return out
         expect_tensor(input, name)
         (x,), _ = promoted((input,), kind)
@@ -221,7 +221,9 @@ def binary(
                         and modes.grad_enabled
                         and (input.requires_grad or other.requires_grad)
                     ):
-                        primitive.attach(out, (input, other), NO_ATTRIBUTES)
+                        primitive.attach_short(
+                            out, (input, other), NO_ATTRIBUTES, x.shape == y.shape
+                        )
                     return out
             elif (other.__class__ is float or other.__class__ is int) and stored.kind == "f":
                 out = wrap(compute(x, other))
@@ -231,7 +233,7 @@ def binary(
                     and modes.grad_enabled
                     and input.requires_grad
                 ):
-                    primitive.attach(out, (input, other), NO_ATTRIBUTES)
+                    primitive.attach_short(out, (input, other), NO_ATTRIBUTES, True)
                 return out
         if not isinstance(input, Tensor) and not isinstance(other, Tensor):
             expect_tensor(input, name)

@@ -16,7 +16,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from flambeau.autograd.modes import modes
-from flambeau.autograd.node import Node, OutputOf, SavedTensor
+from flambeau.autograd.node import (
+    FREED_MESSAGE,
+    Node,
+    OutputOf,
+    SavedTensor,
+    changed_message,
+    next_sequence,
+)
 from flambeau.core.dtypes import FROM_NUMPY
 from flambeau.core.dtypes import dtype as Dtype
 from flambeau.tensor.tensor import Tensor, wrap
@@ -127,7 +134,7 @@ class Primitive:
         self.random = random
         self.pointwise = isinstance(lowering, Elementwise)
         self.node_name = node_name or "".join(p.capitalize() for p in name.split("_")) + "Backward0"
-        self.plans: dict[Any, tuple] = {}
+        self.plans: dict[Any, Plan] = {}
         if name in PRIMITIVES:
             raise TypeError(f"two primitives are called {name}")
         PRIMITIVES[name] = self
@@ -188,8 +195,6 @@ class Primitive:
     def attach(self, out: Any, inputs: Sequence[Any], attributes: dict[str, Any]) -> None:
         """Makes the backward node of a call and gives it to the results."""
         node = PrimitiveNode(self, out, inputs, attributes)
-        if node is None:
-            return
         if self.outputs == 1:
             if out._array.dtype.kind in "fcV":
                 out._node, out._requires_grad = node, True
@@ -198,15 +203,48 @@ class Primitive:
             if o._array.dtype.kind in "fcV":
                 o._node, o._requires_grad = OutputOf(node, slot), True
 
-    def plan(self, wanted: tuple[bool, ...]) -> tuple:
-        """For the inputs that want gradients: (input numbers to save, whether to save the results)."""
+    def attach_short(self, out: Tensor, inputs: tuple, attributes: dict[str, Any], same_shape: bool) -> None:
+        """As `attach`, for the short path: one result, one or two inputs, nothing out of the ordinary."""
+        node = _new_node(PrimitiveNode)
+        edges = []
+        for x in inputs:
+            if isinstance(x, Tensor):
+                if x._view is not None:
+                    edges.append(x._edge())
+                elif x._node is not None:
+                    edges.append(x._node)
+                else:
+                    edges.append(x if x._requires_grad else None)
+            else:
+                edges.append(None)
+        node.edges = tuple(edges)
+        node.sequence = next_sequence()
+        node.rare = None
+        node.attributes = attributes
+        plan = self.plans.get((edges[0] is not None, edges[-1] is not None, len(edges)))
+        if plan is None:
+            wanted = tuple([e is not None for e in edges])
+            plan = self.plans[wanted[0], wanted[-1], len(edges)] = self.plan(wanted)
+        node.plan = plan
+        node.specs = None if same_shape and not plan.metas else tuple(map(_meta, inputs))
+        if plan.keep:
+            node.saved = tuple([inputs[i] for i in plan.keep])
+            node.versions = tuple([_version(inputs[i]) for i in plan.keep])
+        else:
+            node.saved = node.versions = ()
+        if plan.keep_out:
+            counter = out._version = [0]
+            node.saved_out = ((out._array, counter, 0),)
+        else:
+            node.saved_out = None
+        out._node = node
+        out._requires_grad = True
+
+    def plan(self, wanted: tuple[bool, ...]) -> Plan:
+        """What backward needs where the inputs marked in `wanted` get gradients."""
         found = self.plans.get(wanted)
         if found is None:
-            names = {
-                n for i, w in enumerate(wanted) if w and (d := self.formula(i)) for n in d.names[1:]
-            }
-            keep = tuple(i for i, n in enumerate(self.inputs) if n in names)
-            found = self.plans[wanted] = (keep, "out" in names)
+            found = self.plans[wanted] = Plan(self, wanted)
         return found
 
     def formula(self, index: int) -> Derivative | None:
@@ -214,39 +252,70 @@ class Primitive:
         return self.formulas[min(index, len(self.formulas) - 1)]
 
 
+class Plan:
+    """What the backward of a primitive saves and computes, for one choice of inputs with gradients."""
+
+    __slots__ = ("keep", "keep_out", "metas", "primitive", "slots", "steps")
+
+    def __init__(self, primitive: Primitive, wanted: tuple[bool, ...]):
+        #: (input number, formula, names of its arguments), or the number alone where nothing is wanted.
+        self.primitive = primitive
+        self.steps = tuple(
+            (i, d.function, d.names[1:]) if w and (d := primitive.formula(i)) is not None else None
+            for i, w in enumerate(wanted)
+        )
+        names = {n for step in self.steps if step is not None for n in step[2]}
+        keep = [i for i, n in enumerate(primitive.inputs) if n in names]
+        if primitive.variadic and keep and keep[-1] == len(primitive.inputs) - 1:
+            keep += range(keep[-1] + 1, len(wanted))
+        self.keep = tuple(keep)
+        self.slots = {i: slot for slot, i in enumerate(keep)}
+        self.keep_out = "out" in names
+        self.metas = any(n.endswith(("_shape", "_dtype")) for n in names)
+
+
 class PrimitiveNode(Node):
     """The backward of one call of a primitive."""
 
-    __slots__ = ("primitive", "attributes", "specs", "saved", "saved_out", "wanted", "out_specs")
+    __slots__ = ("attributes", "out_specs", "plan", "saved", "saved_out", "specs", "versions")
+
+    #: Inputs that backward needs; `FREED` afterwards. Tensors stand beside their `versions`.
+    saved: Any
+    #: For each result that backward needs: its array, its version counter and its version.
+    saved_out: Any
 
     def __init__(
         self, primitive: Primitive, out: Any, inputs: Sequence[Any], attributes: dict[str, Any]
     ):
         edges = tuple([x._edge() if isinstance(x, Tensor) else None for x in inputs])
         super().__init__(edges)
-        self.primitive = primitive
         self.attributes = attributes
-        self.wanted = tuple([e is not None for e in edges])
-        self.specs = tuple([_meta(x) for x in inputs])
-        keep, keep_out = primitive.plan(self.wanted)
-        if primitive.variadic and keep and keep[-1] == len(primitive.inputs) - 1:
-            keep = (*keep, *range(keep[-1] + 1, len(inputs)))
-        self.saved: Any = {
-            i: SavedTensor(inputs[i]) if isinstance(inputs[i], Tensor) else inputs[i] for i in keep
-        }
-        self.saved_out: Any = None
-        if keep_out:
-            outs = (out,) if primitive.outputs == 1 else out
-            self.saved_out = [SavedTensor(o, is_output=True) for o in outs]
+        self.plan = plan = primitive.plan(tuple([e is not None for e in edges]))
+        self.specs = tuple(map(_meta, inputs))
+        keep = [inputs[i] for i in plan.keep]
+        self.versions = tuple(map(_version, keep))
+        outs = (out,) if primitive.outputs == 1 else out
+        self.saved_out = None
+        if modes.saved_hooks:
+            keep = [SavedTensor(x) if isinstance(x, Tensor) else x for x in keep]
+            if plan.keep_out:
+                self.saved_out = tuple([SavedTensor(o, is_output=True) for o in outs])
+        elif plan.keep_out:
+            self.saved_out = tuple([(o._array, o._counter(), o._version[0]) for o in outs])
+        self.saved = tuple(keep)
         if primitive.outputs > 1:
             self.out_specs = [(o._array.shape, o._array.dtype) for o in out]
 
     @property
+    def primitive(self) -> Primitive:
+        return self.plan.primitive
+
+    @property
     def outputs(self) -> int:  # type: ignore[override]
-        return self.primitive.outputs
+        return self.plan.primitive.outputs
 
     def name(self) -> str:
-        return self.primitive.node_name
+        return self.plan.primitive.node_name
 
     def release(self) -> None:
         if self.saved or self.saved_out:
@@ -256,38 +325,62 @@ class PrimitiveNode(Node):
     def __getattr__(self, name: str) -> Any:
         """`_saved_NAME`, as PyTorch's nodes have it."""
         if name.startswith("_saved_"):
-            return self.value(name.removeprefix("_saved_"), ())
+            return self.value(name.removeprefix("_saved_"))
         raise AttributeError(f"{self.name()} has no attribute {name!r}")
 
-    def value(self, name: str, grads: Any) -> Any:
+    def value(self, name: str) -> Any:
         """What a derivative's parameter called `name` stands for."""
+        primitive = self.plan.primitive
+        inputs = primitive.inputs
         if name == "out":
             if self.saved is FREED:
-                raise RuntimeError(_freed())
-            values = [s.unpack(self, slot) for slot, s in enumerate(self.saved_out)]
+                raise RuntimeError(FREED_MESSAGE)
+            values = [self.unpack_out(slot) for slot in range(len(self.saved_out))]
             return values[0] if len(values) == 1 else tuple(values)
-        inputs = self.primitive.inputs
         if name in inputs:
             if self.saved is FREED:
-                raise RuntimeError(_freed())
+                raise RuntimeError(FREED_MESSAGE)
             index = inputs.index(name)
-            if self.primitive.variadic and index == len(inputs) - 1:
-                return tuple(_unpack(self.saved[i], self) for i in range(index, len(self.edges)))
-            return _unpack(self.saved[index], self)
+            if primitive.variadic and index == len(inputs) - 1:
+                return tuple([self.unpack(i) for i in range(index, len(self.edges))])
+            return self.unpack(index)
         if name in self.attributes:
             return self.attributes[name]
-        if name == "wanted":
-            return self.wanted
         base, _, what = name.rpartition("_")
         if what in ("shape", "dtype") and base in inputs:
             index = inputs.index(base)
-            if self.primitive.variadic and index == len(inputs) - 1:
-                return tuple(s[what == "dtype"] for s in self.specs[index:])
+            if primitive.variadic and index == len(inputs) - 1:
+                return tuple([s[what == "dtype"] for s in self.specs[index:]])
             return self.specs[index][what == "dtype"]
-        raise TypeError(f"{self.primitive.name}: a derivative asks for {name!r}, which is nothing known")
+        raise TypeError(f"{primitive.name}: a derivative asks for {name!r}, which is nothing known")
+
+    def unpack(self, index: int) -> Any:
+        """Saved input number `index`. Raises `RuntimeError` if it has been changed in place since."""
+        slot = self.plan.slots[index]
+        x = self.saved[slot]
+        if isinstance(x, Tensor):
+            if _version(x) != self.versions[slot]:
+                raise RuntimeError(changed_message(x, self.versions[slot], None, 0))
+            return x
+        return x.unpack(self) if type(x) is SavedTensor else x
+
+    def unpack_out(self, slot: int) -> Tensor:
+        """Saved result number `slot`, with this node as its history."""
+        kept = self.saved_out[slot]
+        if type(kept) is SavedTensor:
+            return kept.unpack(self, slot)
+        array, counter, version = kept
+        out = wrap(array)
+        out._version = counter
+        if counter[0] != version:
+            raise RuntimeError(changed_message(out, version, self, slot))
+        out._requires_grad = True
+        out._node = self if self.outputs == 1 else OutputOf(self, slot)
+        return out
 
     def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
-        primitive = self.primitive
+        plan = self.plan
+        primitive = plan.primitive
         g: Any = grads[0]
         if primitive.outputs > 1:
             g = tuple(
@@ -296,24 +389,37 @@ class PrimitiveNode(Node):
             )
         known: dict[str, Any] = {}
         results: list[Any] = []
-        for index, wanted in enumerate(self.wanted):
-            formula = primitive.formula(index) if wanted else None
-            if formula is None:
+        for step in plan.steps:
+            if step is None:
                 results.append(None)
                 continue
+            position, function, names = step
             arguments = [g]
-            for name in formula.names[1:]:
+            for name in names:
                 if name == "position":
-                    arguments.append(index)
+                    arguments.append(position)
                     continue
                 if name not in known:
-                    known[name] = self.value(name, grads)
+                    known[name] = self.value(name)
                 arguments.append(known[name])
-            result = formula.function(*arguments)
-            if primitive.pointwise and result._array.shape != self.specs[index][0]:
-                result = result.sum_to_size(self.specs[index][0])
+            result = function(*arguments)
+            if primitive.pointwise and self.specs is not None:
+                shape = self.specs[position][0]
+                if result._array.shape != shape:
+                    result = result.sum_to_size(shape)
             results.append(result)
         return results
+
+
+_new_node = object.__new__
+
+
+def _version(x: Any) -> int:
+    """How often a tensor was changed in place; 0 for a number."""
+    if not isinstance(x, Tensor):
+        return 0
+    counter = x._version
+    return 0 if counter is None else counter[0]
 
 
 class _Freed:
@@ -324,16 +430,6 @@ class _Freed:
 
 
 FREED = _Freed()
-
-
-def _freed() -> str:
-    from flambeau.autograd.node import FREED_MESSAGE
-
-    return FREED_MESSAGE
-
-
-def _unpack(saved: Any, node: Node) -> Any:
-    return saved.unpack(node) if type(saved) is SavedTensor else saved
 
 
 def _meta(x: Any) -> Any:
