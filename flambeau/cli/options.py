@@ -9,7 +9,9 @@ import typer
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Config keys to change, as trainer.epochs=5."),
+    typer.Argument(
+        metavar="[KEY=VALUE]...", help="Config keys to change, as trainer.epochs=5."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for scripts.")]
 SkipBad = Annotated[

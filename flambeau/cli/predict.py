@@ -62,7 +62,9 @@ def predict(
             picture.save(target)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-        output.result(f"{question.path} -> {target}", event="predicted", out=str(target), **answer)
+        output.result(
+            f"{question.path} -> {target}", event="predicted", out=str(target), **answer
+        )
     if problems:
         output.say(f"{len(problems)} bad pictures are left out; the first: {problems[0]}")
     if not questions:

@@ -77,4 +77,6 @@ def newest_run(folder: str = "runs") -> RunFolder:
 def _tell_skipped(trainer: Trainer, part: str, output: Output) -> None:
     problems = getattr(trainer.dataset(part), "problems", [])
     if problems:
-        output.say(f"{part}: {len(problems)} bad samples are left out; the first: {problems[0]}")
+        output.say(
+            f"{part}: {len(problems)} bad samples are left out; the first: {problems[0]}"
+        )

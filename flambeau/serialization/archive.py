@@ -127,7 +127,7 @@ class ArchiveReader:
             raise RuntimeError(f"{self.name} is cut short in front of record {record}")
         fields = _LOCAL_HEADER.unpack(header)
         start = entry.header_offset + _LOCAL_HEADER.size + fields[-2] + fields[-1]
-        inside = 0 <= entry.header_offset and start + entry.file_size <= self.size
+        inside = entry.header_offset >= 0 and start + entry.file_size <= self.size
         if fields[0] != b"PK\x03\x04" or not inside:
             raise RuntimeError(f"{self.name} is damaged in front of record {record}")
         return int(start)

@@ -1,4 +1,4 @@
-"""The training framework: typed configs, the trainer and its callbacks, run folders, reports."""
+"""The training framework: typed configs, trainer and callbacks, run folders, reports."""
 
 from flambeau.train.callbacks import Callback
 from flambeau.train.config import Component, Config

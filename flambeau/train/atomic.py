@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -22,21 +21,18 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
     Raises `CheckpointError` where the disk is full or the file cannot be written.
     """
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        descriptor, temporary = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        temporary = None
         _flush_folder(path.parent)
     except OSError as error:
         raise CheckpointError(_explain(path, error)) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:
@@ -52,5 +48,5 @@ def _flush_folder(folder: Path) -> None:
 def _explain(path: Path, error: OSError) -> str:
     kept = "the one before it is kept" if path.exists() else "nothing was written"
     if error.errno in _FULL:
-        return f"the disk is full: {path} could not be written, {kept}. Free some space, then resume"
+        return f"the disk is full: {path} could not be written, {kept}; make room, then resume"
     return f"{path} could not be written ({error.strerror}); {kept}"

@@ -62,9 +62,10 @@ def read_run_checkpoint(path: Path) -> dict[str, Any]:
 def find_bad_values(state: dict[str, Any]) -> str | None:
     """The name of the first tensor that holds NaN or an infinity."""
     for name, value in state.items():
-        if _is_tensor(value) and value.is_floating_point():
-            if not np.isfinite(value.detach().numpy().astype(np.float32)).all():
-                return name
+        if not _is_tensor(value) or not value.is_floating_point():
+            continue
+        if not np.isfinite(value.detach().numpy().astype(np.float32)).all():
+            return name
     return None
 
 

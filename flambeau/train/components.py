@@ -1,4 +1,4 @@
-"""Building what a config names: any class or function, by its dotted name, without registration.
+"""Building what a config names: any class or function by its dotted name, unregistered.
 
 A config is code: it can name anything that Python can import.
 """
@@ -48,7 +48,9 @@ def build(
     except (TypeError, ValueError, NotImplementedError) as error:
         if isinstance(error, ValueError) and type(error) is not ValueError:
             raise  # a data set's own error, which names its file
-        raise ConfigError(f"{key}: {component.target} refused its arguments: {error}") from error
+        raise ConfigError(
+            f"{key}: {component.target} refused its arguments: {error}"
+        ) from error
 
 
 def accepts(component: Component, key: str, argument: str) -> bool:
@@ -73,7 +75,9 @@ def resolve(target: str, key: str) -> Callable[..., Any]:
         except ModuleNotFoundError as error:
             if error.name and (module == error.name or module.startswith(f"{error.name}.")):
                 continue
-            raise ConfigError(f"{key}.target = '{target}': {module} needs {error.name}") from error
+            raise ConfigError(
+                f"{key}.target = '{target}': {module} needs {error.name}"
+            ) from error
         except Exception as error:
             raise ConfigError(
                 f"{key}.target = '{target}': importing {module} failed: "

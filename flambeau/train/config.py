@@ -51,7 +51,9 @@ class Component:
 class ScheduleConfig(Component):
     """A learning-rate schedule; its optimizer is given to it."""
 
-    every: Interval = _key("whether the schedule moves each `step` or each `epoch`", Interval.step)
+    every: Interval = _key(
+        "whether the schedule moves each `step` or each `epoch`", Interval.step
+    )
 
 
 @dataclass
@@ -74,7 +76,9 @@ class CheckpointConfig:
 
     every_steps: int = _key("steps from one to the next; 0 writes after each epoch only", 0)
     monitor: str = _key("the validation score that picks the best checkpoint", "loss")
-    mode: Direction = _key("whether a score is the better for being `min` or `max`", Direction.min)
+    mode: Direction = _key(
+        "whether a score is the better for being `min` or `max`", Direction.min
+    )
 
 
 @dataclass
@@ -110,7 +114,9 @@ class Config:
     loss: Component = _key("the loss, called with output and target", factory=Component)
     optimizer: Component = _key("the optimizer; the parameters are given", factory=Component)
     schedule: ScheduleConfig | None = _key("the learning-rate schedule", None)
-    metrics: dict[str, Component] = _key("scores by name, each update/compute/reset", factory=dict)
+    metrics: dict[str, Component] = _key(
+        "scores by name, each update/compute/reset", factory=dict
+    )
     callbacks: list[Component] = _key("further callbacks of the run", factory=list)
     checkpoint: CheckpointConfig = _key("when to save", factory=CheckpointConfig)
     finetune: FinetuneConfig = _key("starting from another run", factory=FinetuneConfig)

@@ -226,7 +226,9 @@ def _unknown_keys(value: Any, hint: Any, prefix: str = "") -> Iterator[tuple[str
 def _shapeless(value: Any, hint: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Each value that stands where keys, or a list, should."""
     for key, part, inner in _children(value, hint, prefix):
-        container = typing.get_origin(inner) or (dict if dataclasses.is_dataclass(inner) else None)
+        container = typing.get_origin(inner) or (
+            dict if dataclasses.is_dataclass(inner) else None
+        )
         if container in (dict, list) and part is not None and not isinstance(part, container):
             yield key, part, inner
         else:
@@ -282,9 +284,9 @@ def _forget_arguments_of_replaced_targets(
     is_component = isinstance(hint, type) and issubclass(hint, Component)
     if is_component and isinstance(values, dict) and "target" in values:
         current = OmegaConf.select(merged, prefix[:-1]) if prefix else None
-        if current is not None and not OmegaConf.is_missing(current, "target"):
-            if current.target != values["target"]:
-                current.args = {}
+        known = current is not None and not OmegaConf.is_missing(current, "target")
+        if known and current.target != values["target"]:
+            current.args = {}
     for key, part, inner in _children(values, hint, prefix):
         if "[" not in key:
             _forget_arguments_of_replaced_targets(merged, part, inner, f"{key}.")
@@ -340,7 +342,9 @@ def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
             place = _where_set(key, layers)
             raise ConfigError(f"{place}: {key} = {value} must be at least {bound}")
     if not config.name or "/" in config.name or config.name.startswith("."):
-        raise ConfigError(f"{_where_set('name', layers)}: name = {config.name!r} names no folder")
+        raise ConfigError(
+            f"{_where_set('name', layers)}: name = {config.name!r} names no folder"
+        )
 
 
 def _where_set(key: str, layers: Sequence[_Layer]) -> str:

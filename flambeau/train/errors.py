@@ -1,4 +1,4 @@
-"""Mistakes and mishaps that a person can mend: each message says what, where, and what helps."""
+"""Mistakes and mishaps that a person can mend: messages say what, where, and what helps."""
 
 from __future__ import annotations
 

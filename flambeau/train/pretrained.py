@@ -95,7 +95,9 @@ def keep_frozen_statistics(model: flambeau.nn.Module) -> None:
     """Puts normalisation layers without trainable parameters into evaluation mode."""
     for module in model.modules():
         own = list(module.parameters(recurse=False))
-        has_statistics = any(name == "running_mean" for name, _ in module.named_buffers("", False))
+        has_statistics = any(
+            name == "running_mean" for name, _ in module.named_buffers("", False)
+        )
         if own and has_statistics and not any(p.requires_grad for p in own):
             module.eval()
 

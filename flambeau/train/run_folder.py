@@ -73,7 +73,9 @@ class RunFolder:
             except FileExistsError:
                 number += 1
             except OSError as error:
-                raise RunError(f"cannot make the run folder {path}: {error.strerror}") from error
+                raise RunError(
+                    f"cannot make the run folder {path}: {error.strerror}"
+                ) from error
         run = cls(path)
         save_config(config, run.config)
         return run

@@ -55,7 +55,10 @@ class Wobble:
         turn, zoom = np.deg2rad(self.rotate * angle), (1 + self.scale) ** size
         cosine, sine = np.cos(turn) / zoom, np.sin(turn) / zoom
         # The map from a place in the result to the place in the picture that it comes from.
-        x, y = width / 2 * (1 + 2 * self.shift * right), height / 2 * (1 + 2 * self.shift * down)
+        x, y = (
+            width / 2 * (1 + 2 * self.shift * right),
+            height / 2 * (1 + 2 * self.shift * down),
+        )
         back = (
             *(cosine, sine, width / 2 - cosine * x - sine * y),
             *(-sine, cosine, height / 2 + sine * x - cosine * y),

@@ -243,7 +243,7 @@ class Trainer:
         index = progress.batch
         self.call("on_train_batch_start", batch, index)
         inputs, targets = batch
-        loss = float(self._step(inputs, targets))
+        loss = self._step(inputs, targets).item()
         if not math.isfinite(loss):
             raise NonFiniteError(self._explain_bad(f"the loss became {loss}"))
         self._move_schedule(Interval.step)
@@ -297,7 +297,7 @@ class Trainer:
             for index, (inputs, target) in enumerate(eval_loader(self.config, dataset)):
                 output = self._infer(inputs)
                 with flambeau.no_grad():
-                    loss = float(self.criterion(output, target))
+                    loss = self.criterion(output, target).item()
                 losses.append(loss * len(inputs))
                 for metric in self.metrics.values():
                     metric.update(target, output)

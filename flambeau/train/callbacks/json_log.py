@@ -17,7 +17,9 @@ class JSONLog(Callback):
     """Prints a JSON object for each epoch on standard output."""
 
     def on_train_epoch_end(self, trainer: Trainer) -> None:
-        print_json({"event": "epoch", "run": trainer.config.name, **trainer.progress.epochs[-1]})
+        print_json(
+            {"event": "epoch", "run": trainer.config.name, **trainer.progress.epochs[-1]}
+        )
 
 
 def print_json(values: dict[str, Any]) -> None:

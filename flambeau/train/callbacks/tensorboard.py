@@ -31,7 +31,11 @@ class TensorBoardLog(Callback):
         self, trainer: Trainer, outputs: float, batch: Any, batch_idx: int
     ) -> None:
         progress = trainer.progress
-        if self._writer is not None and progress.curve and progress.curve[-1][0] == progress.step:
+        if (
+            self._writer is not None
+            and progress.curve
+            and progress.curve[-1][0] == progress.step
+        ):
             self._writer.add_scalar("train/loss", progress.curve[-1][1], progress.step)
             self._writer.add_scalar("train/lr", trainer.learning_rate, progress.step)
 

@@ -40,15 +40,15 @@ def write_report(trainer: Trainer, evaluation: Evaluation, part: str, path: Path
     """
     dataset = trainer.dataset(part)
     plots = curves(trainer.progress)
-    charts = [
-        plot(chart.title, chart.draw, 6.0, 4.2 if "matrix" in chart.title else 3.4)
-        for chart in trainer.task.charts(dataset, evaluation)
-    ]
+    for chart in trainer.task.charts(dataset, evaluation):
+        title = f"{part.capitalize()}: {chart.title}"
+        plots.append(plot(title, chart.draw, 6.0, chart.height))
     sections = [
         _cards(_headline(trainer, evaluation, part)),
         _section("Curves", _plots(plots)) if plots else "",
-        _section(f"On the {part} set", _plots(charts)) if charts else "",
-        _gallery(trainer, dataset, evaluation, evaluation.worst(_PICTURES), "Worst predictions"),
+        _gallery(
+            trainer, dataset, evaluation, evaluation.worst(_PICTURES), "Worst predictions"
+        ),
         _gallery(trainer, dataset, evaluation, evaluation.best(_PICTURES), "Best predictions"),
         _section("Network", _layers(trainer, dataset)),
         _section("Config", f"<pre>{escape(to_yaml(trainer.config))}</pre>", folded=True),
@@ -103,7 +103,7 @@ def _section(title: str, content: str, folded: bool = False) -> str:
 
 def _plots(plots: Sequence[Plot]) -> str:
     items = "".join(
-        f'<figure><figcaption>{escape(each.title)}</figcaption><picture>'
+        f"<figure><figcaption>{escape(each.title)}</figcaption><picture>"
         f'<source media="(prefers-color-scheme: dark)" srcset="{each.dark}">'
         f'<img src="{each.light}" alt="{escape(each.title, quote=True)}"></picture></figure>'
         for each in plots

@@ -26,17 +26,21 @@ class Plot:
     dark: str
 
 
-def plot(title: str, draw: Callable[[Axes], None], width: float = 6.0, height: float = 3.4) -> Plot:
+def plot(
+    title: str, draw: Callable[[Axes], None], width: float = 6.0, height: float = 3.4
+) -> Plot:
     """A plot that `draw` draws on the axes it is given."""
     light, dark = (_svg(draw, colours, width, height) for colours in (_LIGHT, _DARK))
     return Plot(title, light, dark)
 
 
-def _svg(draw: Callable[[Axes], None], colours: dict[str, Any], width: float, height: float) -> str:
+def _svg(
+    draw: Callable[[Axes], None], colours: dict[str, Any], width: float, height: float
+) -> str:
     settings = {
         "svg.hashsalt": "flambeau",
-        "svg.fonttype": "none",
-        "font.family": ["Helvetica Neue", "Arial", "DejaVu Sans", "sans-serif"],
+        "svg.fonttype": "path",  # looks the same whatever fonts the reader has
+        "font.family": "DejaVu Sans",
         "font.size": 10,
         "text.color": colours["ink"],
         "axes.labelcolor": colours["ink"],

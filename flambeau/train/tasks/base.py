@@ -21,10 +21,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot of the report: its title, and what draws it on axes."""
+    """A plot of the report: its title, what draws it on axes, and its height in inches."""
 
     title: str
     draw: Callable[[Axes], None]
+    height: float = 3.4
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Task:
     #: HTML that explains the colours of the pictures.
     legend = ""
 
-    def scores(self, dataset: Any, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    def scores(
+        self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
+    ) -> dict[str, float]:
         """The scores of a whole data set by name."""
         raise NotImplementedError
 

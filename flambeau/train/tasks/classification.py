@@ -47,7 +47,9 @@ class Classification(Task):
         self.std = std
         self.classes = classes
 
-    def scores(self, dataset: Any, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    def scores(
+        self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
+    ) -> dict[str, float]:
         return {"accuracy": accuracy(targets, outputs)}
 
     def sample_errors(
@@ -72,6 +74,9 @@ class Classification(Task):
         return f"{self._name(dataset, true)}, taken for {name} ({shares[predicted]:.0%})"
 
     def charts(self, dataset: Any, evaluation: Evaluation) -> list[Chart]:
+        from matplotlib import rcParams
+        from matplotlib.colors import to_rgb
+
         count = evaluation.outputs.shape[1]
         matrix = np.zeros((count, count), int)
         np.add.at(matrix, (evaluation.targets, evaluation.outputs.argmax(1)), 1)
@@ -79,22 +84,22 @@ class Classification(Task):
 
         def confusion(axes: Axes) -> None:
             shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
-            axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-            for row in range(count):
-                for column in range(count):
-                    if matrix[row, column]:
-                        dark = shares[row, column] > 0.5
-                        axes.text(
-                            column, row, str(matrix[row, column]), ha="center", va="center",
-                            color="white" if dark else "#1f2937", fontsize=8,
-                        )  # fmt: skip
+            # The plot's first colour, the denser the larger the share, on any background.
+            cells = np.empty((count, count, 4))
+            cells[..., :3] = to_rgb("C0")
+            cells[..., 3] = np.sqrt(shares)
+            axes.imshow(cells)
+            for row, column in zip(*np.nonzero(matrix), strict=True):
+                ink = "white" if shares[row, column] > 0.3 else rcParams["text.color"]
+                text = str(matrix[row, column])
+                axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
             axes.set_xticks(range(count), names)
             axes.set_yticks(range(count), names)
             axes.set_xlabel("predicted")
             axes.set_ylabel("true")
             axes.grid(False)
 
-        return [Chart("Confusion matrix", confusion)] if count <= 30 else []
+        return [Chart("confusion matrix", confusion, 4.4)] if count <= 30 else []
 
     def ask(self, path: Path, box: Box | None = None) -> list[Question]:
         """The picture, or the part of it in `box`."""

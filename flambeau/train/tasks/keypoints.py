@@ -43,7 +43,9 @@ class Keypoints(Task):
         self.widen = widen
         self.size = size
 
-    def scores(self, dataset: Any, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    def scores(
+        self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
+    ) -> dict[str, float]:
         return {"nme": float(self.sample_errors(dataset, outputs, targets).mean())}
 
     def sample_errors(
@@ -76,10 +78,10 @@ class Keypoints(Task):
             axes.set_xlim(0, float(np.quantile(errors, 0.99)) * 110)
             axes.set_ylim(0, 101)
 
-        return [Chart("Share of the faces below an error", cumulative)]
+        return [Chart("share of the faces below an error", cumulative)]
 
     def ask(self, path: Path, box: Box | None = None) -> list[Question]:
-        """A picture's face, cut out by `box`, or by the whole picture; or a list file's faces."""
+        """A picture's face, cut out by `box` or else whole; or the faces of a list file."""
         if path.suffix.lower() in _LISTS:
             faces = read_face_list(path, path.parent)
             return [self._question(face.path, face.box) for face in faces]
