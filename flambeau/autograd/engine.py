@@ -350,7 +350,7 @@ def _roots(outputs: Any, grads: Any) -> tuple[list[Tensor], list[Tensor]]:
                     "grad can be implicitly created only for real scalar outputs but got "
                     f"{out.dtype}"
                 )
-            grads[i] = out.detach().new_ones(out.shape)
+            grads[i] = out._ones()
         elif g.shape != out.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a "

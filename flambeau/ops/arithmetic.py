@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.ops.pointwise import (
     NUMBERS,
@@ -21,6 +22,7 @@ from flambeau.ops.pointwise import (
 )
 from flambeau.ops.table import Elementwise, Primitive, make_inplace, operator
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
 
 _add = binary("add", np.add, {"input": lambda g: g, "other": lambda g: g})
 _sub = binary("sub", np.subtract, {"input": lambda g: g, "other": lambda g: -g})
@@ -67,7 +69,7 @@ def _scaled(other: Any, alpha: Any, common: Any) -> Any:
     return other
 
 
-@operator(inplace=True, out=True)
+@operator(out=True)
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input + alpha * other`, broadcast and promoted."""
     if not _is_one(alpha):
@@ -75,7 +77,7 @@ def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return _add(input, other)
 
 
-@operator(inplace=True, out=True, aliases=("subtract",))
+@operator(out=True, aliases=("subtract",))
 def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input - alpha * other`, broadcast and promoted. Raises `RuntimeError` on two bool tensors."""
     if not _is_one(alpha):
@@ -94,7 +96,7 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return sub(other, input, alpha=alpha)
 
 
-mul = operator(_mul, name="mul", inplace=True, out=True, aliases=("multiply",))
+mul = operator(_mul, name="mul", out=True, aliases=("multiply",))
 _mul.__doc__ = "`input * other`, broadcast and promoted."
 
 
@@ -561,6 +563,51 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return where(weight.abs() < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
 
+def _in_place(name: str, ufunc: Any, f: Any, takes_alpha: bool = False) -> Any:
+    """The in-place form of `f`; without a gradient, and where NumPy's result is PyTorch's, by one ufunc."""
+    general = make_inplace(f, name)
+
+    def call(self: Tensor, other: Any, **options: Any) -> Tensor:
+        if not options and not state.busy and self._view is None and not (
+            self._requires_grad and modes.grad_enabled
+        ):
+            array = self._array
+            if isinstance(other, Tensor):
+                fits = (
+                    other._array.dtype is array.dtype
+                    and array.dtype.kind in "fc"
+                    and not (other.requires_grad and modes.grad_enabled)
+                )
+                value = other._array
+            else:
+                fits = (other.__class__ is float or other.__class__ is int) and array.dtype.kind == "f"
+                value = other
+            if fits and (self._extra is None or not self._extra.inference):
+                try:
+                    ufunc(array, value, array)
+                except ValueError:
+                    return general(self, other)  # raises PyTorch's error
+                if self._version is None:
+                    self._version = [1]
+                else:
+                    self._version[0] += 1
+                return self
+        return general(self, other, **options)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = general.__doc__
+    return call
+
+
+for _f, _ufunc, _names in (
+    (add, np.add, ("add_", "__iadd__")),
+    (sub, np.subtract, ("sub_", "subtract_", "__isub__")),
+    (mul, np.multiply, ("mul_", "multiply_", "__imul__")),
+):
+    for _name in _names:
+        setattr(Tensor, _name, _in_place(_name, _ufunc, _f))
+
+
 def _reflected(f: Any) -> Any:
     return lambda self, other: f(other, self)
 
@@ -595,7 +642,7 @@ Tensor.__neg__ = neg  # type: ignore[attr-defined]
 Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
 Tensor.__abs__ = abs  # type: ignore[attr-defined]
 for _name, _f in (
-    ("add", _add), ("sub", sub), ("mul", _mul), ("truediv", _div), ("floordiv", floor_divide),
+    ("truediv", _div), ("floordiv", floor_divide),
     ("mod", remainder), ("pow", pow),
 ):  # fmt: skip
     setattr(Tensor, f"__i{_name}__", make_inplace(_f, f"__i{_name}__"))

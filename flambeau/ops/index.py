@@ -12,7 +12,7 @@ from flambeau.ops.arithmetic import where
 from flambeau.ops.shape import _diagonal, _slice, _view  # noqa: F401  (the primitives that basic indices become)
 from flambeau.ops.table import Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
-from flambeau.tensor.tracing import need_value
+from flambeau.tensor.tracing import need_value, state
 
 # Indexing by tensors ------------------------------------------------------------------------------
 
@@ -218,8 +218,59 @@ def _dims_used(item: Any) -> int:
     return 1
 
 
+def _is_basic(key: Any) -> bool:
+    """Whether `key` is made of ints and forward slices of ints only, so that NumPy's view is PyTorch's."""
+    if key.__class__ is int:
+        return True
+    for item in key if key.__class__ is tuple else (key,):
+        if item.__class__ is int:
+            continue
+        if item.__class__ is not slice:
+            return False
+        for bound in (item.start, item.stop, item.step):
+            if bound is not None and bound.__class__ is not int:
+                return False
+        if item.step is not None and item.step <= 0:
+            return False
+    return True
+
+
+def _basic_view(x: np.ndarray, key: Any) -> np.ndarray:
+    part = x[key]
+    return part if part.__class__ is np.ndarray else x[(*(key if key.__class__ is tuple else (key,)), ...)]
+
+
+def _basic_gradient(x: np.ndarray, size: Any, key: Any) -> np.ndarray:
+    out = np.zeros(size, x.dtype)
+    out[key] = x
+    return out
+
+
+#: The eager short path of `slice` and `view` together, for an index of ints and slices.
+_basic = Primitive(
+    "getitem",
+    "input",
+    _basic_view,
+    derivative={"input": lambda g, input_shape, key: _basic_backward(g, size=tuple(input_shape), key=key)},
+    view=True,
+    node_name="SliceBackward0",
+)
+_basic_backward = Primitive(
+    "getitem_backward",
+    "grad",
+    _basic_gradient,
+    rule=lambda g, size, key: Spec(size, g.dtype),
+    derivative={"grad": lambda g, key: _basic(g, key=key)},
+)
+
+
 def getitem(self: Tensor, key: Any) -> Tensor:
     """`self[key]` with NumPy's indices: slices and ints give views, tensors and lists give copies."""
+    if not state.busy and _is_basic(key):
+        try:
+            return _basic(self, key=key)
+        except (IndexError, ValueError):
+            pass  # the long way raises PyTorch's error
     plan = _Plan(self, key)
     if not plan.indices:
         return plan.view

@@ -14,6 +14,8 @@ from flambeau.tensor.tensor import Tensor
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.ndim == 2 and b.ndim == 2 and a.dtype.itemsize > 2:
+        return a.dot(b)
     if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
         return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
     if a.dtype.kind == "b":

@@ -16,6 +16,10 @@ from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.table import Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
+
+#: What NumPy sums without widening, as PyTorch does.
+SUMMED_AT_ONCE = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
 
 
 def _rule(x: Spec, dims: tuple[int, ...], keepdim: bool) -> Spec:
@@ -33,9 +37,15 @@ def widened(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _total(x: np.ndarray, dims: tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
+    if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
+        return np.asarray(np.add.reduce(x.astype(np.float32), dims, keepdims=keepdim)).astype(x.dtype)
+    return np.add.reduce(x, dims, None, None, keepdim)
+
+
 def _spread(g: Tensor, shape: Any, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     """The gradient of a reduction, back in the shape of its input."""
-    if not keepdim and shape:
+    if not keepdim and shape and g._array.ndim:
         g = g.reshape(reduced_shape(shape, dims, True))
     return g.expand(shape)
 
@@ -43,7 +53,7 @@ def _spread(g: Tensor, shape: Any, dims: tuple[int, ...], keepdim: bool) -> Tens
 _sum = Primitive(
     "sum",
     "input",
-    widened(np.sum),
+    _total,
     rule=_rule,
     derivative={"input": lambda g, input_shape, dims, keepdim: _spread(g, input_shape, dims, keepdim)},
     lowering=Kernel("reduce", ("sum",)),
@@ -61,6 +71,8 @@ def _as_number(input: Tensor, d: Any) -> Tensor:
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim` (an int, several, or all). Integers sum in int64."""
     expect_tensor(input, "sum")
+    if dim is None and dtype is None and not (keepdim or state.busy) and input._array.dtype in SUMMED_AT_ONCE:
+        return _sum(input, dims=None, keepdim=False)
     return _sum(_as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.core import device as devices
+from flambeau.core.dtypes import dtype
 from flambeau.core.shapes import as_shape, infer_size, wrap_dim, wrap_dims
 from flambeau.ops.pointwise import expect_tensor, result_dtype
 from flambeau.ops.table import Kernel, Primitive, Spec, operator
@@ -176,11 +177,14 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     """The same memory in another shape, or read as another dtype. Raises `RuntimeError` where the
     strides do not allow it: use `reshape`.
     """
-    from flambeau.core.dtypes import dtype
-
     if len(shape) == 1 and isinstance(shape[0], dtype):
         return view_as_dtype(self, shape[0])
-    size = infer_size(as_shape(shape), self._array.size)
+    array = self._array
+    size = shape
+    if shape.__class__ is not tuple or not shape or shape[0].__class__ is not int or -1 in shape or (
+        math.prod(shape) != array.size
+    ):
+        size = infer_size(as_shape(shape), array.size)
     try:
         return _view(self, size=size)
     except ValueError:

@@ -146,6 +146,29 @@ class Primitive:
 
     def __call__(self, *inputs: Any, **attributes: Any) -> Any:
         """The result for tensors `inputs` (or Python numbers, or `None` where optional)."""
+        if state.busy:
+            return self.call_fully(inputs, attributes)
+        arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+        try:
+            result = self.compute(*arrays, **attributes)
+        except (ValueError, TypeError, IndexError):
+            self.explain(arrays, attributes)
+            raise
+        if self.outputs > 1:
+            out: Any = tuple(map(wrap, result))
+        else:
+            out = wrap(result)
+            if self.view:
+                make_view(out, inputs[0], (self, inputs[1:], attributes))
+        if self.derivatives and wants_grad(inputs) and modes.grad_enabled:
+            if self.outputs == 1 and len(inputs) <= 2 and out._array.dtype.kind in "fcV":
+                self.attach_short(out, inputs, attributes, False)
+            else:
+                self.attach(out, inputs, attributes)
+        return out
+
+    def call_fully(self, inputs: tuple, attributes: dict[str, Any]) -> Any:
+        """A call while something out of the ordinary is going on: tracing, inference mode, saving hooks."""
         if state.tracer is not None:
             result = state.tracer.record(self, inputs, attributes)
         else:
@@ -155,23 +178,19 @@ class Primitive:
             except (ValueError, TypeError, IndexError):
                 self.explain(arrays, attributes)
                 raise
-        if self.outputs == 1:
-            out: Any = wrap(result)
-            if self.view:
-                make_view(out, inputs[0], functools.partial(self.step, inputs[1:], attributes))
+        if self.outputs > 1:
+            out: Any = tuple(map(wrap, result))
         else:
-            out = tuple(map(wrap, result))
+            out = wrap(result)
+            if self.view:
+                make_view(out, inputs[0], (self, inputs[1:], attributes))
         if modes.grad_enabled:
-            if self.derivatives and any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+            if self.derivatives and wants_grad(inputs):
                 self.attach(out, inputs, attributes)
         elif modes.inference:
             for o in out if self.outputs > 1 else (out,):
                 o._own_extra().inference = True
         return out
-
-    def step(self, rest: tuple, attributes: dict, tensor: Tensor) -> Tensor:
-        """This view of another tensor; see `flambeau.tensor.views`."""
-        return self(tensor, *rest, **attributes)
 
     def explain(self, arrays: Sequence[Any], attributes: dict[str, Any]) -> None:
         """Raises the rule's error for a call that the computation refused, if the rule has one."""
@@ -250,6 +269,14 @@ class Primitive:
     def formula(self, index: int) -> Derivative | None:
         """The derivative for input number `index`."""
         return self.formulas[min(index, len(self.formulas) - 1)]
+
+
+def wants_grad(inputs: Sequence[Any]) -> bool:
+    """Whether any of the tensors among `inputs` requires a gradient."""
+    for x in inputs:
+        if isinstance(x, Tensor) and (x._requires_grad or (x._view is not None and x.requires_grad)):
+            return True
+    return False
 
 
 class Plan:
@@ -521,6 +548,8 @@ def make_inplace(f: Callable[..., Any], public: str) -> Callable[..., Any]:
     @functools.wraps(f)
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self._check_inplace()
+        if not modes.grad_enabled and not state.busy:
+            return overwrite(self, f(self, *args, **kwargs), public)
         return overwrite(self, f(frozen(self), *args, **kwargs), public)
 
     call.__name__ = call.__qualname__ = public

@@ -166,7 +166,14 @@ def _contents(array: np.ndarray, indent: int) -> str:
 
 def tensor_str(t: Tensor) -> str:
     """The text of `repr(t)`."""
-    from flambeau.core.dtypes import bool_, complex64, complex128, float64, get_default_dtype, int64
+    from flambeau.core.dtypes import (
+        bool_,
+        complex64,
+        complex128,
+        float64,
+        get_default_dtype,
+        int64,
+    )
 
     is_parameter = type(t).__name__ == "Parameter"
     prefix = "tensor("

@@ -327,6 +327,16 @@ class Tensor:
 
     def _accumulate_grad(self, grad: Tensor, create_graph: bool) -> None:
         """Adds to `.grad`; the first gradient is copied, since others may hold the same memory."""
+        if not create_graph and state.tracer is None:
+            held = self._grad
+            if held is None:
+                array = np.empty_like(self._array)  # with the strides of this tensor, as PyTorch lays it out
+                array[...] = grad._array
+                self._grad = wrap(array)
+            else:
+                held._array += grad._array
+                held._bump()
+            return
         held = self.grad if state.tracer is not None else self._grad
         if held is None:
             grad = grad.clone() if create_graph else grad.detach().clone()
@@ -395,6 +405,11 @@ class Tensor:
                 tensor.grad = value if tensor._grad is None else tensor._grad + value
 
         self.register_hook(keep)
+
+    def _ones(self) -> Tensor:
+        """Ones of this shape and dtype: what a backward pass starts from."""
+        ones = wrap(np.ones(self._array.shape, self._array.dtype))
+        return ones if state.tracer is None else state.tracer.constant(ones)
 
     def _own_extra(self) -> Extra:
         if self._extra is None:

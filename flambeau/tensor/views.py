@@ -17,8 +17,8 @@ from flambeau.autograd.node import Node, OutputOf
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
 
-#: One step from base to view: a function of one tensor that returns a view of it.
-Step = Callable[["Tensor"], "Tensor"]
+#: One step from base to view: a function of a tensor and its further arguments.
+Step = tuple[Callable[..., "Tensor"], tuple, dict[str, Any]]
 
 
 class View:
@@ -53,22 +53,34 @@ class View:
 
     def replay(self, tensor: Tensor) -> Tensor:
         """Takes the steps of this view from another tensor of the base's shape."""
-        for step in self.steps:
-            tensor = step(tensor)
+        for function, args, kwargs in self.steps:
+            tensor = function(tensor, *args, **kwargs)
         return tensor
 
 
 def make_view(view: Tensor, parent: Tensor, step: Step) -> None:
     """Marks `view`, which shares the memory of `parent`, as made from it by `step`."""
-    view._version = parent._counter()
-    if parent._view is None:
-        view._view = View(parent, (step,), view)
+    counter = parent._version
+    if counter is None:
+        counter = parent._version = [0]
+    view._version = counter
+    origin = parent._view
+    made = _new(View)
+    made.version = counter[0]
+    made.without_grad = not modes.grad_enabled and not modes.inference
+    made.multi_output = False
+    if origin is None:
+        made.base, made.steps, made.differentiable = parent, (step,), True
     else:
-        origin = parent._view
-        view._view = View(origin.base, (*origin.steps, step), view, origin.differentiable)
-        view._view.without_grad |= origin.without_grad
+        made.base, made.steps = origin.base, (*origin.steps, step)
+        made.differentiable = origin.differentiable
+        made.without_grad |= origin.without_grad
+    view._view = made
     if parent._extra is not None and parent._extra.inference:
         view._own_extra().inference = True
+
+
+_new = object.__new__
 
 
 def rebase_history(changed: Tensor, value: Tensor) -> None:
