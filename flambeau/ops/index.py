@@ -10,7 +10,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes, wrap_dim
 from flambeau.ops.arithmetic import where
 from flambeau.ops.shape import _diagonal, _slice, _view  # noqa: F401  (the primitives that basic indices become)
-from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import need_value, state
 
@@ -268,7 +268,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     """`self[key]` with NumPy's indices: slices and ints give views, tensors and lists give copies."""
     if not state.busy and _is_basic(key):
         try:
-            return _basic(self, key=key)
+            return finish_view(_basic, self, _basic_view(self._array, key), {"key": key})
         except (IndexError, ValueError):
             pass  # the long way raises PyTorch's error
     plan = _Plan(self, key)

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops.pointwise import expect_tensor
-from flambeau.ops.table import Kernel, Primitive, Spec, operator
-from flambeau.tensor.tensor import Tensor
+from flambeau.ops.table import Kernel, Primitive, Spec, operator, wants_grad
+from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -39,14 +41,22 @@ def _rule(a: Spec, b: Spec) -> Spec:
     return Spec((*batch, a.shape[-2], b.shape[-1]), a.dtype)
 
 
+def _adjoint(x: Tensor) -> Tensor:
+    swapped = x.transpose(-2, -1)
+    return swapped.conj() if x._array.dtype.kind == "c" else swapped
+
+
 def _left(g: Tensor, mat2: Tensor, input_shape: Any) -> Tensor:
-    return mm(g, mat2.mH).sum_to_size(input_shape)
+    return matmul(g, _adjoint(mat2)).sum_to_size(input_shape)
 
 
 def _right(g: Tensor, input: Tensor, mat2_shape: Any) -> Tensor:
-    return mm(input.mH, g).sum_to_size(mat2_shape)
+    return matmul(_adjoint(input), g).sum_to_size(mat2_shape)
 
 
+#: The dtypes whose products of two matrices BLAS computes.
+DOT = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
+NO_ATTRIBUTES: dict[str, Any] = {}
 #: (*, n, k) x (*, k, m) -> (*, n, m); leading dimensions broadcast.
 _mm = Primitive(
     "mm",
@@ -145,8 +155,14 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     expect_tensor(input, "matmul")
     expect_tensor(other, "matmul", "other")
     a, b = input, other
-    left, right = a._array.ndim, b._array.ndim
+    x, y = a._array, b._array
+    left, right = x.ndim, y.ndim
     if left == 2 == right:
+        if x.dtype is y.dtype and x.dtype in DOT and x.shape[1] == y.shape[0] and not state.busy:
+            out = wrap(x.dot(y))
+            if wants_grad((a, b)) and modes.grad_enabled:
+                _mm.attach_short(out, (a, b), NO_ATTRIBUTES, False)
+            return out
         return mm(a, b)
     if left == 0 or right == 0:
         raise RuntimeError(

@@ -10,16 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import reduced_shape, wrap_dim, wrap_dims
 from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor
-from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.ops.table import Kernel, Primitive, Spec, operator, wants_grad
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
 #: What NumPy sums without widening, as PyTorch does.
 SUMMED_AT_ONCE = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
+
+
+WHOLE: dict[str, Any] = {"dims": None, "keepdim": False}
 
 
 def _rule(x: Spec, dims: tuple[int, ...], keepdim: bool) -> Spec:
@@ -72,7 +76,10 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     """The sum over `dim` (an int, several, or all). Integers sum in int64."""
     expect_tensor(input, "sum")
     if dim is None and dtype is None and not (keepdim or state.busy) and input._array.dtype in SUMMED_AT_ONCE:
-        return _sum(input, dims=None, keepdim=False)
+        out = wrap(np.add.reduce(input._array, None))
+        if wants_grad((input,)) and modes.grad_enabled:
+            _sum.attach_short(out, (input,), WHOLE, False)
+        return out
     return _sum(_as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
 
 

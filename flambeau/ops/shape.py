@@ -12,8 +12,9 @@ from flambeau.core import device as devices
 from flambeau.core.dtypes import dtype
 from flambeau.core.shapes import as_shape, infer_size, wrap_dim, wrap_dims
 from flambeau.ops.pointwise import expect_tensor, result_dtype
-from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
 
 # Primitive views ----------------------------------------------------------------------------------
 
@@ -180,13 +181,18 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     if len(shape) == 1 and isinstance(shape[0], dtype):
         return view_as_dtype(self, shape[0])
     array = self._array
-    size = shape
-    if shape.__class__ is not tuple or not shape or shape[0].__class__ is not int or -1 in shape or (
-        math.prod(shape) != array.size
-    ):
-        size = infer_size(as_shape(shape), array.size)
+    if state.busy:
+        return _view(self, size=infer_size(as_shape(shape), array.size))
     try:
-        return _view(self, size=size)
+        if not array.flags.c_contiguous or not shape or shape[0].__class__ is not int:
+            size = infer_size(as_shape(shape), array.size)
+            return finish_view(_view, self, array.reshape(size, copy=False), {"size": size})
+        try:
+            viewed = array.reshape(shape)
+        except ValueError:
+            infer_size(shape, array.size)  # raises PyTorch's error
+            raise
+        return finish_view(_view, self, viewed, {"size": viewed.shape})
     except ValueError:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension "

@@ -225,25 +225,28 @@ class Primitive:
     def attach_short(self, out: Tensor, inputs: tuple, attributes: dict[str, Any], same_shape: bool) -> None:
         """As `attach`, for the short path: one result, one or two inputs, nothing out of the ordinary."""
         node = _new_node(PrimitiveNode)
-        edges = []
-        for x in inputs:
-            if isinstance(x, Tensor):
-                if x._view is not None:
-                    edges.append(x._edge())
-                elif x._node is not None:
-                    edges.append(x._node)
-                else:
-                    edges.append(x if x._requires_grad else None)
-            else:
-                edges.append(None)
-        node.edges = tuple(edges)
+        if len(inputs) == 1:
+            x = inputs[0]
+            node.edges = (x._edge() if x._view is not None else x._node or x,)
+            plan = self.plans.get(True)
+            if plan is None:
+                plan = self.plans[True] = self.plan((True,))
+        else:
+            node.edges = (a, b) = tuple(
+                [
+                    (x._edge() if x._view is not None or not x._requires_grad else x._node or x)
+                    if isinstance(x, Tensor)
+                    else None
+                    for x in inputs
+                ]
+            )
+            wanted = (a is not None, b is not None)
+            plan = self.plans.get(wanted)
+            if plan is None:
+                plan = self.plan(wanted)
         node.sequence = next_sequence()
         node.rare = None
         node.attributes = attributes
-        plan = self.plans.get((edges[0] is not None, edges[-1] is not None, len(edges)))
-        if plan is None:
-            wanted = tuple([e is not None for e in edges])
-            plan = self.plans[wanted[0], wanted[-1], len(edges)] = self.plan(wanted)
         node.plan = plan
         node.specs = None if same_shape and not plan.metas else tuple(map(_meta, inputs))
         if plan.keep:
@@ -269,6 +272,15 @@ class Primitive:
     def formula(self, index: int) -> Derivative | None:
         """The derivative for input number `index`."""
         return self.formulas[min(index, len(self.formulas) - 1)]
+
+
+def finish_view(primitive: Primitive, input: Tensor, array: Any, attributes: dict[str, Any]) -> Tensor:
+    """The view of `input` on `array` that `primitive` would make: the short path of small calls."""
+    out = wrap(array)
+    make_view(out, input, (primitive, (), attributes))
+    if (input._requires_grad or input._view is not None) and modes.grad_enabled and input.requires_grad:
+        primitive.attach_short(out, (input,), attributes, False)
+    return out
 
 
 def wants_grad(inputs: Sequence[Any]) -> bool:
@@ -377,8 +389,8 @@ class PrimitiveNode(Node):
         if what in ("shape", "dtype") and base in inputs:
             index = inputs.index(base)
             if primitive.variadic and index == len(inputs) - 1:
-                return tuple([s[what == "dtype"] for s in self.specs[index:]])
-            return self.specs[index][what == "dtype"]
+                return tuple([_from_meta(m, what) for m in self.specs[index:]])
+            return _from_meta(self.specs[index], what)
         raise TypeError(f"{primitive.name}: a derivative asks for {name!r}, which is nothing known")
 
     def unpack(self, index: int) -> Any:
@@ -460,7 +472,11 @@ FREED = _Freed()
 
 
 def _meta(x: Any) -> Any:
-    return (x._array.shape, FROM_NUMPY[x._array.dtype]) if isinstance(x, Tensor) else ((), None)
+    return (x._array.shape, x._array.dtype) if isinstance(x, Tensor) else ((), None)
+
+
+def _from_meta(meta: tuple, what: str) -> Any:
+    return FROM_NUMPY[meta[1]] if what == "dtype" else meta[0]
 
 
 def spec_of(x: Any) -> Any:
