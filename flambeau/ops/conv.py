@@ -117,6 +117,14 @@ def _weight_gradient(
     return out.astype(stored, copy=False)
 
 
+def _within(x: Tensor, shape: Ints) -> Tensor:
+    """The places of `x` that there are in `shape`: a stride lets several input sizes give one output."""
+    for d in range(2, x.ndim):
+        if x._array.shape[d] != shape[d]:
+            x = x.narrow(d, 0, shape[d])
+    return x
+
+
 #: (N, C, *in) with (O, C/groups, *kernel) -> (N, O, *out)
 _convolution = Primitive(
     "convolution",
@@ -142,8 +150,8 @@ _convolution_input = Primitive(
         (g.shape[0], w.shape[1] * groups, *size), g.dtype
     ),
     derivative={
-        "grad": lambda g, weight, stride, padding, dilation, groups: _convolution(
-            g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups
+        "grad": lambda g, weight, grad_shape, stride, padding, dilation, groups: _within(
+            _convolution(g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), grad_shape
         ),
         "weight": lambda g, grad, weight_shape, stride, padding, dilation, groups: _convolution_weight(
             grad, g, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -160,8 +168,8 @@ _convolution_weight = Primitive(
         (g.shape[1], x.shape[1] // groups, *kernel), g.dtype
     ),
     derivative={
-        "grad": lambda g, input, stride, padding, dilation, groups: _convolution(
-            input, g, stride=stride, padding=padding, dilation=dilation, groups=groups
+        "grad": lambda g, input, grad_shape, stride, padding, dilation, groups: _within(
+            _convolution(input, g, stride=stride, padding=padding, dilation=dilation, groups=groups), grad_shape
         ),
         "input": lambda g, grad, input_shape, stride, padding, dilation, groups: _convolution_input(
             grad, g, size=tuple(input_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
