@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -205,14 +206,14 @@ def array_of(data: Any, d: dtype | None) -> np.ndarray:
             raise
         if array.dtype == object:
             _explain_ragged(data)
-            bad = next(k for k in kinds if not issubclass(k, (int, float, complex, np.generic)))
+            bad = next(k for k in kinds if not issubclass(k, (int, float, builtins.complex, np.generic)))
             raise RuntimeError(f"Could not infer dtype of {bad.__name__}")
         if d is None:
             d = _default_for(array, kinds)
         return array.astype(dtypes.as_dtype(d).numpy)
     if hasattr(data, "__array__"):
         return array_of(np.asarray(data), d)
-    if not isinstance(data, (int, float, complex)):
+    if not isinstance(data, (int, float, builtins.complex)):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     if d is None:
         d = dtypes.dtype_of_number(data)
@@ -220,7 +221,7 @@ def array_of(data: Any, d: dtype | None) -> np.ndarray:
 
 
 def _checked_number(x: Any, d: dtype) -> np.ndarray:
-    if isinstance(x, complex) and d.kind < dtypes.COMPLEX:
+    if isinstance(x, builtins.complex) and d.kind < dtypes.COMPLEX:
         raise RuntimeError(f"value cannot be converted to type {d.name} without overflow")
     if isinstance(x, int) and not isinstance(x, bool) and d.kind == dtypes.INTEGER:
         info = np.iinfo(d.numpy)
@@ -244,7 +245,7 @@ def _default_for(array: np.ndarray, kinds: set[type]) -> dtype:
         return dtypes.get_default_dtype()
     if all(issubclass(k, (bool, np.bool_)) for k in kinds):
         return dtypes.bool_
-    if any(issubclass(k, np.generic) for k in kinds) and not any(k in (float, complex) for k in kinds):
+    if any(issubclass(k, np.generic) for k in kinds) and not any(k in (float, builtins.complex) for k in kinds):
         return from_numpy_dtype(array.dtype)
     if array.dtype.kind == "c":
         return dtypes.get_default_dtype().to_complex()
@@ -398,7 +399,7 @@ def linspace(
         raise RuntimeError("number of steps must be non-negative")
     start, end = _number(start), _number(end)
     if dtype is None:
-        complex_ = any(isinstance(x, complex) for x in (start, end))
+        complex_ = any(isinstance(x, builtins.complex) for x in (start, end))
         default = dtypes.get_default_dtype()
         dtype = out.dtype if out is not None else default.to_complex() if complex_ else default
     d = dtypes.as_dtype(dtype)
@@ -435,7 +436,7 @@ def logspace(
         raise RuntimeError("number of steps must be non-negative")
     start, end = _number(start), _number(end)
     default = dtypes.get_default_dtype()
-    d = dtypes.as_dtype(dtype or (default.to_complex() if isinstance(start, complex) else default))
+    d = dtypes.as_dtype(dtype or (default.to_complex() if isinstance(start, builtins.complex) else default))
     wide = dtypes.complex128 if d.kind == dtypes.COMPLEX else dtypes.float64
     if steps == 1:
         values = np.asarray([np.power(wide.numpy.type(base), start)])

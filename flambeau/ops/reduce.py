@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +14,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import reduced_shape, wrap_dim, wrap_dims
 from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor
+from flambeau.ops.results import named_result
 from flambeau.ops.table import Kernel, Primitive, Spec, operator, wants_grad
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
@@ -214,9 +214,9 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     return AMinMax(amin(input, dims, keepdim), amax(input, dims, keepdim))
 
 
-AMinMax = namedtuple("aminmax", ["min", "max"])
-MaxResult = namedtuple("max", ["values", "indices"])
-MinResult = namedtuple("min", ["values", "indices"])
+AMinMax = named_result("aminmax", "min", "max")
+MaxResult = named_result("max", "values", "indices")
+MinResult = named_result("min", "values", "indices")
 
 
 def _position(function: Any) -> Any:
