@@ -1,1 +1,10 @@
-"""nn."""
+"""Networks: modules, layers, functions, initial values."""
+
+from flambeau.nn import functional as functional
+from flambeau.nn import init as init
+from flambeau.nn.modules import *
+from flambeau.nn.modules import Module as Module
+from flambeau.nn.parameter import Buffer as Buffer
+from flambeau.nn.parameter import Parameter as Parameter
+from flambeau.nn.parameter import UninitializedBuffer as UninitializedBuffer
+from flambeau.nn.parameter import UninitializedParameter as UninitializedParameter

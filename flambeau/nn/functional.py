@@ -1288,3 +1288,78 @@ def scaled_dot_product_attention(
     if attn_mask is not None and attn_mask.dtype is dtypes.bool_:
         weights = weights.masked_fill(~attn_mask.any(-1, keepdim=True), 0)
     return ops.matmul(dropout(weights, dropout_p, dropout_p > 0), value)
+
+
+# Fractional pooling -------------------------------------------------------------------------------
+
+
+def _fractional_starts(samples: Tensor, size: int, places: int, kernel: int) -> Tensor:
+    """(N, C) samples -> (N, C, places): where each window of `kernel` begins."""
+    last = size - kernel
+    if places == 1:
+        return ops.full((*samples.shape, 1), last, dtype=dtypes.int64)
+    alpha = last / (places - 1)
+    at = samples.unsqueeze(-1)
+    steps = ops.arange(places - 1, dtype=samples.dtype)
+    inner = ((steps + at) * alpha).long() - (at * alpha).long()
+    return ops.cat([inner, ops.full((*samples.shape, 1), last, dtype=dtypes.int64)], -1)
+
+
+def _fractional(rank: int) -> Any:
+    name = f"fractional_max_pool{rank}d"
+
+    def with_indices(
+        input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
+        return_indices: bool = False, _random_samples: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
+        if input.ndim not in (rank + 1, rank + 2):
+            raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got: {list(input.shape)}")
+        kernel = pair(kernel_size, rank, "kernel_size")
+        sizes = tuple(input.shape[-rank:])
+        if output_size is None:
+            ratios = (output_ratio,) * rank if isinstance(output_ratio, float) else tuple(output_ratio)
+            output_size = tuple(int(n * r) for n, r in zip(sizes, ratios, strict=True))
+        places = pair(output_size, rank, "output_size")
+        for n, k, o in zip(sizes, kernel, places, strict=True):
+            if o + k - 1 > n:
+                raise RuntimeError(f"{name}: pool size {k} with output size {o} is too large for input size {n}")
+        x = input if input.ndim == rank + 2 else input.unsqueeze(0)
+        n, c = x.shape[:2]
+        if _random_samples is None:
+            _random_samples = ops.rand(n, c, rank, dtype=input.dtype)
+        # The samples of the last dimension come first, as PyTorch draws them.
+        position = ops.zeros((n, c) + (1,) * (2 * rank), dtype=dtypes.int64)
+        for axis in range(rank):
+            sample = _random_samples[:, :, rank - 1 - axis] if rank == 2 else _random_samples[:, :, axis]
+            starts = _fractional_starts(sample, sizes[axis], places[axis], kernel[axis])
+            shape = [n, c] + [1] * (2 * rank)
+            shape[2 + axis] = places[axis]
+            offsets = [1] * (2 + 2 * rank)
+            offsets[2 + rank + axis] = kernel[axis]
+            at = starts.reshape(shape) + ops.arange(kernel[axis]).reshape(offsets)
+            position = position * sizes[axis] + at
+        full = (n, c, *places, math.prod(kernel))
+        position = position.reshape(full)
+        flat = x.reshape(n, c, -1)
+        windows = flat.gather(-1, position.reshape(n, c, -1)).reshape(full)
+        values, at_window = windows.max(-1)
+        indices = position.gather(-1, at_window.unsqueeze(-1)).squeeze(-1)
+        return (values, indices) if input.ndim == rank + 2 else (values.squeeze(0), indices.squeeze(0))
+
+    def call(
+        input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
+        return_indices: bool = False, _random_samples: Tensor | None = None,
+    ) -> Any:  # fmt: skip
+        found = with_indices(input, kernel_size, output_size, output_ratio, True, _random_samples)
+        return found if return_indices else found[0]
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"The maxima of {rank}-dimensional windows at pseudo-random places. Graham, 2015."
+    with_indices.__name__ = name + "_with_indices"
+    return call, with_indices
+
+
+fractional_max_pool2d, fractional_max_pool2d_with_indices = _fractional(2)
+fractional_max_pool3d, fractional_max_pool3d_with_indices = _fractional(3)
