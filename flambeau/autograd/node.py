@@ -8,6 +8,7 @@ gradients of the outputs and sends what it returns along the edges.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -184,13 +185,21 @@ class SavedTensor:
         return tensor
 
 
+def short_name(node: Node) -> str:
+    """The operator's name alone, as errors write it: `Mul` for `MulBackward0`."""
+    return re.sub(r"Backward\d*$", "", node.name())
+
+
 def changed_message(tensor: Tensor, expected: int, owner: Node | None, slot: int) -> str:
     kind = f"torch.{tensor.dtype.tensor_type}Tensor"
     node = owner or tensor.grad_fn
-    source = f", which is output {slot} of {node.name()}," if node is not None else ""
+    source = ""
+    if node is not None:
+        source = f", which is output {slot} of {short_name(node)},"
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: [{kind} {list(tensor.shape)}]{source} is at version {tensor._version_number()}; "
         f"expected version {expected} instead. Hint: enable anomaly detection to find the operation "
-        "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True)."
+        "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True, "
+        "check_nan=False)."
     )

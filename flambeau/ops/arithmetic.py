@@ -587,10 +587,10 @@ def _in_place(name: str, ufunc: Any, f: Any, takes_alpha: bool = False) -> Any:
                     ufunc(array, value, array)
                 except ValueError:
                     return general(self, other)  # raises PyTorch's error
-                if self._version is None:
-                    self._version = [1]
+                if self._changes is None:
+                    self._changes = [1]
                 else:
-                    self._version[0] += 1
+                    self._changes[0] += 1
                 return self
         return general(self, other, **options)
 

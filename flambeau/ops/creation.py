@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.modes import modes
 from flambeau.core import device as devices
 from flambeau.core import dtypes
 from flambeau.core.dtypes import dtype, from_numpy_dtype
@@ -36,6 +37,8 @@ def finish(
         made = state.tracer.constant(made)
     if out is not None:
         return write_out(out, made, name)
+    if modes.inference:
+        made._own_extra().inference = True
     if requires_grad:
         made.requires_grad = True
     return made

@@ -15,6 +15,7 @@ from flambeau.ops.pointwise import expect_tensor, result_dtype
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
+from flambeau.tensor.views import mark_multiple
 
 # Primitive views ----------------------------------------------------------------------------------
 
@@ -494,10 +495,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     return _view(part, size=tuple(n for i, n in enumerate(part._array.shape) if i != dim))
 
 
-def _mark_multiple(views: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    for v in views:
-        if v._view is not None:
-            v._view.multi_output = True
+def _mark_multiple(views: tuple[Tensor, ...], function: str = "Split") -> tuple[Tensor, ...]:
+    mark_multiple(views, function)
     return views
 
 
@@ -507,7 +506,9 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if input.ndim == 0:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim(dim, input.ndim)
-    return _mark_multiple(tuple(select(input, dim, i) for i in range(input._array.shape[dim])))
+    return _mark_multiple(
+        tuple(select(input, dim, i) for i in range(input._array.shape[dim])), "Unbind"
+    )
 
 
 @operator

@@ -187,7 +187,7 @@ class Primitive:
         if modes.grad_enabled:
             if self.derivatives and wants_grad(inputs):
                 self.attach(out, inputs, attributes)
-        elif modes.inference:
+        elif modes.inference and not self.view:  # a view is what its base is
             for o in out if self.outputs > 1 else (out,):
                 o._own_extra().inference = True
         return out
@@ -255,7 +255,7 @@ class Primitive:
         else:
             node.saved = node.versions = ()
         if plan.keep_out:
-            counter = out._version = [0]
+            counter = out._changes = [0]
             node.saved_out = ((out._array, counter, 0),)
         else:
             node.saved_out = None
@@ -340,7 +340,7 @@ class PrimitiveNode(Node):
             if plan.keep_out:
                 self.saved_out = tuple([SavedTensor(o, is_output=True) for o in outs])
         elif plan.keep_out:
-            self.saved_out = tuple([(o._array, o._counter(), o._version[0]) for o in outs])
+            self.saved_out = tuple([(o._array, o._counter(), o._changes[0]) for o in outs])
         self.saved = tuple(keep)
         if primitive.outputs > 1:
             self.out_specs = [(o._array.shape, o._array.dtype) for o in out]
@@ -410,7 +410,7 @@ class PrimitiveNode(Node):
             return kept.unpack(self, slot)
         array, counter, version = kept
         out = wrap(array)
-        out._version = counter
+        out._changes = counter
         if counter[0] != version:
             raise RuntimeError(changed_message(out, version, self, slot))
         out._requires_grad = True
@@ -457,7 +457,7 @@ def _version(x: Any) -> int:
     """How often a tensor was changed in place; 0 for a number."""
     if not isinstance(x, Tensor):
         return 0
-    counter = x._version
+    counter = x._changes
     return 0 if counter is None else counter[0]
 
 

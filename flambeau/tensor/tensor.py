@@ -17,7 +17,7 @@ from flambeau.core.dtypes import FROM_NUMPY, dtype, from_numpy_dtype
 from flambeau.core.shapes import Size
 from flambeau.tensor import printing
 from flambeau.tensor.tracing import need_value, state
-from flambeau.tensor.views import View, rebase_history
+from flambeau.tensor.views import View, make_detached, rebase_history
 
 ndarray = np.ndarray
 
@@ -46,7 +46,7 @@ class Tensor:
         "_array",  # numpy.ndarray, or the compiler's symbol while a program is traced
         "_node",  # the autograd node (or OutputOf) that made this tensor; None for a leaf
         "_requires_grad",
-        "_version",  # [number of in-place changes], shared by views; None stands for [0]
+        "_changes",  # [number of in-place changes], shared by views; None stands for [0]
         "_view",  # View, if this tensor shares the memory of a base
         "_grad",
         "_extra",  # Extra, or None
@@ -57,7 +57,7 @@ class Tensor:
     _array: Any
     _node: Any
     _requires_grad: bool
-    _version: list[int] | None
+    _changes: list[int] | None
     _view: View | None
     _grad: Tensor | None
     _extra: Extra | None
@@ -75,7 +75,7 @@ class Tensor:
         self._array = array
         self._node = None
         self._requires_grad = False
-        self._version = None
+        self._changes = None
         self._view = None
         self._grad = None
         self._extra = None
@@ -83,7 +83,7 @@ class Tensor:
     def _alias(self) -> Tensor:
         """A new leaf tensor on the same memory, with the same version counter."""
         made = wrap(self._array)
-        made._version = self._counter()
+        made._changes = self._counter()
         return made
 
     def as_subclass(self, cls: type) -> Any:
@@ -92,7 +92,7 @@ class Tensor:
         for slot in ("_array", "_node", "_requires_grad", "_view", "_extra"):
             setattr(made, slot, getattr(self, slot))
         made._grad = None
-        made._version = self._counter()
+        made._changes = self._counter()
         return made
 
     # Shape, dtype, place ----------------------------------------------------------------------------
@@ -217,7 +217,10 @@ class Tensor:
 
     @property
     def requires_grad(self) -> bool:
-        return self._requires_grad or (self._view is not None and self._view.base._requires_grad)
+        if self._requires_grad:
+            return True
+        view = self._view
+        return view is not None and view.differentiable and view.base._requires_grad
 
     @requires_grad.setter
     def requires_grad(self, wanted: bool) -> None:
@@ -421,7 +424,7 @@ class Tensor:
         made = self._alias()
         view = self._view
         if view is not None:
-            made._view = View(view.base.detach(), view.steps, made, differentiable=False)
+            make_detached(made, self)
         if self._extra is not None and self._extra.inference:
             made._own_extra().inference = True
         return made
@@ -452,70 +455,72 @@ class Tensor:
     # Versions, views, in-place changes --------------------------------------------------------------
 
     def _counter(self) -> list[int]:
-        if self._version is None:
-            self._version = [0]
-        return self._version
+        if self._changes is None:
+            self._changes = [0]
+        return self._changes
 
     def _version_number(self) -> int:
-        return 0 if self._version is None else self._version[0]
+        return 0 if self._changes is None else self._changes[0]
+
+    @property
+    def _version(self) -> int:
+        """How often this memory was changed in place."""
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return self._version_number()
 
     @property
     def _base(self) -> Tensor | None:
-        return None if self._view is None else self._view.base
+        return self._view.base if self._is_view() else None
 
     def _is_view(self) -> bool:
-        return self._view is not None
+        return self._view is not None and (
+            self._view.differentiable or self._view.forbidden is not None
+        )
 
-    def _check_inplace(self) -> None:
-        """Raises where PyTorch forbids changing this tensor in place."""
-        if not modes.grad_enabled:
-            if not modes.inference and self._extra is not None and self._extra.inference:
-                raise RuntimeError(INFERENCE_INPLACE)
-            return
-        if self._extra is not None and self._extra.inference and not modes.inference:
+    def _check_inplace(self, recorded: bool = False) -> None:
+        """Raises where PyTorch forbids changing this tensor in place.
+
+        `recorded`: what is written requires a gradient, even if this tensor does not.
+        """
+        extra = self._extra
+        if extra is not None and extra.inference and not modes.inference:
             raise RuntimeError(INFERENCE_INPLACE)
-        if self._requires_grad and self._node is None and self._view is None:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        if not modes.grad_enabled:
+            return
         view = self._view
-        if view is not None and view.differentiable:
+        if view is None:
+            if self._requires_grad and self._node is None:
+                raise RuntimeError(
+                    "a leaf Variable that requires grad is being used in an in-place operation."
+                )
+        elif recorded or self.requires_grad:
+            if view.forbidden is not None:
+                view.refuse(self)
             base = view.base
-            if base._requires_grad and base._node is None:
+            if view.differentiable and base._requires_grad and base._node is None:
                 raise RuntimeError(
                     "a view of a leaf Variable that requires grad is being used in an in-place operation."
-                )
-            if view.multi_output and (base._requires_grad or self._requires_grad):
-                raise RuntimeError(
-                    "Output 0 of UnbindBackward0 is a view and is being modified inplace. This view is "
-                    "the output of a function that returns multiple views. Such functions do not allow "
-                    "the output views to be modified inplace. You should replace the inplace operation "
-                    "by an out-of-place one."
-                )
-            if view.without_grad and base._requires_grad:
-                raise RuntimeError(
-                    "A view was created in no_grad mode and is being modified inplace with grad mode "
-                    "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. "
-                    "You can clarify your code by moving both the view and the inplace either both "
-                    "inside the no_grad block (if you don't want the inplace to be tracked) or both "
-                    "outside (if you want the inplace to be tracked)."
                 )
 
     def _assign(self, value: Tensor) -> Tensor:
         """Overwrites the elements with `value` (of the same shape and dtype) and takes its history."""
-        self._check_inplace()
+        recorded = modes.grad_enabled and value.requires_grad
+        self._check_inplace(recorded)
         if state.tracer is not None:
             state.tracer.write(self, value)
         else:
             self._array[...] = value._array
         self._bump()
-        if modes.grad_enabled and (value._requires_grad or self._requires_grad or self._view is not None):
+        if modes.grad_enabled and (recorded or self._requires_grad or self._view is not None):
             rebase_history(self, value)
         return self
 
     def _bump(self) -> None:
-        if self._version is None:
-            self._version = [1]
+        if self._changes is None:
+            self._changes = [1]
         else:
-            self._version[0] += 1
+            self._changes[0] += 1
 
     # Values -----------------------------------------------------------------------------------------
 
@@ -644,7 +649,8 @@ class Tensor:
 
 INFERENCE_INPLACE = (
     "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get "
-    "a normal tensor before doing inplace update."
+    "a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more "
+    "details."
 )
 
 _new = object.__new__
@@ -654,7 +660,7 @@ def wrap(array: Any) -> Tensor:
     """A leaf tensor on `array`: a NumPy array, or a NumPy scalar where an operator gave one."""
     made = _new(Tensor)
     made._array = array if array.__class__ is ndarray or not isinstance(array, np.generic) else np.asarray(array)
-    made._node = made._version = made._view = made._grad = made._extra = None
+    made._node = made._changes = made._view = made._grad = made._extra = None
     made._requires_grad = False
     return made
 

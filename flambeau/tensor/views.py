@@ -8,11 +8,11 @@ of the base's history, as a `CopySlices` node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flambeau.autograd.modes import enable_grad, modes
-from flambeau.autograd.node import Node, OutputOf
+from flambeau.autograd.node import Node, OutputOf, short_name
 
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
@@ -21,29 +21,56 @@ if TYPE_CHECKING:
 Step = tuple[Callable[..., "Tensor"], tuple, dict[str, Any]]
 
 
+#: Ways of making a view after which changing it in place is forbidden, with what the error says of each.
+NO_GRAD = (
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+    "moving both the view and the inplace either both inside the no_grad block (if you don't want the "
+    "inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+)
+INFERENCE = NO_GRAD.replace("no_grad", "inference_mode")
+MULTIPLE = (
+    "This view is the output of a function that returns multiple views. Such functions do not allow the "
+    "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+)
+CUSTOM_FUNCTION = (
+    "This view was created inside a custom Function (or because an input was returned as-is) and the "
+    "autograd logic to handle view+inplace would override the custom backward associated with the custom "
+    "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the "
+    "output of the custom Function."
+)
+
+
 class View:
     """How a tensor is a view of `base`."""
 
-    __slots__ = ("base", "steps", "version", "differentiable", "without_grad", "multi_output")
+    __slots__ = ("base", "differentiable", "forbidden", "multiple", "steps", "version")
 
-    def __init__(self, base: Tensor, steps: tuple[Step, ...], view: Tensor, differentiable: bool = True):
-        self.base = base
-        self.steps = steps
-        self.version = view._version_number()
-        self.differentiable = differentiable
-        self.without_grad = not modes.grad_enabled and not modes.inference
-        self.multi_output = False
+    base: Tensor
+    steps: tuple[Step, ...]
+    #: The version of the shared memory that the view's history belongs to.
+    version: int
+    #: Whether gradients flow to the base: not for `detach()`.
+    differentiable: bool
+    #: Why the view may not be changed in place (`NO_GRAD` ...), or `None`.
+    forbidden: str | None
+    #: For one of several views made by one call, the function's name and the view's number.
+    multiple: tuple[str, int] | None
 
     def is_stale(self, view: Tensor) -> bool:
         """Whether the base took on a new history since the view's was recorded."""
         return (
-            self.differentiable
-            and self.version != view._version_number()
+            self.version != view._version_number()
+            and self.differentiable
             and (self.base._requires_grad or view._requires_grad)
         )
 
     def refresh(self, view: Tensor) -> None:
-        """Gives the view a history that begins at the base's present one."""
+        """Gives the view a history that begins at the base's present one.
+
+        Raises `RuntimeError` for a view whose making forbids changes of its base.
+        """
+        if self.forbidden is not None:
+            self.refuse(view, "its base or another view of its base has been")
         self.version = view._version_number()
         if not self.base._requires_grad:
             return
@@ -52,32 +79,66 @@ class View:
         view._node, view._requires_grad = again._node, again._requires_grad
 
     def replay(self, tensor: Tensor) -> Tensor:
-        """Takes the steps of this view from another tensor of the base's shape."""
+        """Takes the steps of this view from another tensor of the base's shape and strides."""
         for function, args, kwargs in self.steps:
             tensor = function(tensor, *args, **kwargs)
         return tensor
 
+    def refuse(self, view: Tensor, changed: str = "is being") -> None:
+        """Raises the error for a change in place that `forbidden` forbids."""
+        node, reason = view._node, self.forbidden
+        if node is not None:
+            slot = node.slot if type(node) is OutputOf else 0
+            made_by = short_name(node.node if type(node) is OutputOf else node)
+            made_by, slot = self.multiple or (made_by, slot)
+            text = f"Output {slot} of {made_by} is a view and {changed} modified inplace."
+        elif reason is INFERENCE:
+            text = f"A view was created in inference mode and {changed} modified inplace in normal mode."
+        else:
+            text = f"A view was created in no_grad mode and {changed} modified inplace with grad mode enabled."
+        raise RuntimeError(f"{text} {reason}")
+
 
 def make_view(view: Tensor, parent: Tensor, step: Step) -> None:
     """Marks `view`, which shares the memory of `parent`, as made from it by `step`."""
-    counter = parent._version
+    counter = parent._changes
     if counter is None:
-        counter = parent._version = [0]
-    view._version = counter
+        counter = parent._changes = [0]
+    view._changes = counter
     origin = parent._view
     made = _new(View)
     made.version = counter[0]
-    made.without_grad = not modes.grad_enabled and not modes.inference
-    made.multi_output = False
+    made.multiple = None
+    made.forbidden = None if modes.grad_enabled else INFERENCE if modes.inference else NO_GRAD
     if origin is None:
         made.base, made.steps, made.differentiable = parent, (step,), True
     else:
         made.base, made.steps = origin.base, (*origin.steps, step)
         made.differentiable = origin.differentiable
-        made.without_grad |= origin.without_grad
+        if origin.forbidden is not None and made.forbidden is None:
+            made.forbidden, made.multiple = origin.forbidden, origin.multiple
+        if not origin.differentiable and origin.forbidden is None:
+            made.forbidden = None  # views of a detached tensor may be changed anywhere
     view._view = made
     if parent._extra is not None and parent._extra.inference:
         view._own_extra().inference = True
+
+
+def mark_multiple(views: Iterable[Tensor], function: str) -> None:
+    """Marks the views that one call of `function` (as in `UnbindBackward0`) returned together."""
+    for number, view in enumerate(views):
+        if view._view is not None:
+            view._view.multiple = (function, number)
+            view._view.forbidden = view._view.forbidden or MULTIPLE
+
+
+def make_detached(view: Tensor, parent: Tensor) -> None:
+    """Marks `view` as `parent.detach()`, for a parent that is itself a view."""
+    origin = parent._view
+    made = view._view = _new(View)
+    made.base, made.steps = origin.base.detach(), origin.steps
+    made.version = view._version_number()
+    made.differentiable, made.forbidden, made.multiple = False, None, None
 
 
 _new = object.__new__
@@ -86,15 +147,18 @@ _new = object.__new__
 def rebase_history(changed: Tensor, value: Tensor) -> None:
     """After `changed` was overwritten with `value`: its history is now `value`'s."""
     view = changed._view
+    edge = value._edge()
     if view is None or not view.differentiable:
-        changed._node, changed._requires_grad = value._node, value._requires_grad
-        if value._requires_grad and value._node is None:  # a leaf: copying it is a step of its own
-            changed._node = Copied(value)
+        if value is not changed:
+            # Copying a leaf is a step of its own.
+            changed._node = Copied(edge) if edge is value else edge
+            changed._requires_grad = edge is not None
         return
     base = view.base
-    if not (base._requires_grad or value._requires_grad):
+    if not (base._requires_grad or edge is not None):
+        view.version = changed._version_number()
         return
-    base._node = CopySlices(base._edge(), value._edge(), view)
+    base._node = CopySlices(base._edge(), edge, view)
     base._requires_grad = True
     view.refresh(changed)
 
@@ -117,15 +181,17 @@ class Copied(Node):
 class CopySlices(Node):
     """The gradient of overwriting a view: the base keeps what lies outside it, the value gets the rest."""
 
-    __slots__ = ("view",)
+    __slots__ = ("layout", "view")
 
     def __init__(self, base_edge: Any, value_edge: Any, view: View):
         super().__init__((base_edge, value_edge))
-        self.view = View.__new__(View)
+        self.view = _new(View)
         self.view.steps = view.steps
+        self.layout = _memory_order(view.base._array)
 
     def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
-        (grad,) = grads
+        # The steps of a view are taken on memory that lies as the base's does.
+        grad = _lay_out(grads[0], self.layout)
         kept = None
         if self.edges[0] is not None:
             kept = grad.clone()
@@ -137,4 +203,20 @@ class CopySlices(Node):
         return "CopySlices"
 
 
-__all__ = ["CopySlices", "OutputOf", "View", "make_view", "rebase_history"]
+def _memory_order(array: Any) -> tuple[int, ...]:
+    """The dimensions, those with the largest steps in memory first."""
+    strides = getattr(array, "strides", None)
+    if strides is None:
+        return tuple(range(array.ndim))
+    return tuple(sorted(range(array.ndim), key=lambda i: -abs(strides[i])))
+
+
+def _lay_out(grad: Any, order: tuple[int, ...]) -> Any:
+    """`grad` with its dimensions in memory in the order `order`, without gaps."""
+    if order == tuple(range(len(order))):
+        return grad.contiguous()
+    back = tuple(order.index(i) for i in range(len(order)))
+    return grad.permute(order).contiguous().permute(back)
+
+
+__all__ = ["CopySlices", "OutputOf", "View", "make_view", "mark_multiple", "rebase_history"]
