@@ -86,7 +86,7 @@ def samples_of(job: str) -> tuple[np.ndarray, np.ndarray]:
 
     with tempfile.TemporaryDirectory() as folder:
         render_faces(folder, 200, seed=1)
-        faces = FaceKeypoints(folder)
+        faces = FaceKeypoints(folder, "faces.txt")
         pairs = [faces[i] for i in range(len(faces))]
         return np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])
 
