@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flambeau.autograd.modes import modes
@@ -34,8 +34,9 @@ def run_backward(
     leaves: dict[int, Tensor] = {}
     captured: dict[Any, Tensor] = {}
     ready: list[tuple[int, Node]] = []
-    before = modes.grad_enabled
+    before, outer_task = modes.grad_enabled, modes.task
     modes.grad_enabled = create_graph
+    task = modes.task = Task(waiting, leaf_waiting, runs)
 
     def deliver(edge: Any, grad: Tensor | None) -> None:
         """Adds `grad` to what arrived at `edge`; a node that has all of its gradients becomes ready."""
@@ -79,33 +80,52 @@ def run_backward(
             arrived = buffers.pop(node, None)
             continues = runs is None or node in runs
             if arrived is None:  # every path to here ended without a gradient
-                for edge in node.edges if continues else ():
-                    if edge is not None:
-                        deliver(edge, None)
-                continue
+                if not node.runs_without_gradient:
+                    for edge in node.edges if continues else ():
+                        if edge is not None:
+                            deliver(edge, None)
+                    continue
+                arrived = None if node.outputs == 1 else [None] * node.outputs
             grads = [arrived] if node.outputs == 1 else arrived
             rare = node.rare
             if rare is not None:
-                _run_pre_hooks(rare, grads)
+                _run_tensor_hooks(rare, grads)
             if wanted is not None:
                 for slot, grad in enumerate(grads):
                     if grad is not None and (node, slot) in wanted:
                         captured[node, slot] = grad
                 if not continues:
                     continue
-            results = node.apply(grads)
+            if rare is not None and rare.pre_hooks:
+                _run_pre_hooks(rare, grads)
+            results = node.apply(grads) if _watched_apply is None else _watched_apply(node, grads)
             if rare is not None and rare.hooks:
                 results = _run_hooks(rare, results, grads)
-            if _anomaly_check is not None:
-                _anomaly_check(node, results)
             if not keep_graph:
                 node.release()
             for edge, grad in zip(node.edges, results, strict=True):
                 if edge is not None:
                     deliver(edge, grad)
+        for callback in task.callbacks:
+            callback()
     finally:
-        modes.grad_enabled = before
+        modes.grad_enabled, modes.task = before, outer_task
     return captured
+
+
+class Task:
+    """A backward pass under way: which nodes and leaves it will reach, and what to call at its end."""
+
+    __slots__ = ("callbacks", "leaves", "nodes", "runs")
+
+    def __init__(self, nodes: dict[Node, int], leaves: dict[int, int], runs: set[Node] | None):
+        self.nodes, self.leaves, self.runs = nodes, leaves, runs
+        self.callbacks: list[Callable[[], None]] = []
+
+    def reaches(self, edge: Any) -> bool:
+        """Whether a gradient arrives at `edge` in this pass."""
+        node = _node_of(edge)
+        return id(edge) in self.leaves if node is None else node in self.nodes
 
 
 def _add_to_slot(buffers: dict[Node, Any], node: Node, slot: int, grad: Tensor) -> None:
@@ -116,8 +136,8 @@ def _add_to_slot(buffers: dict[Node, Any], node: Node, slot: int, grad: Tensor) 
     slots[slot] = grad if held is None else held + grad
 
 
-#: Set by `autograd.anomaly`: called with each node and the gradients it returned.
-_anomaly_check: Any = None
+#: Set by `autograd.anomaly`: runs a node in place of `node.apply`.
+_watched_apply: Any = None
 
 
 def _key(edge: Any) -> Any:
@@ -218,25 +238,51 @@ def _finish_leaf(
     extra = leaf._extra
     if extra is not None and extra.hooks:
         for hook in list(extra.hooks.values()):
-            replaced = hook(grad)
-            if replaced is not None:
-                grad = replaced
+            grad = _replaced(hook, grad)
     if wanted is not None and not accumulate:
         captured[id(leaf)] = grad
         return
+    accumulator = None if extra is None or extra.accumulator is None else extra.accumulator.rare
+    if accumulator is not None:
+        grads: list[Any] = [grad]
+        _run_tensor_hooks(accumulator, grads)
+        _run_pre_hooks(accumulator, grads)
+        (grad,) = grads
     leaf._accumulate_grad(grad, create_graph)
     if extra is not None and extra.post_accumulate_hooks:
         for hook in list(extra.post_accumulate_hooks.values()):
             hook(leaf)
+    if accumulator is not None:
+        _run_hooks(accumulator, (), (grad,))
+
+
+def _replaced(hook: Callable[[Tensor], Tensor | None], grad: Tensor) -> Tensor:
+    """The gradient after a tensor hook: what it returned, or as it was."""
+    found = hook(grad)
+    if found is None:
+        return grad
+    if not hasattr(found, "requires_grad"):
+        raise TypeError(f"expected Variable, but hook returned '{type(found).__name__}'")
+    if found.shape != grad.shape:
+        name = getattr(hook, "__name__", "<unknown>")
+        raise RuntimeError(f"hook '{name}' has changed the size of value")
+    return found
+
+
+def _run_tensor_hooks(rare: Rare, grads: list[Tensor | None]) -> None:
+    """The hooks of the tensors that a node made; those of `retain_grad` see what the others left."""
+    for slot, hooks in rare.tensor_hooks.items():
+        for hook in list(hooks.values()):
+            grad = grads[slot]
+            if grad is not None:
+                grads[slot] = _replaced(hook, grad)
+    for slot, owner in rare.retained.items():
+        tensor, grad = owner(), grads[slot]
+        if tensor is not None and grad is not None:
+            tensor._retain(grad)
 
 
 def _run_pre_hooks(rare: Rare, grads: list[Tensor | None]) -> None:
-    for slot, hooks in rare.tensor_hooks.items():
-        for hook in list(hooks.values()):
-            if grads[slot] is not None:
-                replaced = hook(grads[slot])
-                if replaced is not None:
-                    grads[slot] = replaced
     for hook in list(rare.pre_hooks.values()):
         replaced = hook(tuple(grads))
         if replaced is not None:
@@ -274,10 +320,7 @@ def backward(
         targets = [t._edge() for t in inputs]
         if any(t is None for t in targets):
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-        for t in inputs:
-            if t._node is not None:
-                t.retain_grad()
-    run_backward(
+    found = run_backward(
         [t._edge() for t in tensors],
         grads,
         keep_graph=keep,
@@ -285,6 +328,9 @@ def backward(
         targets=targets,
         accumulate=True,
     )
+    for t, edge in zip(inputs or (), targets or (), strict=True):
+        if t._node is not None and _key(edge) in found:
+            t._accumulate_grad(found[_key(edge)], create_graph)
 
 
 def grad(
@@ -308,7 +354,10 @@ def grad(
     if not only_inputs:
         raise NotImplementedError("autograd.grad(only_inputs=False): use backward() instead")
     if materialize_grads and allow_unused is False:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True")
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            "allow_unused=False."
+        )
     inputs = (inputs,) if hasattr(inputs, "requires_grad") else tuple(inputs)
     outputs, grads = _roots(outputs, grad_outputs)
     targets = [t._edge() for t in inputs]
@@ -324,7 +373,7 @@ def grad(
             results[i] = given.detach().new_zeros(given.shape)
         elif result is None and not allow_unused:
             raise RuntimeError(
-                "One of the differentiated Tensors appears to not have been used in the graph. Set "
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
                 "allow_unused=True if this is the desired behavior."
             )
     return tuple(results)

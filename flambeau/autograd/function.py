@@ -74,6 +74,7 @@ class BackwardCFunction(Node, FunctionCtx):
     """The node of one call of a `Function`. Each `Function` class has a subclass of its own."""
 
     _forward_cls: type[Function]
+    runs_without_gradient = True
 
     #: Shape and dtype of each output that is a tensor, `None` for the others.
     output_specs: list[Any]
@@ -322,6 +323,8 @@ def _with_history(
         )
     ctx.outputs = len(outputs)
     ctx.output_specs = [_spec(o) for o in outputs]
+    for t in ctx.dirty_tensors:
+        t._bump()
     results = list(outputs)
     for slot, o in enumerate(outputs):
         if not isinstance(o, Tensor):

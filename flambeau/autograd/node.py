@@ -30,14 +30,20 @@ FREED_MESSAGE = (
 class Rare:
     """What few nodes have: hooks, and the user's notes."""
 
-    __slots__ = ("hooks", "pre_hooks", "tensor_hooks", "metadata")
+    __slots__ = ("hooks", "metadata", "pre_hooks", "retained", "tensor_hooks")
 
     def __init__(self) -> None:
         self.hooks: dict[int, Callable] = {}
         self.pre_hooks: dict[int, Callable] = {}
         #: For each output slot, the hooks of the tensor made there: {slot: {id: hook}}.
         self.tensor_hooks: dict[int, dict[int, Callable]] = {}
+        #: The tensors that `retain_grad` was called on, by output slot, held weakly.
+        self.retained: dict[int, Callable[[], Tensor | None]] = {}
         self.metadata: dict = {}
+
+
+#: Set by `autograd.anomaly`: called with each node that is made while anomalies are looked for.
+on_new_node: Callable[[Node], None] | None = None
 
 
 class Node:
@@ -49,11 +55,15 @@ class Node:
     sequence: int
     rare: Rare | None
     outputs = 1
+    #: Whether `apply` is called also where no gradient reached any output.
+    runs_without_gradient = False
 
     def __init__(self, edges: tuple[Any, ...]):
         self.edges = edges
         self.sequence = next_sequence()
         self.rare = None
+        if on_new_node is not None:
+            on_new_node(self)
 
     def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         """The gradients of the inputs, one an edge, from those of the outputs."""
@@ -110,7 +120,7 @@ class OutputOf:
 
 
 class AccumulateGrad(Node):
-    """The end of a path at a leaf, as `next_functions` shows it."""
+    """The end of a path at a leaf, as `next_functions` shows it. The engine itself adds to `.grad`."""
 
     __slots__ = ("variable",)
 
@@ -121,6 +131,20 @@ class AccumulateGrad(Node):
     def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         raise RuntimeError("AccumulateGrad is run by the engine only")
 
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+def accumulator_of(leaf: Tensor) -> AccumulateGrad:
+    """The one `AccumulateGrad` of a leaf; hooks put on it stay."""
+    extra = leaf._own_extra()
+    if extra.accumulator is None:
+        extra.accumulator = AccumulateGrad(leaf)
+    return extra.accumulator
+
 
 def _public_edge(edge: Any) -> tuple[Node | None, int]:
     if edge is None:
@@ -129,7 +153,7 @@ def _public_edge(edge: Any) -> tuple[Node | None, int]:
         return edge.node, edge.slot
     if isinstance(edge, Node):
         return edge, 0
-    return AccumulateGrad(edge), 0
+    return accumulator_of(edge), 0
 
 
 class RemovableHandle:

@@ -40,6 +40,10 @@ def finish(
     if modes.inference:
         made._own_extra().inference = True
     if requires_grad:
+        if made._array.dtype.kind not in "fcV":
+            raise RuntimeError(
+                "Only Tensors of floating point and complex dtype can require gradients"
+            )
         made.requires_grad = True
     return made
 

@@ -25,11 +25,14 @@ ndarray = np.ndarray
 class Extra:
     """What few tensors have: hooks, a name, and whether a non-leaf keeps its gradient."""
 
-    __slots__ = ("hooks", "post_accumulate_hooks", "retains_grad", "inference", "keep")
+    __slots__ = (
+        "accumulator", "hooks", "inference", "keep", "post_accumulate_hooks", "retains_grad",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.hooks: dict[int, Callable] | None = None
         self.post_accumulate_hooks: dict[int, Callable] | None = None
+        self.accumulator: AccumulateGrad | None = None  # once asked for
         self.retains_grad = False
         self.inference = False
         self.keep: Any = None  # what owns the memory, if it is not NumPy
@@ -233,10 +236,7 @@ class Tensor:
                 )
             return
         if wanted and self.dtype.kind < 2:
-            raise RuntimeError(
-                "only Tensors of floating point dtype can require gradients (got "
-                f"{self.dtype.tensor_type})"
-            )
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if wanted and self._extra is not None and self._extra.inference and not modes.inference:
             raise RuntimeError(
                 "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
@@ -298,14 +298,15 @@ class Tensor:
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(
-                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value)}"
+                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
                 )
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value.dtype is not self.dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{value.dtype}' to a tensor with dtype "
-                    f"'{self.dtype}'. Please ensure that the gradient and the tensor have the same dtype"
+                    f"attempting to assign a gradient with dtype '{value.dtype.tensor_type.lower()}' to a "
+                    f"tensor with grad_dtype '{self.dtype.tensor_type}'. The gradient must match the "
+                    "tensor's grad_dtype (defaults to the tensor's dtype)."
                 )
             if value._array.shape != self._array.shape:
                 raise RuntimeError(
@@ -399,15 +400,19 @@ class Tensor:
         if self._fresh_node() is None or self._retains():
             return
         self._own_extra().retains_grad = True
-        owner = weakref.ref(self)
+        self._follow_node()
 
-        def keep(grad: Tensor) -> None:
-            tensor = owner()
-            if tensor is not None:
-                value = grad if modes.grad_enabled else grad.detach().clone()
-                tensor.grad = value if tensor._grad is None else tensor._grad + value
+    def _follow_node(self) -> None:
+        """Makes the node of this tensor, whose gradient is retained, hand it its gradient."""
+        node = self._node
+        owner = node.node if type(node) is OutputOf else node
+        retained = owner.own_rare().retained
+        slot = node.slot if type(node) is OutputOf else 0
+        retained[slot] = weakref.ref(self)
 
-        self.register_hook(keep)
+    def _retain(self, grad: Tensor) -> None:
+        value = grad if modes.grad_enabled else grad.detach().clone()
+        self._grad = value if self._grad is None else self._grad + value
 
     def _ones(self) -> Tensor:
         """Ones of this shape and dtype: what a backward pass starts from."""
@@ -436,7 +441,8 @@ class Tensor:
                 "Can't detach views in-place. Use detach() instead. If you are using "
                 "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, "
                 "gradients are views of DDP buckets, and hence detach_() cannot be called on these "
-                "gradients."
+                "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
+                "torch/optim/optimizer.py as the solution."
             )
         self._node = None
         self._requires_grad = False
@@ -509,6 +515,8 @@ class Tensor:
         self._check_inplace(recorded)
         if state.tracer is not None:
             state.tracer.write(self, value)
+        elif self._view is not None and overlaps_itself(self._array):
+            raise RuntimeError(SHARED_ELEMENTS)
         else:
             self._array[...] = value._array
         self._bump()
@@ -652,6 +660,20 @@ INFERENCE_INPLACE = (
     "a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more "
     "details."
 )
+
+SHARED_ELEMENTS = (
+    "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+    "location. Please clone() the tensor before performing the operation."
+)
+
+
+def overlaps_itself(array: ndarray) -> bool:
+    """Whether several elements lie at one place because a dimension was expanded."""
+    strides = array.strides
+    if 0 not in strides:
+        return False
+    return array.size > 1 and any(s == 0 and n > 1 for s, n in zip(strides, array.shape, strict=True))
+
 
 _new = object.__new__
 

@@ -151,16 +151,35 @@ def rebase_history(changed: Tensor, value: Tensor) -> None:
     if view is None or not view.differentiable:
         if value is not changed:
             # Copying a leaf is a step of its own.
+            _leave_retained(changed)
             changed._node = Copied(edge) if edge is value else edge
             changed._requires_grad = edge is not None
+            _keep_retained(changed)
         return
     base = view.base
     if not (base._requires_grad or edge is not None):
         view.version = changed._version_number()
         return
+    _leave_retained(base)
     base._node = CopySlices(base._edge(), edge, view)
     base._requires_grad = True
+    _keep_retained(base)
+    _leave_retained(changed)
     view.refresh(changed)
+    _keep_retained(changed)
+
+
+def _leave_retained(tensor: Tensor) -> None:
+    """Before its node changes: a tensor that retains its gradient wants the new node's only."""
+    if tensor._retains() and tensor._node is not None:
+        node = tensor._node
+        owner, slot = (node.node, node.slot) if type(node) is OutputOf else (node, 0)
+        owner.own_rare().retained.pop(slot, None)
+
+
+def _keep_retained(tensor: Tensor) -> None:
+    if tensor._retains() and tensor._node is not None:
+        tensor._follow_node()
 
 
 class Copied(Node):
