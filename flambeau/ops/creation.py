@@ -382,8 +382,8 @@ def arange(
     return finish(values.astype(d.numpy), requires_grad, out, **_options(options))
 
 
-@operator(method=False)
-def range(start: Any, end: Any, step: Any = 1, **options: Any) -> Tensor:  # noqa: A001
+@operator(method=False, name="range")
+def range_with_end(start: Any, end: Any, step: Any = 1, **options: Any) -> Tensor:  # noqa: A001
     """As `arange` with the end included (deprecated in PyTorch)."""
     count = int((end - start) / step) + 1
     dtype = options.pop("dtype", None) or dtypes.get_default_dtype()
