@@ -46,6 +46,8 @@ from flambeau.autograd import is_grad_enabled as is_grad_enabled
 from flambeau.autograd import no_grad as no_grad
 from flambeau.autograd import set_grad_enabled as set_grad_enabled
 from flambeau.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from flambeau.random import get_rng_state as get_rng_state
+from flambeau.random import set_rng_state as set_rng_state
 from flambeau.tensor.printing import set_printoptions as set_printoptions
 from flambeau import ops as ops
 from flambeau.ops import OPERATORS as _OPERATORS

@@ -17,7 +17,7 @@ FLOORS = [
     {"kernels"},
     {"tensor", "autograd"},
     {"ops"},
-    {"linalg", "fft", "special", "signal", "masked", "sparse", "func", "testing"},
+    {"linalg", "fft", "special", "signal", "masked", "sparse", "func", "testing", "random"},
     {"compiler", "profiler"},
     {"nn", "optim", "utils", "serialization", "distributions"},
     {"vision", "metrics", "cluster", "distributed", "onnx"},
