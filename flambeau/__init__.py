@@ -32,7 +32,6 @@ from flambeau.core.dtypes import (
     promote_types as promote_types,
     set_default_dtype as set_default_dtype,
 )
-from flambeau.core.generator import Generator as Generator
 from flambeau.core.generator import default_generator as default_generator
 from flambeau.core.generator import initial_seed as initial_seed
 from flambeau.core.generator import manual_seed as manual_seed
@@ -46,6 +45,7 @@ from flambeau.autograd import is_grad_enabled as is_grad_enabled
 from flambeau.autograd import no_grad as no_grad
 from flambeau.autograd import set_grad_enabled as set_grad_enabled
 from flambeau.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from flambeau.random import Generator as Generator
 from flambeau.random import get_rng_state as get_rng_state
 from flambeau.random import set_rng_state as set_rng_state
 from flambeau.tensor.printing import set_printoptions as set_printoptions

@@ -14,6 +14,16 @@ from flambeau.core.generator import seed as seed
 from flambeau.tensor.tensor import Tensor, wrap
 
 
+class Generator(generator.Generator):
+    """A stream of random numbers with its own state, as `torch.Generator`; states are tensors of bytes."""
+
+    __slots__ = ()
+
+    def get_state(self) -> Tensor:  # type: ignore[override]
+        """The state as 5056 bytes, in PyTorch's layout."""
+        return wrap(super().get_state())
+
+
 def get_rng_state() -> Tensor:
     """The state of the default generator, as a tensor of bytes in PyTorch's layout."""
     return wrap(generator.get_state())

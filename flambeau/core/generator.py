@@ -281,6 +281,8 @@ class Generator:
 
     def set_state(self, state: Array) -> Generator:
         """Continues from a state of `get_state` or `torch.get_rng_state().numpy()`."""
+        if not isinstance(state, np.ndarray) and hasattr(state, "numpy"):
+            state = state.numpy()
         if not isinstance(state, np.ndarray) or state.dtype != np.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if state.size != _STATE.itemsize:
@@ -296,7 +298,7 @@ class Generator:
 
     def clone_state(self) -> Generator:
         """A second generator that will draw the same numbers."""
-        return Generator().set_state(self.get_state())
+        return type(self)().set_state(self.get_state())
 
     def __reduce__(self) -> tuple:
         return _unpickle, (self.get_state(),)

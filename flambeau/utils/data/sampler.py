@@ -112,7 +112,7 @@ class _RandomOrder(_ResumableSampler[int]):
         if self.generator is not None and start is not None:
             self.generator.set_state(start["generator"])
         source = self.generator if self.generator is not None else _default()
-        self._start = {"generator": source.get_state()}
+        self._start = {"generator": ops.as_tensor(source.get_state())}
         return self.generator
 
     def epoch_state(self) -> dict[str, Any]:
