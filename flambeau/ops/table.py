@@ -505,7 +505,7 @@ def operator(
     """
 
     def register(f: Callable[..., Any]) -> Any:
-        public = name or f.__name__.rstrip("_") if not f.__name__.endswith("__") else f.__name__
+        public = name or f.__name__
         call = with_out(f, public) if out else f
         for n in (public, *aliases):
             if function_name:
