@@ -116,7 +116,7 @@ def run_backward(
 class Task:
     """A backward pass under way: which nodes and leaves it will reach, and what to call at its end."""
 
-    __slots__ = ("callbacks", "leaves", "nodes", "runs")
+    __slots__ = ("__weakref__", "callbacks", "leaves", "nodes", "runs")
 
     def __init__(self, nodes: dict[Node, int], leaves: dict[int, int], runs: set[Node] | None):
         self.nodes, self.leaves, self.runs = nodes, leaves, runs

@@ -18,6 +18,8 @@ class _Modes(threading.local):
     inference = False
     #: Pairs (pack, unpack) of `saved_tensors_hooks`, innermost last.
     saved_hooks: tuple = ()
+    #: The error that entering `saved_tensors_hooks` raises, if it is forbidden.
+    hooks_disabled: str | None = None
     #: The backward pass that runs in this thread (`engine.Task`).
     task: Any = None
 

@@ -183,30 +183,58 @@ class SavedTensor:
     hold each other; `unpack` gives the node back.
     """
 
-    __slots__ = ("tensor", "version", "is_output", "packed", "hooks")
+    __slots__ = ("edge", "hooks", "is_output", "packed", "tensor", "version")
 
     def __init__(self, tensor: Tensor, is_output: bool = False):
         self.is_output = is_output
         self.hooks = modes.saved_hooks[-1] if modes.saved_hooks else None
         self.version = tensor._version_number()
+        self.edge = None
         if self.hooks is not None:
-            self.packed = self.hooks[0](tensor.detach() if is_output else tensor)
+            self.edge = None if is_output else tensor._edge()
+            hooks, modes.saved_hooks = modes.saved_hooks, ()  # what packing saves is not packed again
+            try:
+                self.packed = self.hooks[0](tensor.detach() if tensor._node is not None else tensor)
+            finally:
+                modes.saved_hooks = hooks
             self.tensor = None
         else:
             self.tensor = tensor._alias() if is_output else tensor
 
     def unpack(self, owner: Node, slot: int = 0) -> Tensor:
+        """The tensor, with its history. Raises `RuntimeError` if it was changed in place since."""
+        edge = self.edge
         if self.hooks is not None:
             tensor = self.hooks[1](self.packed)
+            if not hasattr(tensor, "_array"):
+                raise TypeError(
+                    "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                    f"{type(tensor).__name__}"
+                )
         else:
             tensor = self.tensor
             if tensor._version_number() != self.version:
-                raise RuntimeError(changed_message(tensor, self.version, owner if self.is_output else None, slot))
+                owner_or_none = owner if self.is_output else None
+                raise RuntimeError(changed_message(tensor, self.version, owner_or_none, slot))
         if self.is_output:
+            edge = owner if owner.outputs == 1 else OutputOf(owner, slot)
+        if edge is not None and tensor is not edge:
             tensor = tensor._alias()
             tensor._requires_grad = True
-            tensor._node = owner if owner.outputs == 1 else OutputOf(owner, slot)
+            tensor._node = edge if isinstance(edge, (Node, OutputOf)) else PassOn(edge)
         return tensor
+
+
+class PassOn(Node):
+    """Hands a gradient on as it is: the history of an alias of a leaf."""
+
+    __slots__ = ()
+
+    def __init__(self, leaf: Tensor):
+        super().__init__((leaf,))
+
+    def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        return grads
 
 
 def short_name(node: Node) -> str:

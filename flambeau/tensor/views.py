@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flambeau.autograd.modes import enable_grad, modes
-from flambeau.autograd.node import Node, OutputOf, short_name
+from flambeau.autograd.node import Node, OutputOf, PassOn, short_name
 
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
@@ -182,16 +182,10 @@ def _keep_retained(tensor: Tensor) -> None:
         tensor._follow_node()
 
 
-class Copied(Node):
+class Copied(PassOn):
     """The gradient of an in-place copy of a leaf goes to the leaf unchanged."""
 
     __slots__ = ()
-
-    def __init__(self, leaf: Tensor):
-        super().__init__((leaf,))
-
-    def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
-        return grads
 
     def name(self) -> str:
         return "CopyBackwards"
