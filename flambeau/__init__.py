@@ -67,6 +67,7 @@ _FUNCTIONS = {
     "save": "serialization",
     "load": "serialization",
     "compile": "compiler",
+    "vmap": "func",
 }
 
 
