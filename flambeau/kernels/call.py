@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from flambeau.kernels import jit, pointwise, reduce, threads
+from flambeau.kernels import gemm, jit, pointwise, reduce, threads
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
@@ -115,6 +115,27 @@ def reduction(
     key = ("reduce", nodes, tuple(reductions), tuple(axes), epilogue, ends, len(inputs),
            *map(_layout, arrays))  # fmt: skip
     compiled(key, build)(*map(address, arrays))
+
+
+def matmul(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray, epilogue: Nodes = (("input", 0),),
+    extras: Sequence[np.ndarray] = (),
+) -> None:  # fmt: skip
+    """Fills `out` with the matrix products of `a` and `b` (batch dimensions broadcast)."""
+
+    def build(module: Module) -> Kernel:
+        batch, (m, n) = out.shape[:-2], out.shape[-2:]
+        k = a.shape[-1]
+        return gemm.emit(
+            module, "gemm", m, n, k,
+            _operand(np.broadcast_to(a, (*batch, m, k))),
+            _operand(np.broadcast_to(b, (*batch, k, n))),
+            _operand(out), batch, epilogue,
+            [_operand(np.broadcast_to(e, out.shape)) for e in extras],
+        )  # fmt: skip
+
+    arrays = [a, b, *extras, out]
+    compiled(("gemm", epilogue, *map(_layout, arrays)), build)(*map(address, arrays))
 
 
 def _layout(array: np.ndarray) -> Hashable:

@@ -695,6 +695,9 @@ class Function:
 
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """Lanes picked from `a` (0, 1, ...) and then `b`."""
+        lanes = list(lanes)
+        if len(lanes) == 1:
+            return self.extract(*((a, lanes[0]) if lanes[0] < a.lanes else (b, lanes[0] - a.lanes)))
         picks = ", ".join(f"i32 {lane}" for lane in lanes)
         return self.emit(
             f"shufflevector {a.type} {a.name}, {b.type} {b.name}, <{len(lanes)} x i32> <{picks}>",
@@ -757,8 +760,6 @@ class Function:
             lanes //= 2
             low = self.shuffle(value, value, range(lanes))
             high = self.shuffle(value, value, range(lanes, 2 * lanes))
-            if lanes == 1:
-                low, high = self.extract(value, 0), self.extract(value, 1)
             value = combine(low, high)
         return value
 

@@ -501,9 +501,6 @@ class _Nest:
             half = lanes // 2
             low = [f.shuffle(v, v, range(half)) for v in state]
             high = [f.shuffle(v, v, range(half, lanes)) for v in state]
-            if half == 1:
-                low = [f.extract(v, 0) for v in state]
-                high = [f.extract(v, 1) for v in state]
             state, lanes = self._join(f, low, high), half
         return state
 

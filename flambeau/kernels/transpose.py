@@ -1,0 +1,44 @@
+"""Square blocks turned in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flambeau.kernels.language import Function, Value
+
+
+def transposed(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """As many vectors as lanes, turned: element j of row i becomes element i of row j.
+
+    In log2(lanes) rounds, exchanging ever smaller off-diagonal blocks.
+    """
+    lanes = rows[0].lanes
+    if len(rows) != lanes:
+        raise ValueError(f"{len(rows)} rows of {lanes} lanes are no square")
+    block, turned = lanes // 2, list(rows)
+    while block:
+        upper = [j if not j & block else (j ^ block) + lanes for j in range(lanes)]
+        lower = [j | block if not j & block else j + lanes for j in range(lanes)]
+        for i in range(lanes):
+            if not i & block:
+                a, b = turned[i], turned[i | block]
+                turned[i] = f.shuffle(a, b, upper)
+                turned[i | block] = f.shuffle(a, b, lower)
+        block //= 2
+    return turned
+
+
+def folded(f: Function, rows: Sequence[Value]) -> Value:
+    """The sum over the lanes of each of as many vectors as lanes, as one vector."""
+    lanes, sums = rows[0].lanes, list(rows)
+    block = lanes // 2
+    while block:
+        upper = [j if not j & block else (j ^ block) + lanes for j in range(lanes)]
+        lower = [j | block if not j & block else j + lanes for j in range(lanes)]
+        half = len(sums) // 2
+        sums = [
+            f.shuffle(a, b, upper) + f.shuffle(a, b, lower)
+            for a, b in zip(sums[:half], sums[half:], strict=True)
+        ]
+        block //= 2
+    return sums[0]
