@@ -520,7 +520,10 @@ class FaceKeypoints(VisionDataset):
             raise DataError(self._why_empty())
         self.crops = [Crop.around(face.box, widen) for face in self.faces]
         self._targets = np.stack(
-            [crop.to_crop(face.points) for crop, face in zip(self.crops, self.faces)]
+            [
+                crop.to_crop(face.points)
+                for crop, face in zip(self.crops, self.faces, strict=True)
+            ]
         )
         self._cached = np.stack(pixels) if cache else None
 
@@ -549,7 +552,9 @@ class FaceKeypoints(VisionDataset):
             images = [Image.fromarray(crop) for crop in crops]
         else:
             images = standardize(crops)[:, None]
-        return [self._apply(image, target) for image, target in zip(images, targets)]
+        return [
+            self._apply(image, target) for image, target in zip(images, targets, strict=True)
+        ]
 
     def raw_batch(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Crops as bytes (n, size, size), augmented, and their points (n, n_points, 2)."""
@@ -567,7 +572,7 @@ class FaceKeypoints(VisionDataset):
             self.augment(
                 crop, target, self.size, np.random.default_rng([self.seed, self.epoch, place])
             )
-            for crop, target, place in zip(crops, points, places)
+            for crop, target, place in zip(crops, points, places, strict=True)
         ]
         return np.stack([crop for crop, _ in samples]), np.stack(
             [point for _, point in samples]
@@ -590,7 +595,7 @@ class FaceKeypoints(VisionDataset):
         if len(predictions) != len(indices):
             raise ValueError(f"{len(predictions)} predictions for {len(indices)} samples")
         errors = []
-        for prediction, index in zip(predictions, indices):
+        for prediction, index in zip(predictions, indices, strict=True):
             truth = self.faces[index].points
             offsets = self.to_image_pixels(prediction, index) - truth
             distance = np.linalg.norm(offsets, axis=-1).mean()
@@ -614,8 +619,8 @@ class FaceKeypoints(VisionDataset):
         x1, y1, x2, y2 = face.box
         if min(x1, y1, width - x2, height - y2) < -_BOX_TOLERANCE:
             raise DataError(
-                f"{face.source}: the box {_show(face.box)} reaches outside the image {face.path}, "
-                f"which has {width} x {height} pixels"
+                f"{face.source}: the box {_show(face.box)} reaches outside {face.path}, "
+                f"an image of {width} x {height} pixels"
             )
 
     def _skip(self, error: DataError) -> None:

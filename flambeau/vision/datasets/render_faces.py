@@ -9,7 +9,7 @@ relief of the same solid with nose, brows, lips and chin raised on it, and multi
 painted colours. The points of a face are the ends and middles of the very curves that are
 painted.
 
-`python -m flambeau.vision.datasets.render_faces FOLDER COUNT [SEED]` writes a data set.
+`render_faces` writes a data set for `FaceKeypoints`; `render_face` makes one face in memory.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ OVERSAMPLING = 2
 
 
 class Rendered(NamedTuple):
-    """A picture, the box of the face in it (x1, y1, x2, y2) and its points (21, 2), in
-    pixels."""
+    """A picture, the box of the face (x1, y1, x2, y2) and its points (21, 2), in pixels."""
 
     image: Image.Image
     box: tuple[float, float, float, float]
@@ -101,12 +100,19 @@ class Head:
         return self.project(self.on_surface(xy, lift))
 
     def shell(self, size: float, heights: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        """Points (rows, columns, 3) around the head, enlarged by `size`, at y and angle from
-        the front."""
-        radius = self.cross_section(heights)[:, None] * size
-        x, z = radius * self.width * np.sin(angles), radius * self.depth * np.cos(angles)
-        y = np.broadcast_to(heights[:, None] * size, x.shape)
-        return np.stack([x, y, z], axis=-1)
+        """Points (rows, columns, 3) around the head, enlarged by `size`.
+
+        They are at `angles` (columns) from the front, and at y = `heights` (rows, or rows and
+        columns) before the head is enlarged.
+        """
+        if heights.ndim == 1:
+            heights = heights[:, None]
+        radius = self.cross_section(heights) * size
+        points = np.empty((len(heights), len(angles), 3))
+        points[..., 0] = radius * (self.width * np.sin(angles))
+        points[..., 1] = heights * size
+        points[..., 2] = radius * (self.depth * np.cos(angles))
+        return points
 
 
 @dataclass(frozen=True)
@@ -220,13 +226,13 @@ def _render_in_processes(
     parts = [root / f".part-{worker}.txt" for worker in range(workers)]
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, "--part", str(part), str(root)]
-            + [str(number) for number in (start, stop, seed, *size)],
+            [sys.executable, "-c", f"from {__name__} import _render_part; _render_part()"]
+            + [str(part), str(root), *map(str, (start, stop, seed, *size))],
             stdout=subprocess.PIPE,
             env=environment,
             text=True,
         )
-        for part, start, stop in zip(parts, bounds, bounds[1:])
+        for part, start, stop in zip(parts, bounds, bounds[1:], strict=False)
     ]
     try:
         done = [0] * workers
@@ -253,20 +259,34 @@ def _render_in_processes(
             part.unlink(missing_ok=True)
 
 
+def _render_part() -> None:
+    """What each process of `_render_in_processes` runs; it prints how many faces are done."""
+    part, root, *numbers = sys.argv[1:]
+    start, stop, seed, smallest, largest = (int(number) for number in numbers)
+    faces = _render_range(
+        Path(root),
+        range(start, stop),
+        seed,
+        (smallest, largest),
+        lambda done: print(done, flush=True),
+    )
+    write_face_list(part, faces)
+
+
 # --- What a face is ---------------------------------------------------------------------------
 
 
 def _random_head(rng: np.random.Generator, features: Features, width: int, height: int) -> Head:
-    yaw = np.clip(rng.normal(0, 17), -38, 38)
-    pitch = np.clip(rng.normal(0, 9), -22, 22)
-    roll = np.clip(rng.normal(0, 9), -28, 28)
+    yaw = np.clip(rng.normal(0, 14), -34, 34)
+    pitch = np.clip(rng.normal(0, 8), -20, 20)
+    roll = np.clip(rng.normal(0, 8), -25, 25)
     scale = min(width, height) * rng.uniform(0.23, 0.31)
     middle = np.array([width / 2, height / 2]) + np.array([0.0, 0.08 * scale])
     wobble = np.array([0.10 * width, 0.07 * height])
     return Head(
         width=rng.uniform(0.94, 1.06),
         height=rng.uniform(1.22, 1.4),
-        drop=float(features.chin[0, 1]) * rng.uniform(1.03, 1.07),
+        drop=1.05 * float(features.chin[0, 1]),
         depth=rng.uniform(1.0, 1.2),
         jaw=rng.uniform(1.8, 2.7),
         turn=_rotation(np.deg2rad(yaw), np.deg2rad(pitch), np.deg2rad(roll)),
@@ -346,8 +366,10 @@ def _random_features(rng: np.random.Generator) -> Features:
     left = np.array([-half_mouth + skew, mouth_y - smile])
     right = np.array([half_mouth + skew, mouth_y - smile])
     # The middle of a curve lies its bulge above the corners.
+    # The dip in the middle of the upper lip.
+    bow = np.stack([np.zeros(11), 0.02 * np.cos(6 * np.pi * (_ALONG - 0.5)) * _ARCH], axis=1)
     lips = (
-        _curve(left, right, upper + 0.25 * gape - smile),
+        _curve(left, right, upper + 0.25 * gape - smile) + bow,
         _curve(left, right, 0.25 * gape - smile),
         _curve(left, right, -0.75 * gape - smile),
         _curve(left, right, -0.75 * gape - lower - smile),
@@ -414,7 +436,9 @@ def _random_box(
 
 def _mix(one: Sequence[float], other: Sequence[float], share: float) -> Color:
     """The colour `share` of the way from one to the other, kept within 0 to 255."""
-    r, g, b = (min(255, max(0, int(a + (b - a) * share))) for a, b in zip(one, other))
+    r, g, b = (
+        min(255, max(0, int(a + (b - a) * share))) for a, b in zip(one, other, strict=True)
+    )
     return r, g, b
 
 
@@ -451,7 +475,7 @@ class _Paint:
         self.width, self.height = width, height
         self.skin = _random_of(rng, SKIN)
         self.hair = _random_of(rng, HAIR) if rng.random() < 0.93 else _any_color(rng)
-        self.lip = _mix(self.skin, (168, 52, 58), rng.uniform(0.2, 0.75))
+        self.lip = _mix(self.skin, (168, 52, 58), rng.uniform(0.3, 0.8))
         self.canvas: Image.Image
         self.draw: ImageDraw.ImageDraw
 
@@ -484,7 +508,7 @@ class _Paint:
             self._glasses(dark=glasses < 0.05)
         colors = np.asarray(self.canvas.reduce(OVERSAMPLING), np.float32)
         colors = colors * self._light()
-        if rng.random() < 0.14:
+        if rng.random() < 0.1:
             colors = self._occlude(colors)
         return colors
 
@@ -609,7 +633,7 @@ class _Paint:
         lash = _darker(self.hair, 0.4) if rng.random() < 0.7 else (20, 16, 16)
         lash_width = rng.uniform(0.015, 0.04)
         highlight = rng.uniform(-0.4, 0.4, 2) * features.iris_size
-        for upper, lower in zip(features.upper_lids, features.lower_lids):
+        for upper, lower in zip(features.upper_lids, features.lower_lids, strict=True):
             opening = np.concatenate([upper, lower[::-1]])
             self._polygon(head.place(opening), white)
             middle = (upper[5] + lower[5]) / 2 + features.gaze
@@ -631,8 +655,8 @@ class _Paint:
 
     def _brows(self) -> None:
         rng = self.rng
-        color = _mix(_darker(self.hair, 0.8), self.skin, rng.uniform(0, 0.35))
-        taper = self.features.brow_weight * np.interp(_ALONG, [0, 0.3, 1], [0.25, 0.8, 1.0])
+        color = _mix(_darker(self.hair, 0.7), self.skin, rng.uniform(0, 0.25))
+        taper = self.features.brow_weight * np.interp(_ALONG, [0, 0.3, 1], [0.35, 0.8, 1.0])
         shift = np.stack([np.zeros(11), taper], axis=1)
         for brow in self.features.brows:
             edge = np.concatenate([brow - shift, (brow + shift)[::-1]])
@@ -671,13 +695,7 @@ class _Paint:
     def _mouth(self) -> None:
         rng, head, lips = self.rng, self.head, self.features.lips
         top, inner_top, inner_bottom, bottom = lips
-        # The dip in the middle of the upper lip.
-        bow = np.stack(
-            [np.zeros(11), 0.02 * np.cos(6 * np.pi * (_ALONG - 0.5)) * _ARCH], axis=1
-        )
-        self._polygon(
-            head.place(np.concatenate([top + bow, inner_top[::-1]]), _LIP_LIFT), self.lip
-        )
+        self._polygon(head.place(np.concatenate([top, inner_top[::-1]]), _LIP_LIFT), self.lip)
         self._polygon(
             head.place(np.concatenate([inner_bottom, bottom[::-1]]), _LIP_LIFT),
             _mix(self.lip, (255, 190, 180), 0.18),
@@ -701,7 +719,7 @@ class _Paint:
         rng, head = self.rng, self.head
         color = _mix(self.skin, _darker(self.skin, 0.6), rng.uniform(0.2, 0.8))
         if rng.random() < 0.5:
-            for side, wing in zip((-1, 1), self.features.wings):
+            for side, wing in zip((-1, 1), self.features.wings, strict=True):
                 start = wing + (side * 0.06, 0)
                 corner = self.features.lips[0][0 if side < 0 else 10] + (side * 0.1, -0.03)
                 self._line(head.place(_curve(start, corner, 0.03), 0.02), color, 0.016)
@@ -749,13 +767,13 @@ class _Paint:
             hairline = hairline + ragged * rng.normal(0, 1, len(angles))
             hairline = hairline - 0.12 * np.exp(-(((angles - parting) / 0.25) ** 2))
         size = rng.uniform(1.05, 1.1) if style != "hood" else 1.14
-        strands = []
-        for angle, line in zip(angles, hairline):
-            # Denser towards the crown, which is round.
-            heights = -head.height + (line / size + head.height) * np.linspace(0, 1, 7) ** 2
-            strands.append(head.shell(size, heights, np.array([angle]))[:, 0])
-        camera_z = np.array([strand[5] @ head.turn[2] for strand in strands])
-        flat = head.project(np.concatenate(strands)).reshape(len(angles), 7, 2)
+        # Down each strand, denser towards the crown, which is round.
+        down = np.linspace(0, 1, 7)[:, None] ** 2
+        strands = head.shell(
+            size, -head.height + (hairline / size + head.height) * down, angles
+        )
+        camera_z = strands[5] @ head.turn[2]
+        flat = head.project(strands.reshape(-1, 3)).reshape(7, len(angles), 2).swapaxes(0, 1)
         shades = (
             rng.uniform(0.85, 1.12, len(angles)) if style in ("short", "long") else np.ones(43)
         )
@@ -785,7 +803,7 @@ class _Paint:
         down = rng.uniform(-0.02, 0.08)
         z = head.depth * 0.93 + 0.12
         centers = [(upper[0] + upper[10]) / 2 + (0, down) for upper in features.upper_lids]
-        for side, center in zip((-1, 1), centers):
+        for side, center in zip((-1, 1), centers, strict=True):
             center = np.array([side * max(abs(center[0]), half[0] + 0.07), center[1]])
             lens = np.column_stack([center + ring, np.full(len(ring), z)])
             flat = head.project(lens)
@@ -855,13 +873,17 @@ class _Paint:
         )
         toward /= np.linalg.norm(toward)
         facing = (toward[2] - toward[0] * slope_x - toward[1] * slope_y) * steepness
-        ambient = rng.uniform(0.35, 0.75)
+        ambient = rng.uniform(0.42, 0.8)
         light = ambient + (1.15 - ambient) * np.maximum(facing, 0)
         light += rng.uniform(0, 0.25) * np.maximum(facing, 0) ** 12
 
         # Light that does not get everywhere: eye sockets, under the nose and the lower lip.
         hidden = _bumps(x, y, _HOLLOWS, self.features)
         light *= 1 - rng.uniform(0.2, 0.6) * hidden
+        for axis in (0, 1):  # the coarse grid must not show at the outline
+            light += 0.25 * np.diff(
+                light, 2, axis, *(np.take(light, [end], axis) for end in (0, -1))
+            )
         tint = np.array([1, 1, 1]) + rng.uniform(-0.1, 0.1) * np.array([1, 0.1, -1])
         small = Image.fromarray(light.astype(np.float32))
         full = np.asarray(small.resize((self.width, self.height), Image.Resampling.BILINEAR))
@@ -961,7 +983,7 @@ def _develop(rng: np.random.Generator, colors: np.ndarray) -> Image.Image:
     colour."""
     exposure, contrast = rng.uniform(0.75, 1.2), rng.uniform(0.75, 1.15)
     colors = (colors * np.float32(exposure) - 120) * np.float32(contrast) + 120
-    noise = rng.uniform(0, 9) ** 2 / 9
+    noise = rng.uniform(0, 7) ** 2 / 7
     grain = rng.standard_normal(colors.shape[:2], dtype=np.float32) * np.float32(noise)
     blur = rng.uniform(0, 1.6) if rng.random() < 0.4 else 0.0
     if blur > 0.4:
@@ -969,28 +991,3 @@ def _develop(rng: np.random.Generator, colors: np.ndarray) -> Image.Image:
         colors = np.asarray(sharp.filter(ImageFilter.BoxBlur(blur)), np.float32)
     image = Image.fromarray(np.clip(colors + grain[..., None], 0, 255).astype(np.uint8))
     return image.convert("L").convert("RGB") if rng.random() < 0.1 else image
-
-
-def _main(arguments: list[str]) -> None:
-    if arguments[:1] == ["--part"]:
-        part, root, *numbers = arguments[1:]
-        start, stop, seed, smallest, largest = (int(number) for number in numbers)
-        faces = _render_range(
-            Path(root),
-            range(start, stop),
-            seed,
-            (smallest, largest),
-            lambda done: print(done, flush=True),
-        )
-        write_face_list(part, faces)
-        return
-    if len(arguments) not in (2, 3):
-        raise SystemExit(
-            "usage: python -m flambeau.vision.datasets.render_faces FOLDER COUNT [SEED]"
-        )
-    folder, count, *seeds = arguments
-    print(render_faces(folder, int(count), int(seeds[0]) if seeds else 0))
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])
