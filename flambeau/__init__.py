@@ -37,7 +37,10 @@ from flambeau.core.generator import initial_seed as initial_seed
 from flambeau.core.generator import manual_seed as manual_seed
 from flambeau.core.generator import seed as seed
 from flambeau.core.shapes import Size as Size
+from flambeau.tensor.storage import TypedStorage as TypedStorage
+from flambeau.tensor.storage import UntypedStorage as UntypedStorage
 from flambeau.tensor.tensor import Tensor as Tensor
+from flambeau.tensor.types import TYPES as _TYPES
 from flambeau import autograd as autograd
 from flambeau.autograd import enable_grad as enable_grad
 from flambeau.autograd import inference_mode as inference_mode
@@ -55,6 +58,7 @@ from flambeau.ops import OPERATORS as _OPERATORS
 __version__ = "0.1.0"
 globals().update(_DTYPES)
 globals().update(_ALIASES)
+globals().update(_TYPES)
 globals().update(_OPERATORS)
 
 # Packages that take time to load come at first use.

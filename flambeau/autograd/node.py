@@ -239,7 +239,7 @@ class PassOn(Node):
 
 def short_name(node: Node) -> str:
     """The operator's name alone, as errors write it: `Mul` for `MulBackward0`."""
-    return re.sub(r"Backward\d*$", "", node.name())
+    return re.sub(r"Backward\d*$", "", node.name().rpartition("::")[2])
 
 
 def changed_message(tensor: Tensor, expected: int, owner: Node | None, slot: int) -> str:

@@ -14,7 +14,7 @@ from flambeau.autograd.modes import modes
 from flambeau.autograd.node import AccumulateGrad, Node, OutputOf, RemovableHandle
 from flambeau.core import device as devices
 from flambeau.core.dtypes import FROM_NUMPY, dtype, from_numpy_dtype
-from flambeau.core.shapes import Size
+from flambeau.core.shapes import Size, contiguous_strides
 from flambeau.tensor import printing
 from flambeau.tensor.tracing import need_value, state
 from flambeau.tensor.views import View, make_detached, rebase_history
@@ -456,7 +456,37 @@ class Tensor:
     @data.setter
     def data(self, value: Tensor) -> None:
         need_value("assigning to .data")
+        if self.requires_grad and value.dtype.kind < 2:
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex dtype"
+            )
         self._array = value._array
+
+    def set_(
+        self,
+        source: Tensor | None = None,
+        storage_offset: int = 0,
+        size: Sequence[int] | None = None,
+        stride: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Puts this tensor on the memory of `source` (or on none), in its shape or as given."""
+        need_value("set_()")
+        self._check_inplace()
+        if source is None:
+            self._array = np.empty((0,), self._array.dtype)
+        else:
+            array = source._array
+            if array.dtype != self._array.dtype:
+                raise RuntimeError(
+                    f"Could not set tensor of type {source.dtype.tensor_type} to a tensor of type "
+                    f"{self.dtype.tensor_type}"
+                )
+            if size is not None:
+                array = source.as_strided(size, stride or contiguous_strides(size), storage_offset)._array
+            self._array = array
+            self._changes = source._counter()
+        self._bump()
+        return self
 
     # Versions, views, in-place changes --------------------------------------------------------------
 
@@ -633,18 +663,40 @@ class Tensor:
             )
         made = object.__new__(type(self))
         memo[id(self)] = made
-        made._reset(copy_keeping_strides(self._array))
+        made._reset(self._copied_memory(memo))
         made._requires_grad = self._requires_grad
         if self._grad is not None:
             made._grad = copy.deepcopy(self._grad, memo)
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         return made
 
+    def _copied_memory(self, memo: dict[Any, Any]) -> ndarray:
+        """A copy of the elements; copies with the same `memo` share memory as their originals do."""
+        array, base = self._array, self._memory()
+        if base is None:
+            return copy_keeping_strides(array)
+        key = ("memory", address(base))
+        if key not in memo:
+            memo[key] = base.copy()
+        return np.ndarray(array.shape, array.dtype, memo[key], address(array) - address(base), array.strides)
+
+    def _memory(self) -> ndarray | None:
+        """The whole memory that this tensor is a part of, where that is one gapless array."""
+        base = self._array if self._view is None else self._view.base._array
+        if not base.flags.c_contiguous or not base.size:
+            return None
+        start, first = address(base), address(self._array)
+        return base if start <= first < start + base.nbytes else None
+
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        if self._node is not None:
-            raise RuntimeError("a tensor with history cannot be pickled: call .detach() first")
-        array = np.ascontiguousarray(self._array).reshape(self._array.shape)
-        return rebuild, (type(self), array, self._requires_grad, self.__dict__ or None)
+        array, base = self._array, self._memory()
+        if base is None:
+            if not (array.flags.f_contiguous or array.flags.c_contiguous):
+                array = np.ascontiguousarray(array).reshape(array.shape)
+            place = (array, 0, array.shape, array.strides, array.dtype)
+        else:  # tensors that share memory share it again when they are pickled together
+            place = (base, address(array) - address(base), array.shape, array.strides, array.dtype)
+        return rebuild, (type(self), place, self.requires_grad, self.__dict__ or None)
 
     def __dlpack__(self, stream: Any = None, **options: Any) -> Any:
         if self.requires_grad:
@@ -703,10 +755,13 @@ def copy_keeping_strides(array: np.ndarray) -> np.ndarray:
     return array.copy(order="K")
 
 
-def rebuild(cls: type, array: np.ndarray, requires_grad: bool, attributes: dict | None) -> Any:
-    """A tensor from its pickled parts."""
+def rebuild(cls: type, place: Any, requires_grad: bool, attributes: dict | None) -> Any:
+    """A tensor from its pickled parts; `place` is an array, and where in it the elements lie."""
     made = object.__new__(cls)
-    made._reset(array)
+    memory, offset, shape, strides, stored = place
+    if (shape, strides, stored) != (memory.shape, memory.strides, memory.dtype):
+        memory = np.ndarray(shape, stored, memory, offset, strides)
+    made._reset(memory)
     made._requires_grad = requires_grad
     if attributes:
         made.__dict__.update(attributes)

@@ -152,6 +152,8 @@ def rebase_history(changed: Tensor, value: Tensor) -> None:
         if value is not changed:
             # Copying a leaf is a step of its own.
             _leave_retained(changed)
+            if edge is None and changed._node is not None:
+                edge = Overwritten((changed._node,))  # it still counts as depending on what it was
             changed._node = Copied(edge) if edge is value else edge
             changed._requires_grad = edge is not None
             _keep_retained(changed)
@@ -188,7 +190,19 @@ class Copied(PassOn):
     __slots__ = ()
 
     def name(self) -> str:
-        return "CopyBackwards"
+        return "torch::autograd::CopyBackwards"
+
+
+class Overwritten(Node):
+    """What a tensor was before it was overwritten with constants gets a gradient of zero."""
+
+    __slots__ = ()
+
+    def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
+        return (grads[0].new_zeros(grads[0].shape),)
+
+    def name(self) -> str:
+        return "FillBackward0"
 
 
 class CopySlices(Node):
@@ -213,7 +227,7 @@ class CopySlices(Node):
         return kept, passed
 
     def name(self) -> str:
-        return "CopySlices"
+        return "torch::autograd::CopySlices"
 
 
 def _memory_order(array: Any) -> tuple[int, ...]:
