@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: One step from base to view: a function of a tensor and its further arguments.
 Step = tuple[Callable[..., "Tensor"], tuple, dict[str, Any]]
+#: A path of steps: the path before the last step, and this; so that views of views share their beginning.
+Path = tuple[Any, Step]
 
 
 #: Ways of making a view after which changing it in place is forbidden, with what the error says of each.
@@ -46,7 +48,7 @@ class View:
     __slots__ = ("base", "differentiable", "forbidden", "multiple", "steps", "version")
 
     base: Tensor
-    steps: tuple[Step, ...]
+    steps: Path | None
     #: The version of the shared memory that the view's history belongs to.
     version: int
     #: Whether gradients flow to the base: not for `detach()`.
@@ -80,7 +82,11 @@ class View:
 
     def replay(self, tensor: Tensor) -> Tensor:
         """Takes the steps of this view from another tensor of the base's shape and strides."""
-        for function, args, kwargs in self.steps:
+        steps, path = [], self.steps
+        while path is not None:
+            path, step = path
+            steps.append(step)
+        for function, args, kwargs in reversed(steps):
             tensor = function(tensor, *args, **kwargs)
         return tensor
 
@@ -111,9 +117,9 @@ def make_view(view: Tensor, parent: Tensor, step: Step) -> None:
     made.multiple = None
     made.forbidden = None if modes.grad_enabled else INFERENCE if modes.inference else NO_GRAD
     if origin is None:
-        made.base, made.steps, made.differentiable = parent, (step,), True
+        made.base, made.steps, made.differentiable = parent, (None, step), True
     else:
-        made.base, made.steps = origin.base, (*origin.steps, step)
+        made.base, made.steps = origin.base, (origin.steps, step)
         made.differentiable = origin.differentiable
         if origin.forbidden is not None and made.forbidden is None:
             made.forbidden, made.multiple = origin.forbidden, origin.multiple
