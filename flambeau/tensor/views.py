@@ -45,10 +45,10 @@ CUSTOM_FUNCTION = (
 class View:
     """How a tensor is a view of `base`."""
 
-    __slots__ = ("base", "differentiable", "forbidden", "multiple", "steps", "version")
+    __slots__ = ("base", "differentiable", "forbidden", "multiple", "path", "version")
 
     base: Tensor
-    steps: Path | None
+    path: Path | None
     #: The version of the shared memory that the view's history belongs to.
     version: int
     #: Whether gradients flow to the base: not for `detach()`.
@@ -82,13 +82,18 @@ class View:
 
     def replay(self, tensor: Tensor) -> Tensor:
         """Takes the steps of this view from another tensor of the base's shape and strides."""
-        steps, path = [], self.steps
+        for function, args, kwargs in self.steps:
+            tensor = function(tensor, *args, **kwargs)
+        return tensor
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps from the base to the view, in order."""
+        steps, path = [], self.path
         while path is not None:
             path, step = path
             steps.append(step)
-        for function, args, kwargs in reversed(steps):
-            tensor = function(tensor, *args, **kwargs)
-        return tensor
+        return steps[::-1]
 
     def refuse(self, view: Tensor, changed: str = "is being") -> None:
         """Raises the error for a change in place that `forbidden` forbids."""
@@ -117,9 +122,9 @@ def make_view(view: Tensor, parent: Tensor, step: Step) -> None:
     made.multiple = None
     made.forbidden = None if modes.grad_enabled else INFERENCE if modes.inference else NO_GRAD
     if origin is None:
-        made.base, made.steps, made.differentiable = parent, (None, step), True
+        made.base, made.path, made.differentiable = parent, (None, step), True
     else:
-        made.base, made.steps = origin.base, (origin.steps, step)
+        made.base, made.path = origin.base, (origin.path, step)
         made.differentiable = origin.differentiable
         if origin.forbidden is not None and made.forbidden is None:
             made.forbidden, made.multiple = origin.forbidden, origin.multiple
@@ -142,7 +147,7 @@ def make_detached(view: Tensor, parent: Tensor) -> None:
     """Marks `view` as `parent.detach()`, for a parent that is itself a view."""
     origin = parent._view
     made = view._view = _new(View)
-    made.base, made.steps = origin.base.detach(), origin.steps
+    made.base, made.path = origin.base.detach(), origin.path
     made.version = view._version_number()
     made.differentiable, made.forbidden, made.multiple = False, None, None
 
@@ -219,7 +224,7 @@ class CopySlices(Node):
     def __init__(self, base_edge: Any, value_edge: Any, view: View):
         super().__init__((base_edge, value_edge))
         self.view = _new(View)
-        self.view.steps = view.steps
+        self.view.path = view.path
         self.layout = _memory_order(view.base._array)
 
     def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
