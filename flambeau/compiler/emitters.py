@@ -271,6 +271,11 @@ def _windows(x: Place, places: Any, kernel: Any, stride: Any, dilation: Any) -> 
     return x.seen((*x.shape[:2], *places, *kernel), strides)
 
 
+def _by_offset(windows: Place, rank: int) -> Place:
+    """(N, C, *places, *kernel) as (N, C, *kernel, *places): reduced so, lanes run along rows."""
+    return _moved(windows, (0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)))
+
+
 def _moved(x: Place, order: Any) -> Place:
     return x.seen([x.shape[i] for i in order], [x.strides[i] for i in order])
 
@@ -393,6 +398,29 @@ def convolution(lowering: Lowering, unit: Unit, node: Node) -> None:
 # Pooling ------------------------------------------------------------------------------------------
 
 
+#: Windows of up to so many elements are added in registers, one input an element.
+MOST_ADDED = 16
+
+
+def _offsets(windows: Place, rank: int) -> list[Place]:
+    """(N, C, *kernel, *places): for each element of the kernel, what it meets."""
+    kernel, inner = windows.shape[2 : 2 + rank], windows.strides[2 : 2 + rank]
+    shape = (*windows.shape[:2], *windows.shape[2 + rank :])
+    strides = (*windows.strides[:2], *windows.strides[2 + rank :])
+    return [
+        windows.seen(shape, strides, sum(i * s for i, s in zip(at, inner, strict=True)))
+        for at in np.ndindex(*kernel)
+    ]
+
+
+def _added(e: Expression, windows: Place, rank: int) -> int:
+    """The sum of one element of each of `_offsets`."""
+    total = e.input(0, windows.dtype)
+    for i in range(1, math.prod(windows.shape[2 : 2 + rank])):
+        total = e.add(total, e.input(i, windows.dtype))
+    return total
+
+
 def _planes(x: Place, rank: int) -> Place:
     """(*, *in) as (1 or N, C, *in): the last `rank` dimensions are the planes'."""
     lead = x.shape[:-rank]
@@ -429,10 +457,17 @@ def _average(lowering: Lowering, unit: Unit, node: Node) -> None:
     after = _after(x.shape[2:], a["kernel"], a["stride"], a["padding"], once, places)
     shares = _shares(lowering, x.shape[2:], places, a, x.dtype, 2)
     x = _padded(lowering, unit, x, a["padding"], after, once)
-    windows = _windows(x, places, a["kernel"], a["stride"], once)
+    windows = _by_offset(_windows(x, places, a["kernel"], a["stride"], once), rank)
     unit.reads.append(shares)
+    if math.prod(a["kernel"]) <= MOST_ADDED:
+        e = Expression()
+        total = _added(e, windows, rank)
+        result = e.mul(total, e.input(math.prod(a["kernel"]), x.dtype))
+        parts = _offsets(windows, rank)
+        lowering.emit_pointwise(unit, out, e, [result], [*parts, shares.broadcast(out.shape)])
+        return
     lowering.reduction(
-        unit, windows.shape, tuple(range(2 + rank, 2 + 2 * rank)), [windows], out,
+        unit, windows.shape, tuple(range(2, 2 + rank)), [windows], out,
         (("input", 0),), Reduction("sum", 0), (("reduced", 0), ("input", 0), ("mul", 0, 1)), [2],
         [shares.broadcast(out.shape)],
     )  # fmt: skip
@@ -453,8 +488,13 @@ def _average_backward(lowering: Lowering, unit: Unit, node: Node) -> None:
     result = e.mul(e.input(0, g.dtype), e.input(1, g.dtype))
     lowering.emit_pointwise(unit, scaled, e, [result], [g, shares.broadcast(g.shape)])
     windows = _covering(lowering, unit, scaled, a["size"], a["kernel"], a["stride"], a["padding"], (1,) * rank)
+    windows = _by_offset(windows, rank)
+    if math.prod(a["kernel"]) <= MOST_ADDED:
+        e = Expression()
+        lowering.emit_pointwise(unit, out, e, [_added(e, windows, rank)], _offsets(windows, rank))
+        return
     lowering.reduction(
-        unit, windows.shape, tuple(range(2 + rank, 2 + 2 * rank)), [windows], out,
+        unit, windows.shape, tuple(range(2, 2 + rank)), [windows], out,
         (("input", 0),), Reduction("sum", 0),
     )  # fmt: skip
 
@@ -487,8 +527,10 @@ def _maximum(lowering: Lowering, unit: Unit, node: Node) -> None:
     size, kernel, places = x.shape[2:], a["kernel"], a["places"]
     after = _after(size, kernel, a["stride"], a["padding"], a["dilation"], places)
     x = _padded(lowering, unit, x, a["padding"], after, (1,) * rank, -math.inf)
-    windows = _windows(x, places, kernel, a["stride"], a["dilation"])
-    axes = tuple(range(2 + rank, 2 + 2 * rank))
+    windows = _by_offset(_windows(x, places, kernel, a["stride"], a["dilation"]), rank)
+    axes = tuple(range(2, 2 + rank))
+    if math.prod(kernel) <= MOST_ADDED:
+        return _maximum_in_registers(lowering, unit, node, windows, values, indices)
     lowering.reduction(unit, windows.shape, axes, [windows], values, (("input", 0),), Reduction("max", 0))
     # Where each element of a window stands in the plane; outside of it, last.
     at = np.zeros((*places, *kernel), np.int64)
@@ -503,11 +545,13 @@ def _maximum(lowering: Lowering, unit: Unit, node: Node) -> None:
         outside |= (here < 0) | (here >= size[axis])
         at = at * size[axis] + here
     last = math.prod(size)
-    where = lowering.graph.constant(np.where(outside, last, at))
+    kernel_first = (*range(rank, 2 * rank), *range(rank))
+    where = lowering.graph.constant(np.where(outside, last, at).transpose(kernel_first))
     ramp = Place(where, 0, windows.shape, (0, 0, *contiguous_strides(where.shape)), where.dtype)
     unit.reads.append(ramp)
     best = values.seen(
-        (*values.shape, *(1,) * rank), (*values.strides, *(0,) * rank)
+        (*values.shape[:2], *(1,) * rank, *values.shape[2:]),
+        (*values.strides[:2], *(0,) * rank, *values.strides[2:]),
     ).broadcast(windows.shape)
     e = Expression()
     v, b, r = e.input(0, x.dtype), e.input(1, x.dtype), e.input(2, where.dtype)
@@ -516,8 +560,72 @@ def _maximum(lowering: Lowering, unit: Unit, node: Node) -> None:
     lowering.reduction(unit, windows.shape, axes, [windows, best, ramp], indices, tuple(e.nodes), Reduction("min", found))
 
 
+def _maximum_in_registers(
+    lowering: Lowering, unit: Unit, node: Node, windows: Place, values: Place, indices: Place
+) -> None:
+    """Value and position of the maximum of small windows, element after element."""
+    a = node.attributes
+    rank = len(a["kernel"])
+    size, places = node.values[0].shape[-rank:], a["places"]
+    corner = np.zeros(places, np.int64)
+    for axis in range(rank):
+        shape = [1] * rank
+        shape[axis] = -1
+        corner = corner * size[axis] + (np.arange(places[axis]) * a["stride"][axis] - a["padding"][axis]).reshape(shape)
+    first = lowering.graph.constant(corner)
+    ramp = Place(first, 0, values.shape, (0, 0, *contiguous_strides(first.shape)), first.dtype)
+    unit.reads.append(ramp)
+    e = Expression()
+    best, at = -1, -1
+    for i, offset in enumerate(np.ndindex(*a["kernel"])):
+        x = e.input(i, windows.dtype)
+        step = 0
+        for axis in range(rank):
+            step = step * size[axis] + offset[axis] * a["dilation"][axis]
+        here = e.constant(step, first.dtype)
+        if i == 0:
+            best, at = x, here
+            continue
+        wins = e.logical_and(e.logical_or(e.gt(x, best), e.is_nan(x)), e.logical_not(e.is_nan(best)))
+        best, at = e.select(wins, x, best), e.select(wins, here, at)
+    corner_at = e.input(math.prod(a["kernel"]), first.dtype)
+    kernel_inputs = [*_offsets(windows, rank), ramp]
+    lowering.emit_pair(unit, [values, indices], e, [best, e.add(corner_at, at)], kernel_inputs)
+
+
 def _maximum_backward(lowering: Lowering, unit: Unit, node: Node) -> None:
-    raise Unsupported("the windows of a maximum are not kept with its positions")
+    """Each element gathers the gradients of the windows whose maximum it is.
+
+    The windows are those of the pool that made the positions; without it in the graph they are unknown.
+    """
+    origin = node.values[1].node
+    if origin is None or origin.primitive.name != "max_pool":
+        raise Unsupported("the pool that made the positions is not in this program")
+    a = origin.attributes
+    rank = len(a["kernel"])
+    if math.prod(a["kernel"]) > MOST_ADDED or any(d != 1 for d in a["dilation"]):
+        raise Unsupported("a pool of large windows")
+    g, at = (_planes(lowering.place(v), rank) for v in node.values)
+    unit.reads += [g, at]
+    size = node.attributes["size"]
+    out = _planes(lowering.whole(node.outputs[0]), rank)
+    spread = [
+        _by_offset(_covering(lowering, unit, x, size, a["kernel"], a["stride"], a["padding"], (1,) * rank, n), rank)
+        for x, n in ((g, 0), (at, -1))
+    ]
+    mine = lowering.graph.constant(np.arange(math.prod(size)).reshape(size))
+    ramp = Place(mine, 0, out.shape, (0, 0, *contiguous_strides(mine.shape)), mine.dtype)
+    unit.reads.append(ramp)
+    count = math.prod(a["kernel"])
+    e = Expression()
+    own = e.input(2 * count, mine.dtype)
+    total = -1
+    for i in range(count):
+        grad = e.input(i, g.dtype)
+        share = e.select(e.eq(e.input(count + i, at.dtype), own), grad, e.const(0, grad))
+        total = share if i == 0 else e.add(total, share)
+    parts = [p for windows in spread for p in _offsets(windows, rank)]
+    lowering.emit_pointwise(unit, out, e, [total], [*parts, ramp])
 
 
 @emits("pool")

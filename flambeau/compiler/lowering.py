@@ -273,6 +273,16 @@ class Lowering:
         )  # fmt: skip
         unit.steps.append(Step(kernel, [*inputs, out]))
 
+    def emit_pair(
+        self, unit: Unit, outs: Sequence[Place], expression: Expression, results: Sequence[int], inputs: Sequence[Place]
+    ) -> None:
+        """One kernel with several outputs of one shape."""
+        kernel = pointwise.emit(
+            self.module, self.name(unit.node.primitive.name), outs[0].shape,
+            [p.operand for p in inputs], [o.operand for o in outs], tuple(expression.nodes), tuple(results),
+        )  # fmt: skip
+        unit.steps.append(Step(kernel, [*inputs, *outs]))
+
     def copy(self, unit: Unit, source: Place, target: Place) -> None:
         """Moves elements; both places have one shape."""
         expression = Expression()
