@@ -349,9 +349,7 @@ class _Product:
             sums = [f.zero(plan.element, lanes)] * (rows * len(masks))
         else:
             sums = [
-                self._partial(out, i, v).load_strided(
-                    plan.out.strides[-1], lanes, actives[v]
-                )
+                self._partial(out, i, v).load_strided(plan.out.strides[-1], lanes, actives[v])
                 for i in range(rows)
                 for v in range(len(masks))
             ]

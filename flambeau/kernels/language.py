@@ -697,7 +697,9 @@ class Function:
         """Lanes picked from `a` (0, 1, ...) and then `b`."""
         lanes = list(lanes)
         if len(lanes) == 1:
-            return self.extract(*((a, lanes[0]) if lanes[0] < a.lanes else (b, lanes[0] - a.lanes)))
+            return self.extract(
+                *((a, lanes[0]) if lanes[0] < a.lanes else (b, lanes[0] - a.lanes))
+            )
         picks = ", ".join(f"i32 {lane}" for lane in lanes)
         return self.emit(
             f"shufflevector {a.type} {a.name}, {b.type} {b.name}, <{len(lanes)} x i32> <{picks}>",
