@@ -201,7 +201,7 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether a result of `from_` may be written into a tensor of `to`, as `torch.can_cast`."""
     if from_.kind > to.kind:
         return False
-    return not (from_.kind == INTEGER and from_.is_signed and to.kind == INTEGER and not to.is_signed)
+    return not (from_.kind == INTEGER and from_.is_signed and to in _BARE_UNSIGNED)
 
 
 class iinfo:
@@ -214,7 +214,7 @@ class iinfo:
         self.bits, self.min, self.max, self.dtype = info.bits, int(info.min), int(info.max), type.name
 
     def __repr__(self) -> str:
-        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"
 
 
 class finfo:
@@ -229,7 +229,7 @@ class finfo:
         self.bits, self.dtype = real.itemsize * 8, real.name
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.tiny)
-        self.resolution = float(info.resolution)
+        self.resolution = 10.0 ** -int(-np.log10(self.eps))  # the digits that survive a round trip
 
     def __repr__(self) -> str:
         return (
