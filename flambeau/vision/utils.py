@@ -52,7 +52,7 @@ def draw_keypoints(
 
     `connectivity` lists pairs of points to join by lines of this `width`; `colors` is one
     colour or one for each instance; `visibility`, (instances, K) or (K,), hides points where it
-    is false. `truth`, of the same shape as `keypoints`, is drawn as green rings, each joined to
+    is false. `truth`, of the same shape as `keypoints`, is drawn as green dots, each joined to
     its point, so that the errors are seen. Points that are not finite are left out.
     """
     pixels, restore = _to_pixels(image)
@@ -204,7 +204,7 @@ def save_image(
     tensor.save(fp, format=format)
 
 
-# --- Drawing on float32 pixels (H, W, 3), in place --------------------------------------------
+# --- Drawing on float32 pixels (H, W, 3), in place
 
 
 def _dot(
@@ -259,7 +259,7 @@ def _span(low: float, high: float, size: int) -> slice:
     return slice(int(np.clip(np.floor(low), 0, size)), int(np.clip(np.ceil(high), 0, size)))
 
 
-# --- Kinds of images and colours --------------------------------------------------------------
+# --- Kinds of images and colours
 
 
 def _to_array(value: Any) -> np.ndarray:

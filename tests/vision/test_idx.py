@@ -1,5 +1,6 @@
 """The IDX reader and writer."""
 
+import contextlib
 import gzip
 
 import numpy as np
@@ -103,7 +104,5 @@ def test_any_bytes_give_an_array_or_a_data_error(content):
 @given(st.integers(0, len(A_FILE) - 1), st.integers(0, 255))
 def test_one_changed_byte(position, value):
     changed = A_FILE[:position] + bytes([value]) + A_FILE[position + 1 :]
-    try:
+    with contextlib.suppress(DataError):
         assert parse_idx(changed).nbytes <= len(changed)
-    except DataError:
-        pass

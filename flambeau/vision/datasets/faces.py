@@ -156,7 +156,7 @@ def read_face_list(
     given, is called with that error instead, and the line is left out.
     """
     try:
-        lines = Path(list_file).read_text(encoding="utf-8").splitlines()
+        lines = Path(list_file).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise DatasetNotFoundError(
             f"{list_file}: cannot be read ({error.strerror or error})"

@@ -273,7 +273,7 @@ def _render_part() -> None:
     write_face_list(part, faces)
 
 
-# --- What a face is ---------------------------------------------------------------------------
+# --- What a face is
 
 
 def _random_head(rng: np.random.Generator, features: Features, width: int, height: int) -> Head:
@@ -431,7 +431,7 @@ def _random_box(
     return float(x1), float(y1), float(x2), float(y2)
 
 
-# --- Colours ----------------------------------------------------------------------------------
+# --- Colours
 
 
 def _mix(one: Sequence[float], other: Sequence[float], share: float) -> Color:
@@ -462,7 +462,7 @@ def _any_color(rng: np.random.Generator) -> Color:
     return _mix((r, g, b), (grey, grey, grey), rng.uniform(0.1, 0.95))
 
 
-# --- Painting ---------------------------------------------------------------------------------
+# --- Painting
 
 
 class _Paint:
@@ -975,7 +975,7 @@ def _relief(
     return x, y, depth + _bumps(x, y, _RAISED, features)
 
 
-# --- The camera -------------------------------------------------------------------------------
+# --- The camera
 
 
 def _develop(rng: np.random.Generator, colors: np.ndarray) -> Image.Image:
