@@ -1,4 +1,3 @@
-"""The compiler: a traced program becomes native code."""
+"""The compiler: a traced graph of primitives becomes native code."""
 
-from flambeau.compiler import emitters as emitters
 from flambeau.compiler.compiled import compile as compile

@@ -1,319 +1,434 @@
-"""A compiled program: native segments and host steps over one arena, ready to be called."""
+"""A traced program that can be called: inputs are gathered, the code runs, effects take place."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
-from flambeau.compiler.lowering import Lowering, Place, Unit
-from flambeau.compiler.values import Graph, Value
-from flambeau.kernels import jit, kernel, threads
-from flambeau.kernels.kernel import Call, emit_driver
+from flambeau.autograd import engine
+from flambeau.autograd.modes import modes
+from flambeau.autograd.node import Node, OutputOf
+from flambeau.compiler.backends.cpu import Executable
+from flambeau.compiler.graph import Graph, Value, extracted
+from flambeau.compiler.guards import Settings
+from flambeau.compiler.passes import simplified
+from flambeau.compiler.trace import (
+    Argument,
+    Captured,
+    GradientOf,
+    HostArray,
+    HostNumber,
+    Result,
+    Same,
+    Tangent,
+    Trace,
+    Tracer,
+    map_tensors,
+    map_tree,
+)
+from flambeau.tensor.tensor import Tensor, wrap
 
-_ALIGNMENT = 64
-
-
-class Memory:
-    """Plans one arena: each value has a place from the unit that makes it to the last that reads it."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._free: list[tuple[int, int]] = []  # (offset, size), by offset
-
-    def take(self, size: int) -> int:
-        size = -(-max(size, 1) // _ALIGNMENT) * _ALIGNMENT
-        fits = [(s, o) for o, s in self._free if s >= size]
-        if fits:
-            have, offset = min(fits)
-            self._free.remove((offset, have))
-            if have > size:
-                self._give(offset + size, have - size)
-            return offset
-        if self._free and sum(self._free[-1]) == self.size:  # grow the last hole
-            offset, _ = self._free.pop()
-            self.size = offset + size
-            return offset
-        offset, self.size = self.size, self.size + size
-        return offset
-
-    def give(self, offset: int, size: int) -> None:
-        self._give(offset, -(-max(size, 1) // _ALIGNMENT) * _ALIGNMENT)
-
-    def _give(self, offset: int, size: int) -> None:
-        self._free.append((offset, size))
-        self._free.sort()
-        merged: list[tuple[int, int]] = []
-        for o, s in self._free:
-            if merged and sum(merged[-1]) == o:
-                merged[-1] = (merged[-1][0], merged[-1][1] + s)
-            else:
-                merged.append((o, s))
-        self._free = merged
+#: Executables of this process by the hash of their graphs.
+_executables: dict[Any, Executable] = {}
 
 
-class Program:
-    """The graph's `results` from its inputs, as native code.
-
-    inputs: the values that are given as arrays, in order. updates: (input, result) pairs: the result
-    overwrites the input's memory. Other results are returned as new arrays.
-    """
-
-    def __init__(
-        self,
-        graph: Graph,
-        inputs: Sequence[Value],
-        results: Sequence[Value],
-        updates: Sequence[tuple[Value, Value]],
-        layouts: dict[int, tuple[int, ...]],
-    ):
-        self.graph = graph
-        self.inputs = list(inputs)
-        self.results = list(results)
-        self.lowering = Lowering(graph, [*results, *(r for _, r in updates)], layouts)
-        self.units = self.lowering.units
-        self.updates = list(updates)
-        self.lock = threading.Lock()
-        self._direct = self._overwritten_at_once()
-        self._slots: dict[int, int] = {v.number: i for i, v in enumerate(self.inputs)}
-        self._plan_memory()
-        self._compile()
-
-    # Memory -------------------------------------------------------------------------------------
-
-    def _overwritten_at_once(self) -> dict[int, Value]:
-        """Results that can be computed right where the input lies: result number -> input.
-
-        The unit must be one pointwise kernel, no later unit may read the input, and the unit itself may
-        read it only element by element.
-        """
-        last_read: dict[int, int] = {}
-        for at, unit in enumerate(self.units):
-            for place in unit.reads:
-                last_read[place.root.number] = at
-        made_at = {o.number: at for at, unit in enumerate(self.units) for o in unit.outputs}
-        returned = {v.number for v in self.results}
-        direct: dict[int, Value] = {}
-        for target, result in self.updates:
-            at = made_at.get(result.number)
-            place = self.lowering.places[result.number]
-            if at is None or not place.is_whole or place.root is not result or result.number in returned:
-                continue
-            unit = self.units[at]
-            own = self.lowering.places.get(target.number)
-            if own is not None and (not own.is_whole or last_read.get(target.number, -1) > at):
-                continue
-            if unit.host or len(unit.steps) != 1 or len(unit.outputs) != 1 or result.number in direct:
-                continue
-            if any(p.root is target and (p.offset or p.strides != place.strides) for p in unit.reads):
-                continue
-            direct[result.number] = target
-        return direct
-
-    def _plan_memory(self) -> None:
-        """Gives every computed value its bytes in the arena or a slot of its own."""
-        last: dict[int, int] = {}
-        for at, unit in enumerate(self.units):
-            for place in unit.reads:
-                last[place.root.number] = at
-        for value in [*self.results, *(r for _, r in self.updates)]:
-            last[self.lowering.place(value).root.number] = len(self.units)
-        self.result_slots: list[tuple[int, Value]] = []
-        own_memory: dict[int, int] = {}
-        count = len(self.inputs)
-        for value in self.results:
-            place = self.lowering.place(value)
-            computed = place.root.node is not None and place.root is value and place.is_whole
-            if computed and value.number not in own_memory:
-                own_memory[value.number] = count
-                self.result_slots.append((count, value))
-                count += 1
-        self.own_memory = own_memory
-        self.constants: list[np.ndarray] = []
-        self.first_constant = count
-        memory = Memory()
-        self.offsets: dict[int, int] = {}
-        ending: dict[int, list[Value]] = {}
-        for at, unit in enumerate(self.units):
-            for value in [*unit.outputs, *unit.temporaries]:
-                if value.number in own_memory or value.number in self._direct:
-                    continue
-                self.offsets[value.number] = memory.take(value.size * value.dtype.itemsize)
-                end = at if value in unit.temporaries else max(last.get(value.number, at), at)
-                ending.setdefault(end, []).append(value)
-            for value in ending.pop(at, []):
-                memory.give(self.offsets[value.number], value.size * value.dtype.itemsize)
-        self.arena = _aligned(memory.size)
-
-    def _slot(self, value: Value) -> tuple[int, int]:
-        """(table slot, byte offset) of a root value."""
-        target = self._direct.get(value.number)
-        if target is not None:
-            return self._slots[target.number], 0
-        if value.number in self._slots:
-            return self._slots[value.number], 0
-        if value.number in self.own_memory:
-            return self.own_memory[value.number], 0
-        if value.constant is not None:
-            slot = self._slots[value.number] = self.first_constant + len(self.constants)
-            self.constants.append(value.constant)
-            return slot, 0
-        return -1, self.offsets[value.number]  # the arena's slot is known once constants are
-
-    def _place(self, place: Place) -> kernel.Place:
-        slot, offset = self._slot(place.root)
-        return kernel.Place(slot, offset + place.offset * place.dtype.itemsize)
-
-    # Code ---------------------------------------------------------------------------------------
-
-    def _compile(self) -> None:
-        copies = Unit(self.units[-1].node if self.units else None, []) if self.updates else None  # type: ignore[arg-type]
-        if copies is not None:
-            for target, result in self.updates:
-                if result.number not in self._direct:
-                    source = self.lowering.place(result)
-                    own = self.lowering.place(target)
-                    self.lowering.copy(copies, source, own)
-                    copies.reads.append(source)
-        everything = [*self.units, *([copies] if copies is not None and copies.steps else [])]
-        for unit in everything:  # so that every constant has a slot
-            for place in [*unit.reads, *(p for s in unit.steps for p in s.places)]:
-                self._slot(place.root)
-        for value in self.results:
-            self._slot(self.lowering.place(value).root)
-        arena = self.first_constant + len(self.constants)
-
-        def placed(place: Place) -> kernel.Place:
-            found = self._place(place)
-            return kernel.Place(arena, found.offset) if found.slot < 0 else found
-
-        module = self.lowering.module
-        self.segments: list[tuple[Any, Any]] = []
-        calls: list[Call] = []
-        drivers: list[Any] = []
-
-        def flush() -> None:
-            if calls:
-                name = f"segment_{len(drivers)}"
-                drivers.append(
-                    emit_driver(module, name, list(calls), kernel.Place(arena + 1), kernel.Place(arena + 2))
-                )
-                self.segments.append(("native", name))
-                calls.clear()
-
-        for unit in everything:
-            if unit.host:
-                flush()
-                self.segments.append(("host", unit))
-            else:
-                calls += [Call(s.kernel, tuple(map(placed, s.places))) for s in unit.steps]
-        flush()
-        self.parallel = any(d.parallel for d in drivers)
-        workspace = _aligned(max((d.workspace for d in drivers), default=0) + 128)
-        # A thread's scratch begins at its number times the driver's scratch.
-        self.scratch_each = max((d.scratch for d in drivers), default=0)
-        self._workspace = workspace
-        self._scratch = _aligned(128)
-        self.table = np.zeros(arena + 3, np.int64)
-        for i, array in enumerate(self.constants):
-            self.table[self.first_constant + i] = _address(array)
-        self.table[arena] = _address(self.arena)
-        self.table[arena + 1] = _address(workspace)
-        self._arena_slot = arena
-        self.drivers = drivers
-        if drivers:
-            code = self.code = jit.load(module)
-            self.segments = [
-                (kind, (code.address(what), code.function(what, 4), drivers[int(what.split("_")[1])]))
-                if kind == "native"
-                else (kind, what)
-                for kind, what in self.segments
-            ]
-        self._table_address = _address(self.table)
-        self._known_arrays: list[Any] = [None] * len(self.inputs)
-        self._threads = 0
-
-    # Running ------------------------------------------------------------------------------------
-
-    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Runs it on the inputs' arrays; returns the results."""
-        with self.lock:
-            return self._run(arrays)
-
-    def _run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        table, known = self.table, self._known_arrays
-        for i, array in enumerate(arrays):
-            if array is not known[i]:
-                table[i] = _address(array)
-                known[i] = array
-        count = threads.get_num_threads()
-        if count != self._threads:
-            self._threads = count
-            self._scratch = _aligned(self.scratch_each * count + 128)
-            table[self._arena_slot + 2] = _address(self._scratch)
-        made: dict[int, np.ndarray] = {}
-        for slot, value in self.result_slots:
-            array = made[value.number] = np.empty(value.shape, value.dtype)
-            table[slot] = _address(array)
-        for kind, what in self.segments:
-            if kind == "host":
-                self._host(what, arrays, made)
-                continue
-            address, alone, driver = what
-            if driver.parallel and count > 1:
-                threads.run(address, self._table_address)
-            else:
-                alone(self._table_address, 0, 0, 1)
-        return [made[v.number] if v.number in made else self._array(self.lowering.place(v), arrays, made).copy() for v in self.results]
-
-    def _host(self, unit: Unit, arrays: Sequence[np.ndarray], made: dict[int, np.ndarray]) -> None:
-        inputs = [
-            self._array(self.lowering.place(x), arrays, made) if isinstance(x, Value) else x for x in unit.node.inputs
-        ]
-        found = unit.node.primitive.compute(*inputs, **unit.node.attributes)
-        for value, array in zip(unit.outputs, (found,) if len(unit.outputs) == 1 else found, strict=True):
-            self._array(self.lowering.place(value), arrays, made)[...] = array
-
-    def _array(self, place: Place, arrays: Sequence[np.ndarray], made: dict[int, np.ndarray]) -> np.ndarray:
-        """A place as a NumPy array on the program's memory."""
-        root = place.root
-        item = place.dtype.itemsize
-        strides = [s * item for s in place.strides]
-        target = self._direct.get(root.number, root)
-        if target.number in made:
-            base = made[target.number]
-        elif root.constant is not None:
-            base = root.constant
-        elif target.number in self._slots:
-            base = arrays[self._slots[target.number]]
-        else:
-            start = self.offsets[root.number] + place.offset * item
-            return np.ndarray(place.shape, place.dtype, self.arena, start, strides)
-        return _strided(base, place, strides)
-
-    @property
-    def arena_bytes(self) -> int:
-        return self.arena.nbytes
-
-
-def _strided(base: np.ndarray, place: Place, strides: Sequence[int]) -> np.ndarray:
-    item = place.dtype.itemsize
-    if place.offset:
-        flat = np.lib.stride_tricks.as_strided(base, (place.offset + 1,), (item,))
-        base = flat[place.offset :]
-    return np.lib.stride_tricks.as_strided(base, place.shape, strides)
-
-
-def _aligned(size: int) -> np.ndarray:
-    """`size` bytes that begin at a multiple of 128."""
-    memory = np.empty(size + 128, np.uint8)
-    start = -_address(memory) % 128
-    return memory[start : start + size]
-
-
-def _address(array: np.ndarray) -> int:
+def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
+def executable(graph: Graph, written: dict[int, int]) -> Executable:
+    """The native form of a graph; equal graphs share it."""
+    key = (graph.key(), tuple(sorted(written.items())))
+    found = _executables.get(key)
+    if found is None:
+        found = _executables[key] = Executable(simplified(graph), written)
+    return found
+
+
+class Backward:
+    """The part of a program that computes gradients of its arguments and parameters.
+
+    Attributes:
+        leaves: positions of arguments, or tensors from outside.
+        roots: for each result with a gradient, its number among the results.
+        graph: from tangents and residuals to the gradients that are not None.
+        residuals: for each, ("input", k) or ("output", k) of the forward program.
+        found: for each leaf, the number of its gradient among the graph's outputs, or -1.
+    """
+
+    def __init__(self) -> None:
+        self.leaves: list[Any] = []
+        self.roots: list[int] = []
+        self.graph: Graph | None = None
+        self.residuals: list[tuple[str, int]] = []
+        self.found: list[int] = []
+        self.tangents: list[Value] = []
+        self.values: list[Value | None] = []
+        self.first = 0
+
+
+def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
+    """Records the backward pass of what a function returned, from symbolic gradients."""
+    if not modes.grad_enabled:
+        return None
+    tensors: list[Tensor] = []
+    map_tensors(results, tensors.append)
+    roots = list({id(t): t for t in tensors if t.requires_grad and t._node is not None}.values())
+    if not roots:
+        return None
+    made = Backward()
+    made.first = len(tracer.graph.nodes)
+    leaves = _leaves([t._edge() for t in roots])
+    tangents = []
+    for k, root in enumerate(roots):
+        symbol = tracer.input(Tangent(k), tracer.symbol_of(root))
+        tangents.append(wrap(tracer.fresh(symbol.storage.value)))
+        made.tangents.append(symbol.storage.value)
+    found = engine.run_backward(
+        [t._edge() for t in roots], tangents, keep_graph=True, create_graph=False, targets=leaves
+    )
+    for leaf in leaves:
+        grad = found.get(id(leaf))
+        made.leaves.append(tracer.arguments.get(id(leaf), leaf))
+        made.values.append(None if grad is None else tracer.value_of(grad))
+    ids = {id(t): k for k, t in enumerate(tensors)}
+    made.roots = [ids[id(t)] for t in roots]
+    return made
+
+
+def _leaves(edges: Sequence[Any]) -> list[Tensor]:
+    """The leaf tensors that a backward pass from these edges reaches."""
+    found: dict[int, Tensor] = {}
+    seen: set[int] = set()
+    waiting = list(edges)
+    while waiting:
+        edge = waiting.pop()
+        if type(edge) is OutputOf:
+            edge = edge.node
+        if edge is None or id(edge) in seen:
+            continue
+        seen.add(id(edge))
+        if isinstance(edge, Node):
+            waiting += edge.edges
+        else:
+            found[id(edge)] = edge
+    return list(found.values())
+
+
+class Program:
+    """One traced and compiled specialisation of a function."""
+
+    def __init__(self, trace: Trace, backward: Backward | None, arguments: Sequence[Tensor]):
+        self.trace, self.backward = trace, backward
+        self.guards = trace.guards
+        self.settings = Settings()
+        graph = self._split(trace.graph, backward)
+        count = len(graph.outputs)
+        self.written = {}
+        results_and_more = count - self.residual_count
+        gradients = sum(has for _, has in trace.gradients)
+        first_write = results_and_more - gradients - len(trace.writes)
+        self.first_write, self.first_gradient = first_write, first_write + len(trace.writes)
+        for k, source in enumerate(trace.writes):
+            self.written[first_write + k] = source
+        self.graph = graph
+        self.code = executable(graph, self.written)
+        self._bind(arguments)
+
+    def _split(self, graph: Graph, backward: Backward | None) -> Graph:
+        """The forward graph; what the backward one needs becomes further outputs."""
+        self.residual_count = 0
+        if backward is None:
+            return graph
+        forward, after = graph.nodes[: backward.first], graph.nodes[backward.first :]
+        tangents = set(backward.tangents)
+        made = set(v for n in forward for v in n.outputs)
+        inputs = [v for v in graph.inputs if v not in tangents]
+        wanted = [v for v in backward.values if v is not None]
+        inner = {v for n in after for v in n.outputs}
+        read = dict.fromkeys(v for n in after for v in n.values if v not in inner)
+        read.update(dict.fromkeys(v for v in wanted if v not in inner))
+        residuals = [v for v in read if v not in tangents and v.constant is None]
+        outputs = list(graph.outputs)
+        for value in residuals:
+            if value in made:
+                backward.residuals.append(("output", len(outputs)))
+                outputs.append(value)
+                self.residual_count += 1
+            else:
+                backward.residuals.append(("input", inputs.index(value)))
+        backward.graph = extracted(after, [*backward.tangents, *residuals], wanted)
+        numbers = iter(range(len(wanted)))
+        backward.found = [-1 if v is None else next(numbers) for v in backward.values]
+        self.trace.sources = [s for s in self.trace.sources if not isinstance(s, Tangent)]
+        return extracted(forward, inputs, outputs)
+
+    def _bind(self, arguments: Sequence[Tensor]) -> None:
+        """Sorts the inputs by where they come from."""
+        self.arguments: list[tuple[int, int]] = []
+        self.captured: list[Tensor] = []
+        self.captured_slots: list[int] = []
+        self.held: list[np.ndarray] = []
+        self.flags: list[tuple[Tensor, bool]] = []
+        self.gradients_read: list[tuple[int, Tensor, tuple, np.dtype]] = []
+        self.draws: list[tuple[int, Any]] = []
+        reads: list[Any] = []
+        number_slots: list[int] = []
+        self.specs: list[Any] = []
+        for slot, source in enumerate(self.trace.sources):
+            match source:
+                case Argument(position):
+                    self.arguments.append((slot, position))
+                case Captured(tensor):
+                    self.captured.append(tensor)
+                    self.captured_slots.append(slot)
+                    array = tensor._array
+                    self.held.append(array)
+                    self.specs.append((array.shape, array.dtype, array.strides))
+                    self.flags.append((tensor, tensor._requires_grad))
+                case GradientOf(owner):
+                    grad = owner._grad._array
+                    self.gradients_read.append((slot, owner, grad.shape, grad.dtype))
+                case HostNumber(read):
+                    reads.append(read)
+                    number_slots.append(slot)
+                case HostArray(read):
+                    self.draws.append((slot, read))
+        self.reads, self.number_slots = reads, number_slots
+        self.numbers = np.zeros(max(len(reads), 1))
+        self.kept_gradients: list[Any] = [None] * len(self.trace.gradients)
+        sources = self.trace.sources
+        self.changed = [
+            sources[w].tensor for w in self.trace.writes if isinstance(sources[w], Captured)
+        ]
+        self.changed_arguments = [
+            sources[w].position for w in self.trace.writes if isinstance(sources[w], Argument)
+        ]
+        self.changed_gradients = [
+            sources[w].owner for w in self.trace.writes if isinstance(sources[w], GradientOf)
+        ]
+        self.result_specs = [
+            (v.shape, v.dtype) for v in self.graph.outputs
+        ]
+        self.result_count = self.first_write
+
+    # Guards -------------------------------------------------------------------------------------
+
+    def fits(self) -> bool:
+        """Whether the program is still right for the world as it is."""
+        for condition, value in self.guards:
+            if condition() != value:
+                return False
+        for tensor, requires_grad in self.flags:
+            if tensor._requires_grad is not requires_grad:
+                return False
+        held = self.held
+        for k, tensor in enumerate(self.captured):
+            array = tensor._array
+            if array is not held[k]:
+                if (array.shape, array.dtype, array.strides) != self.specs[k]:
+                    return False
+                held[k] = array
+        for _, owner, shape, dtype in self.gradients_read:
+            grad = owner._grad
+            if grad is None or grad._array.shape != shape or grad._array.dtype != dtype:
+                return False
+        return self.settings.hold()
+
+    # Running ------------------------------------------------------------------------------------
+
+    def __call__(self, arguments: Sequence[Tensor]) -> Any:
+        """Runs the program; the results as the function would have returned them."""
+        code = self.code
+        staged: list[tuple[np.ndarray, np.ndarray]] = []
+        inputs: list[np.ndarray] = [None] * len(self.trace.sources)  # type: ignore[list-item]
+        for slot, position in self.arguments:
+            inputs[slot] = arguments[position]._array
+        for slot, array in zip(self.captured_slots, self.held, strict=True):
+            inputs[slot] = array
+        for slot, owner, _, _ in self.gradients_read:
+            inputs[slot] = owner._grad._array
+        numbers = self.numbers
+        for k, read in enumerate(self.reads):
+            numbers[k] = read()
+        for k, slot in enumerate(self.number_slots):
+            inputs[slot] = numbers[k : k + 1].reshape(())
+        for slot, read in self.draws:
+            inputs[slot] = read()
+        first, table, arrays = code.inputs, code.table, code.arrays
+        for k, array in enumerate(inputs):
+            if arrays[first + k] is array:
+                continue
+            if not array.flags.c_contiguous:
+                ordered = np.ascontiguousarray(array)
+                staged.append((array, ordered))
+                inputs[k] = array = ordered
+            arrays[first + k] = array
+            table[first + k] = address(array)
+
+        outputs = self._outputs(inputs)
+        first = code.outputs
+        for k, array in enumerate(outputs):
+            if arrays[first + k] is not array:
+                arrays[first + k] = array
+                table[first + k] = address(array)
+        code.run()
+        for original, ordered in staged:
+            original[...] = ordered
+        return self._finish(arguments, inputs, outputs)
+
+    def _outputs(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """The arrays that the program writes: new ones, its inputs, gradients that are kept."""
+        outputs = []
+        gradient = 0
+        kept = [k for k, (_, has) in enumerate(self.trace.gradients) if has]
+        for k, (shape, dtype) in enumerate(self.result_specs):
+            if k < self.first_write:
+                outputs.append(np.empty(shape, dtype))
+            elif k < self.first_gradient:
+                outputs.append(inputs[self.written[k]])
+            elif gradient < len(kept):
+                outputs.append(self._gradient_memory(kept[gradient], shape, dtype))
+                gradient += 1
+            else:
+                outputs.append(np.empty(shape, dtype))
+        return outputs
+
+    def _gradient_memory(self, k: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Memory for a gradient: last time's, if nobody but its owner holds it."""
+        owner = self.trace.gradients[k][0]
+        kept = self.kept_gradients[k]
+        if kept is not None and not isinstance(owner, int):
+            # References: the list here and `kept`, the call, and the owner's `.grad`.
+            own = 3 + (owner._grad is kept)
+            # The array's: the tensor, the table's list, the call.
+            if getrefcount(kept) == own and getrefcount(kept._array) <= 3:
+                return kept._array
+        array = np.empty(shape, dtype)
+        self.kept_gradients[k] = wrap(array)
+        return array
+
+    def _finish(
+        self, arguments: Sequence[Tensor], inputs: list[np.ndarray], outputs: list[np.ndarray]
+    ) -> Any:
+        for tensor in self.changed:
+            tensor._bump()
+        for position in self.changed_arguments:
+            arguments[position]._bump()
+        for owner in self.changed_gradients:
+            owner._grad._bump()
+        for k, (owner, has) in enumerate(self.trace.gradients):
+            if isinstance(owner, int):
+                owner = arguments[owner]
+            owner._grad = self.kept_gradients[k] if has else None
+        tensors: list[Tensor] = []
+
+        def result(x: Any) -> Any:
+            if isinstance(x, Result):
+                tensor = wrap(outputs[x.output])
+            elif isinstance(x, Same):
+                tensor = arguments[x.position] if x.tensor is None else x.tensor
+            else:
+                return x
+            tensors.append(tensor)
+            return tensor
+
+        results = map_tree(self.trace.results, result)
+        if self.backward is not None:
+            attach(self, arguments, inputs, outputs, tensors)
+        return results
+
+
+# Gradients of results -------------------------------------------------------------------------------
+
+
+class CompiledBackward(Node):
+    """The backward pass of a compiled function, compiled too."""
+
+    __slots__ = ("graph", "number_of_outputs", "plan", "saved", "versions")
+
+    def __init__(self, edges: tuple, plan: Backward, saved: list[np.ndarray], versions: list):
+        super().__init__(edges)
+        self.plan, self.saved, self.versions = plan, saved, versions
+        self.number_of_outputs = len(plan.roots)
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        return self.number_of_outputs
+
+    def release(self) -> None:
+        self.saved = []
+
+    def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        if modes.grad_enabled:
+            raise RuntimeError(
+                "flambeau.compile: the backward pass of a compiled function cannot be "
+                "differentiated again (create_graph=True); call the function uncompiled for that."
+            )
+        for tensor, version in self.versions:
+            if tensor._version_number() != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: a tensor of shape {list(tensor.shape)} is at version "
+                    f"{tensor._version_number()}; expected version {version} instead."
+                )
+        graph = self.plan.graph
+        assert graph is not None
+        if len(self.saved) != len(self.plan.residuals):
+            from flambeau.autograd.node import FREED_MESSAGE
+
+            raise RuntimeError(FREED_MESSAGE)
+        code = executable(graph, {})
+        tangents = [
+            np.zeros(v.shape, v.dtype) if g is None else np.ascontiguousarray(g._array)
+            for g, v in zip(grads, graph.inputs, strict=False)
+        ]
+        found = run_once(code, [*tangents, *self.saved])
+        return [None if k < 0 else wrap(found[k]) for k in self.plan.found]
+
+
+def run_once(code: Executable, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Runs a program on arrays; new arrays with its outputs."""
+    outputs = [np.empty(v.shape, v.dtype) for v in code.graph.outputs]
+    for first, arrays in ((code.inputs, inputs), (code.outputs, outputs)):
+        for k, array in enumerate(arrays):
+            array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+            code.arrays[first + k] = array
+            code.table[first + k] = address(array)
+    code.run()
+    return outputs
+
+
+def attach(
+    program: Program,
+    arguments: Sequence[Tensor],
+    inputs: list[np.ndarray],
+    outputs: list[np.ndarray],
+    tensors: list[Tensor],
+) -> None:
+    """Gives the results their history."""
+    plan = program.backward
+    assert plan is not None
+    leaves = [arguments[leaf] if isinstance(leaf, int) else leaf for leaf in plan.leaves]
+    saved, versions = [], []
+    for kind, k in plan.residuals:
+        if kind == "output":
+            saved.append(outputs[k])
+            continue
+        saved.append(inputs[k])
+        source = program.trace.sources[k]
+        match source:
+            case Argument(position):
+                versions.append((arguments[position], arguments[position]._version_number()))
+            case Captured(tensor):
+                versions.append((tensor, tensor._version_number()))
+            case HostNumber(_):
+                saved[-1] = inputs[k].copy()
+    node = CompiledBackward(tuple(t._edge() for t in leaves), plan, saved, versions)
+    for slot, k in enumerate(plan.roots):
+        tensor = tensors[k]
+        tensor._node = node if len(plan.roots) == 1 else OutputOf(node, slot)
+        tensor._requires_grad = True

@@ -1,0 +1,103 @@
+"""Decomposition: primitives that fuse better as several smaller ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau.compiler.graph import Graph, Node, Value, constant
+from flambeau.ops.table import PRIMITIVES
+
+_MOST_CLASSES = 2048  # up to here, comparing with every position beats looking positions up
+
+
+def decompose(graph: Graph) -> Graph:
+    """The graph in which softmax, mean, and look-ups along short dimensions are made of simple parts."""
+
+    def replace(new: Graph, node: Node, inputs: tuple) -> Any:
+        rule = _RULES.get(node.primitive.name)
+        return rule(new, node, inputs) if rule is not None else None
+
+    return graph.replaced(replace)
+
+
+def _dims(x: Value, dims: Any) -> tuple[int, ...]:
+    return tuple(range(len(x.shape))) if dims is None else tuple(dims)
+
+
+def _mean(graph: Graph, node: Node, inputs: tuple) -> Any:
+    (x,) = inputs
+    if x.dtype.kind not in "f" or x.dtype.itemsize < 4:
+        return None
+    dims = _dims(x, node.attributes["dims"])
+    total = graph.call(PRIMITIVES["sum"], x, dims=dims, keepdim=node.attributes["keepdim"])
+    count = int(np.prod([x.shape[d] for d in dims], dtype=np.int64))
+    return graph.call(PRIMITIVES["div"], total, count) if count else None
+
+
+def _exponentials(graph: Graph, x: Value, dim: int) -> tuple[Value, Value, Value]:
+    """x less its largest, the exponentials of that, and their sum."""
+    top = graph.call(PRIMITIVES["amax"], x, dims=(dim,), keepdim=True)
+    z = graph.call(PRIMITIVES["sub"], x, top)
+    e = graph.call(PRIMITIVES["exp"], z)
+    return z, e, graph.call(PRIMITIVES["sum"], e, dims=(dim,), keepdim=True)
+
+
+def _softmax(graph: Graph, node: Node, inputs: tuple) -> Any:
+    (x,) = inputs
+    if x.dtype.itemsize < 4 or not x.size:
+        return None
+    _, e, total = _exponentials(graph, x, node.attributes["dim"])
+    return graph.call(PRIMITIVES["div"], e, total)
+
+
+def _log_softmax(graph: Graph, node: Node, inputs: tuple) -> Any:
+    (x,) = inputs
+    if x.dtype.itemsize < 4 or not x.size:
+        return None
+    z, _, total = _exponentials(graph, x, node.attributes["dim"])
+    return graph.call(PRIMITIVES["sub"], z, graph.call(PRIMITIVES["log"], total))
+
+
+def _positions(graph: Graph, x: Value, index: Value, dim: int) -> Value | None:
+    """Where position `dim` of x's elements is the index, if that is worth comparing."""
+    shape = x.shape
+    if not shape or index.shape[dim] != 1 or shape[dim] > _MOST_CLASSES:
+        return None
+    if any(a != b for d, (a, b) in enumerate(zip(index.shape, shape, strict=True)) if d != dim):
+        return None
+    line = [1] * len(shape)
+    line[dim] = shape[dim]
+    return graph.call(
+        PRIMITIVES["eq"], constant(np.arange(shape[dim], dtype=index.dtype).reshape(line)), index
+    )
+
+
+def _gather(graph: Graph, node: Node, inputs: tuple) -> Any:
+    x, index = inputs
+    dim = node.attributes["dim"]
+    here = _positions(graph, x, index, dim)
+    if here is None or x.dtype.kind not in "f":
+        return None
+    zero = constant(np.zeros((), x.dtype))
+    picked = graph.call(PRIMITIVES["where"], here, x, zero)
+    return graph.call(PRIMITIVES["sum"], picked, dims=(dim,), keepdim=True)
+
+
+def _scatter_add(graph: Graph, node: Node, inputs: tuple) -> Any:
+    x, index, source = inputs
+    here = _positions(graph, x, index, node.attributes["dim"])
+    if here is None or source.shape != index.shape:
+        return None
+    zero = constant(np.zeros((), x.dtype))
+    placed = graph.call(PRIMITIVES["where"], here, source, zero)
+    if x.number is not None and x.number == 0:
+        return placed
+    return graph.call(PRIMITIVES["add"], x, placed)
+
+
+_RULES: dict[str, Any] = {
+    "mean": _mean, "softmax": _softmax, "log_softmax": _log_softmax, "gather": _gather,
+    "scatter_add": _scatter_add,
+}  # fmt: skip

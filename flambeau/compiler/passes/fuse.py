@@ -1,0 +1,188 @@
+"""Fusion: which nodes become one kernel.
+
+Pointwise nodes of one shape join where one reads another. A pointwise expression that only a reduction
+reads becomes the reduction's prologue. A node may join only if no path leads from the group out to
+another kernel and back in. Views are no kernels: whoever reads one reads its memory with other strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from flambeau.compiler.graph import Graph, Node, Value
+
+_MOST_NODES = 48
+_MOST_BUFFERS = 24
+_CHEAP = {"gt", "lt", "ge", "le", "eq", "ne", "logical_not"}
+
+
+@dataclass(eq=False)
+class Group:
+    """Nodes that run together. `kind` names the backend's way of running them.
+
+    Attributes:
+        nodes: in a valid order; for a reduction the prologue, then the reduction itself.
+        outputs: the values that leave the group.
+        notes: why it is as it is, for `explain()`.
+    """
+
+    kind: str
+    nodes: list[Node]
+    outputs: list[Value] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> list[Value]:
+        """What the group reads from outside, each once."""
+        inside = {v for n in self.nodes for v in n.outputs}
+        found = dict.fromkeys(v for n in self.nodes for v in n.values if v not in inside)
+        return list(found)
+
+
+def fuse(graph: Graph, kind_of: Callable[[Node], str]) -> list[Group]:
+    """The graph's nodes in groups, in an order in which they can run.
+
+    Args:
+        graph: the program.
+        kind_of: "view", "pointwise", "reduce", or any other name for nodes that run alone.
+    """
+    return _Fusion(graph, kind_of).run()
+
+
+class _Fusion:
+    def __init__(self, graph: Graph, kind_of: Callable[[Node], str]):
+        self.graph = graph
+        self.kind = {node: kind_of(node) for node in graph.nodes}
+        self.index = {node: k for k, node in enumerate(graph.nodes)}
+        self.users = graph.users()
+        self.kept = set(graph.outputs)
+        self.group: dict[Node, Group] = {}
+
+    def run(self) -> list[Group]:
+        self._prologues()
+        for node in self.graph.nodes:
+            if node in self.group:
+                continue
+            self.group[node] = Group(self.kind[node], [node])
+            if self.kind[node] == "pointwise":
+                self._join_producers(node)
+        groups = list(dict.fromkeys(self.group.values()))
+        for group in groups:
+            group.nodes.sort(key=self.index.__getitem__)
+            group.outputs = self._leaving(group)
+        return self._ordered(groups)
+
+    # Prologues of reductions ----------------------------------------------------------------------
+
+    def _prologues(self) -> None:
+        """Gives each reduction the pointwise nodes that nobody else reads."""
+        for node in self.graph.nodes:
+            if self.kind[node] != "reduce":
+                continue
+            group = self.group[node] = Group("reduce", [node])
+            shape = node.values[0].shape
+            waiting = [node]
+            while waiting:
+                for value in waiting.pop().values:
+                    maker = value.node
+                    if maker is not None and self._belongs(maker, group, shape):
+                        group.nodes.append(maker)
+                        self.group[maker] = group
+                        waiting.append(maker)
+
+    def _belongs(self, maker: Node, group: Group, shape: tuple[int, ...]) -> bool:
+        (value, *_) = maker.outputs
+        return (
+            self.kind[maker] == "pointwise"
+            and maker not in self.group
+            and value.shape == shape
+            and value not in self.kept
+            and all(self.group.get(user) is group for user in self.users.get(value, ()))
+        )
+
+    # Chains -----------------------------------------------------------------------------------------
+
+    def _join_producers(self, node: Node) -> None:
+        shape = node.outputs[0].shape
+        for value in node.values:
+            if value.node is None:
+                continue
+            mine, other = self.group[node], self.group[value.node]
+            if other is mine or other.kind != "pointwise" or value.shape != shape:
+                continue
+            if self._too_large(mine, other) or self._would_cycle(mine, other):
+                continue
+            for joined in mine.nodes:
+                self.group[joined] = other
+            other.nodes += mine.nodes
+
+    def _too_large(self, a: Group, b: Group) -> bool:
+        if len(a.nodes) + len(b.nodes) > _MOST_NODES:
+            return True
+        both = Group("pointwise", a.nodes + b.nodes)
+        return len(both.inputs) > _MOST_BUFFERS
+
+    def _would_cycle(self, a: Group, b: Group) -> bool:
+        """Whether a path leads from one group to the other through a third."""
+        return self._leads(b, a) or self._leads(a, b)
+
+    def _leads(self, source: Group, target: Group) -> bool:
+        first = min(self.index[n] for n in source.nodes)
+        waiting = [p for p in self._producers(target) if p is not source]
+        seen: set[int] = set()
+        while waiting:
+            group = waiting.pop()
+            if group is source:
+                return True
+            if id(group) in seen or max(self.index[n] for n in group.nodes) < first:
+                continue
+            seen.add(id(group))
+            waiting += self._producers(group)
+        return False
+
+    def _producers(self, group: Group) -> Iterable[Group]:
+        found = {}
+        for node in group.nodes:
+            for value in node.values:
+                maker = self.group.get(value.node) if value.node is not None else None
+                if maker is not None and maker is not group:
+                    found[id(maker)] = maker
+        return found.values()
+
+    # The end ----------------------------------------------------------------------------------------
+
+    def _leaving(self, group: Group) -> list[Value]:
+        return [
+            value
+            for node in group.nodes
+            for value in node.outputs
+            if value in self.kept
+            or any(self.group[u] is not group for u in self.users.get(value, ()))
+            or (len(node.outputs) > 1)
+        ]
+
+    def _ordered(self, groups: list[Group]) -> list[Group]:
+        """An order in which everything is made before it is read, near to the program's own."""
+        import heapq
+
+        rank = {id(g): max(self.index[n] for n in g.nodes) for g in groups}
+        missing = {id(g): len(list(self._producers(g))) for g in groups}
+        readers: dict[int, list[Group]] = {}
+        for g in groups:
+            for p in self._producers(g):
+                readers.setdefault(id(p), []).append(g)
+        ready = [(rank[id(g)], k, g) for k, g in enumerate(groups) if not missing[id(g)]]
+        heapq.heapify(ready)
+        numbers = {id(g): k for k, g in enumerate(groups)}
+        order = []
+        while ready:
+            _, _, group = heapq.heappop(ready)
+            order.append(group)
+            for reader in readers.get(id(group), ()):
+                missing[id(reader)] -= 1
+                if not missing[id(reader)]:
+                    heapq.heappush(ready, (rank[id(reader)], numbers[id(reader)], reader))
+        if len(order) != len(groups):
+            raise AssertionError("fusion made a cycle")
+        return order
