@@ -199,9 +199,7 @@ def _promote(a: dtype, b: dtype) -> dtype:
 
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether a result of `from_` may be written into a tensor of `to`, as `torch.can_cast`."""
-    if from_.kind > to.kind:
-        return False
-    return not (from_.kind == INTEGER and from_.is_signed and to in _BARE_UNSIGNED)
+    return from_.kind <= to.kind
 
 
 class iinfo:
