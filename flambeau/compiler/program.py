@@ -10,7 +10,7 @@ import numpy as np
 
 from flambeau.autograd import engine
 from flambeau.autograd.modes import modes
-from flambeau.autograd.node import Node, OutputOf
+from flambeau.autograd.node import FREED_MESSAGE, Node, OutputOf
 from flambeau.compiler.backends.cpu import Executable
 from flambeau.compiler.graph import Graph, Value, extracted
 from flambeau.compiler.guards import Settings
@@ -68,6 +68,7 @@ class Backward:
         self.tangents: list[Value] = []
         self.values: list[Value | None] = []
         self.first = 0
+        self.freed = False  # the program ran the backward pass itself
 
 
 def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
@@ -87,15 +88,24 @@ def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
         symbol = tracer.input(Tangent(k), tracer.symbol_of(root))
         tangents.append(wrap(tracer.fresh(symbol.storage.value)))
         made.tangents.append(symbol.storage.value)
-    found = engine.run_backward(
-        [t._edge() for t in roots], tangents, keep_graph=True, create_graph=False, targets=leaves
-    )
+    ids = {id(t): k for k, t in enumerate(tensors)}
+    made.roots = [ids[id(t)] for t in roots]
+    try:
+        found = engine.run_backward(
+            [t._edge() for t in roots], tangents, keep_graph=True, create_graph=False, targets=leaves
+        )
+    except RuntimeError as error:
+        if FREED_MESSAGE not in str(error):
+            raise
+        # The program itself has run the backward pass, as training steps do.
+        del tracer.graph.nodes[made.first :]
+        del tracer.graph.inputs[-len(roots) :], tracer.trace.sources[-len(roots) :]
+        made.freed = True
+        return made
     for leaf in leaves:
         grad = found.get(id(leaf))
         made.leaves.append(tracer.arguments.get(id(leaf), leaf))
         made.values.append(None if grad is None else tracer.value_of(grad))
-    ids = {id(t): k for k, t in enumerate(tensors)}
-    made.roots = [ids[id(t)] for t in roots]
     return made
 
 
@@ -141,7 +151,7 @@ class Program:
     def _split(self, graph: Graph, backward: Backward | None) -> Graph:
         """The forward graph; what the backward one needs becomes further outputs."""
         self.residual_count = 0
-        if backward is None:
+        if backward is None or backward.freed:
             return graph
         forward, after = graph.nodes[: backward.first], graph.nodes[backward.first :]
         tangents = set(backward.tangents)
@@ -376,10 +386,7 @@ class CompiledBackward(Node):
                     f"{tensor._version_number()}; expected version {version} instead."
                 )
         graph = self.plan.graph
-        assert graph is not None
-        if len(self.saved) != len(self.plan.residuals):
-            from flambeau.autograd.node import FREED_MESSAGE
-
+        if graph is None or len(self.saved) != len(self.plan.residuals):
             raise RuntimeError(FREED_MESSAGE)
         code = executable(graph, {})
         tangents = [
