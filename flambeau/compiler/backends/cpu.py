@@ -13,15 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.compiler.backends import families
 from flambeau.compiler.backends.expressions import BOOL, Builder, Element, add_primitive, can_lower
 from flambeau.compiler.backends.memory import Lifetime, plan
+from flambeau.compiler.backends.place import Place, whole
 from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.passes.fuse import Group, fuse
-from flambeau.compiler.views import contiguous_strides, stand_in
+from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import gemm, jit, pointwise, reduce, threads
-from flambeau.kernels.kernel import Call, Kernel, Place, Program, emit_driver
+from flambeau.kernels import kernel as native
+from flambeau.kernels.kernel import Call, Kernel, Program, emit_driver
 from flambeau.kernels.language import Module
-from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.reduce import Reduction
 
 ARENA, WORKSPACE, SCRATCH, FIRST = range(4)  # the table's slots; inputs begin at FIRST
@@ -33,11 +35,14 @@ _REDUCTIONS = {
 _COPIES = {"view_put", "cat", "constant_pad_nd", "slice_backward"}
 
 
+KernelCall = tuple[Kernel, list[Place]]
+
 # What a node becomes --------------------------------------------------------------------------------
 
 
 def kind_of(node: Node) -> str:
-    """How a node runs: "view", "pointwise", "reduce", "matmul", "copies" or "host"."""
+    """How a node runs: "view", "pointwise", "reduce", "matmul", "copies", "family" or
+    "host"."""
     primitive, values = node.primitive, node.values
     out = node.outputs[0]
     if any(v.dtype.kind in "cO" or v.size == 0 for v in (*values, *node.outputs)):
@@ -50,7 +55,10 @@ def kind_of(node: Node) -> str:
         return "reduce" if _axes(node) and _is_number(values[0]) else "host"
     if primitive.name == "mm" and out.dtype.kind in "fV":
         return "matmul"
-    return "copies" if primitive.name in _COPIES else "host"
+    if primitive.name in _COPIES:
+        return "copies"
+    family = getattr(primitive.lowering, "family", None)
+    return "family" if family in families.EMITTERS else "host"
 
 
 def _is_number(value: Value) -> bool:
@@ -65,44 +73,6 @@ def _axes(node: Node) -> tuple[int, ...]:
         return tuple(range(rank)) if dims is None else tuple(dims)
     dim = node.attributes["dim"]
     return tuple(range(rank)) if dim is None else (dim,)
-
-
-# Where values lie -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Located:
-    """A part of a value's memory: first element and strides, counted in elements."""
-
-    root: Value
-    offset: int
-    strides: tuple[int, ...]
-
-    def operand(self, broadcast_to: Sequence[int] | None = None, shape: Sequence[int] = ()) -> Operand:
-        """As a kernel's operand, its dimensions of size 1 broadcast to a shape."""
-        strides = self.strides
-        if broadcast_to is not None:
-            extra = len(broadcast_to) - len(shape)
-            strides = (0,) * extra + tuple(
-                0 if n == 1 else s for n, s in zip(shape, strides, strict=True)
-            )
-        return Operand(self.root.dtype.name, strides)
-
-
-def whole(value: Value) -> Located:
-    """All of a value, in row-major order."""
-    return Located(value, 0, contiguous_strides(value.shape, 1))
-
-
-def part(located: Located, shape: tuple[int, ...], node_or_step: tuple) -> tuple[Located, tuple[int, ...]]:
-    """A view step taken from located memory. Raises `ValueError` where it needs a copy."""
-    primitive, rest, attributes = node_or_step
-    item = located.root.dtype.itemsize
-    base = stand_in(shape, tuple(s * item for s in located.strides), located.root.dtype)
-    shown = primitive.compute(base, *rest, **attributes)
-    start = shown.__array_interface__["data"][0] - base.__array_interface__["data"][0]
-    strides = tuple(s // item for s in shown.strides)
-    return Located(located.root, located.offset + start // item, strides), shown.shape
 
 
 # Steps ------------------------------------------------------------------------------------------------
@@ -121,7 +91,7 @@ class Step:
     group: Group | None
     reads: list[Value]
     writes: list[Value]
-    calls: list[tuple[Kernel, list[Located]]] = field(default_factory=list)
+    calls: list[tuple[Kernel, list[Place]]] = field(default_factory=list)
     node: Node | None = None
     elementwise: bool = False
 
@@ -167,7 +137,9 @@ class Executable:
             if calls:
                 name = f"run{len(programs)}"
                 programs.append(
-                    emit_driver(module, name, list(calls), Place(WORKSPACE), Place(SCRATCH))
+                    emit_driver(
+                        module, name, list(calls), native.Place(WORKSPACE), native.Place(SCRATCH)
+                    )
                 )
                 runs.append(len(programs) - 1)
                 calls.clear()
@@ -189,9 +161,9 @@ class Executable:
             for r in runs
         ]  # fmt: skip
 
-    def _place(self, located: Located) -> Place:
-        slot, offset = self.homes[located.root]
-        return Place(slot, offset + located.offset * located.root.dtype.itemsize)
+    def _place(self, place: Place) -> native.Place:
+        slot, offset = self.homes[place.root]
+        return native.Place(slot, offset + place.offset * place.dtype.itemsize)
 
     def _memory(self, arena_bytes: int) -> None:
         self.arena = aligned(arena_bytes)
@@ -285,7 +257,7 @@ class _Compilation:
         self.known: dict[Any, Kernel] = {}
         self.constants: list[np.ndarray] = []
         self.constant_slots: dict[int, int] = {}
-        self.located: dict[Value, Located] = {v: whole(v) for v in graph.inputs}
+        self.located: dict[Value, Place] = {v: whole(v) for v in graph.inputs}
         self.steps: list[Step] = []
         for group in fuse(graph, kind_of):
             self._lower(group)
@@ -295,14 +267,14 @@ class _Compilation:
 
     # Operands ----------------------------------------------------------------------------------
 
-    def locate(self, value: Value) -> Located:
+    def locate(self, value: Value) -> Place:
         found = self.located.get(value)
         if found is None:
             assert value.constant is not None, "a value that was never made"
             found = self.located[value] = self._constant(value)
         return found
 
-    def _constant(self, value: Value) -> Located:
+    def _constant(self, value: Value) -> Place:
         array = value.constant
         if value.number is not None:
             array = np.asarray(value.number, value.dtype).reshape((1,) * len(value.shape))
@@ -312,7 +284,7 @@ class _Compilation:
         self.constant_slots[id(root)] = len(self.constants) - 1
         located = whole(root)
         if value.number is not None:
-            return Located(root, 0, (0,) * len(value.shape))
+            return Place(root, 0, value.shape, (0,) * len(value.shape))
         return located
 
     def kernel(self, key: Any, emit: Any) -> Kernel:
@@ -333,7 +305,7 @@ class _Compilation:
             self.located[value] = whole(value)
         getattr(self, f"_{group.kind}")(group)
 
-    def _step(self, group: Group | None, calls: list[tuple[Kernel, list[Located]]], writes: list[Value], **options: Any) -> None:
+    def _step(self, group: Group | None, calls: list[tuple[Kernel, list[Place]]], writes: list[Value], **options: Any) -> None:
         roots = set(writes)
         reads = [o.root for _, operands in calls for o in operands if o.root not in roots]
         self.steps.append(Step(group, list(dict.fromkeys(reads)), writes, calls, **options))
@@ -343,26 +315,30 @@ class _Compilation:
         base, *rest = node.inputs
         (out,) = node.outputs
         try:
-            self.located[out], _ = part(
-                self.locate(base), base.shape, (node.primitive, rest, node.attributes)
-            )
+            self.located[out] = self.locate(base).view((node.primitive, tuple(rest), node.attributes))
         except ValueError:
             # A reshape across strides: the base is put in order first.
             group.notes.append("copied: its strides do not allow the view")
-            target = whole(out)
-            self.located[out] = target
-            ordered = Located(out, 0, contiguous_strides(base.shape, 1))
-            self._step(group, [self._copy(self.locate(base), ordered, base.shape)], [out])
+            target = self.located[out] = whole(out)
+            ordered = target.seen(base.shape, contiguous_strides(base.shape, 1))
+            self._step(group, [self._copy(self.locate(base), ordered)], [out])
 
-    def _copy(self, source: Located, target: Located, shape: tuple[int, ...]) -> tuple[Kernel, list[Located]]:
+    def _copy(self, source: Place, target: Place) -> KernelCall:
         """A kernel that copies elements."""
-        nodes = (("input", 0),)
-        return self._elementwise(shape, [source.operand()], [target.operand()], nodes, (0,)), [source, target]
+        return self.pointwise_call([source.broadcast(target.shape)], [target], (("input", 0),), (0,))
 
-    def _fill(self, number: Any, target: Located, shape: tuple[int, ...]) -> tuple[Kernel, list[Located]]:
-        filled = self.locate(constant(np.asarray(number, target.root.dtype)))
-        spread = Located(filled.root, 0, (0,) * len(shape))
-        return self._copy(spread, target, shape)
+    def _fill(self, number: Any, target: Place) -> KernelCall:
+        """A kernel that sets every element."""
+        return self._copy(self.locate(constant(np.asarray(number, target.dtype))), target)
+
+    def pointwise_call(
+        self, inputs: list[Place], outputs: list[Place], nodes: Any, results: Any
+    ) -> KernelCall:
+        """A kernel of an expression over places of one shape."""
+        kernel = self._elementwise(
+            outputs[0].shape, [p.operand for p in inputs], [p.operand for p in outputs], nodes, results
+        )
+        return kernel, [*inputs, *outputs]
 
     def _elementwise(self, shape: Any, inputs: Any, outputs: Any, nodes: Any, results: Any) -> Kernel:
         key = ("pointwise", tuple(shape), tuple(inputs), tuple(outputs), tuple(nodes), tuple(results))
@@ -371,11 +347,11 @@ class _Compilation:
             lambda name: pointwise.emit(self.module, name, shape, inputs, outputs, tuple(nodes), results),
         )
 
-    def _expression(self, builder: Builder, nodes: list[Node], shape: tuple[int, ...]) -> tuple[dict[Value, Element], list[Located]]:
+    def _expression(self, builder: Builder, nodes: list[Node], shape: tuple[int, ...]) -> tuple[dict[Value, Element], list[Place]]:
         """Adds the elements of pointwise nodes to an expression; returns them and what is read."""
         elements: dict[Value, Element] = {}
-        operands: list[Located] = []
-        numbers: dict[tuple[Located, tuple[int, ...]], int] = {}
+        operands: list[Place] = []
+        numbers: dict[Place, int] = {}
 
         def element(x: Any) -> Any:
             if not isinstance(x, Value):
@@ -385,13 +361,11 @@ class _Compilation:
                 if x.number is not None:
                     found = builder.number(x.number.item(), x.dtype)
                 else:
-                    located = self.locate(x)
-                    spread = located.operand(shape, x.shape)
-                    key = (located, spread.strides)
-                    if key not in numbers:
-                        numbers[key] = len(operands)
-                        operands.append(Located(located.root, located.offset, spread.strides))
-                    found = builder.input(numbers[key], x.dtype)
+                    place = self.locate(x).broadcast(shape)
+                    if place not in numbers:
+                        numbers[place] = len(operands)
+                        operands.append(place)
+                    found = builder.input(numbers[place], x.dtype)
                 elements[x] = found
             return found
 
@@ -407,14 +381,9 @@ class _Compilation:
         builder = Builder()
         elements, operands = self._expression(builder, group.nodes, shape)
         outputs = [self.located[v] for v in group.outputs]
-        kernel = self._elementwise(
-            shape,
-            [o.operand() for o in operands],
-            [o.operand() for o in outputs],
-            builder.nodes,
-            [elements[v].position for v in group.outputs],
-        )
-        self._step(group, [(kernel, [*operands, *outputs])], group.outputs, elementwise=True)
+        results = [elements[v].position for v in group.outputs]
+        call = self.pointwise_call(operands, outputs, builder.nodes, results)
+        self._step(group, [call], group.outputs, elementwise=True)
 
     def _reduce(self, group: Group) -> None:
         *prologue, node = group.nodes
@@ -423,8 +392,7 @@ class _Compilation:
         builder = Builder()
         elements, operands = self._expression(builder, prologue, shape)
         if source not in elements:
-            located = self.locate(source)
-            operands = [Located(located.root, located.offset, located.operand(shape, shape).strides)]
+            operands = [self.locate(source).broadcast(shape)]
             elements[source] = builder.input(0, source.dtype)
         element = elements[source]
         op = _REDUCTIONS[node.primitive.name]
@@ -432,38 +400,56 @@ class _Compilation:
             element = builder.cast(element, BOOL)
         left = tuple(n for d, n in enumerate(shape) if d not in axes)
         (out,) = node.outputs
-        target = Located(out, 0, contiguous_strides(left, 1))
-        inputs = [o.operand() for o in operands]
-        key = ("reduce", shape, axes, tuple(inputs), out.dtype.name, tuple(builder.nodes), op, element)
+        target = whole(out).seen(left, contiguous_strides(left, 1))
+        call = self.reduction_call(operands, target, axes, builder.nodes, op, element)
+        self._step(group, [call], [out])
+
+    def reduction_call(
+        self, inputs: list[Place], target: Place, axes: tuple[int, ...], nodes: Any, op: str,
+        element: Element,
+    ) -> KernelCall:  # fmt: skip
+        """A kernel that reduces an expression over places of one shape."""
+        shape, operands = inputs[0].shape, [p.operand for p in inputs]
+        key = ("reduce", shape, axes, tuple(operands), target.operand, tuple(nodes), op, element)
         kernel = self.kernel(
             key,
             lambda name: reduce.emit(
-                self.module, name, shape, axes, inputs, [target.operand()], tuple(builder.nodes),
+                self.module, name, shape, axes, operands, [target.operand], tuple(nodes),
                 [Reduction(op, element.position)],
             ),
         )  # fmt: skip
-        self._step(group, [(kernel, [*operands, target])], [out])
+        return kernel, [*inputs, target]
 
     def _matmul(self, group: Group) -> None:
         (node,) = group.nodes
-        a, b = node.values
+        a, b = map(self.locate, node.values)
         (out,) = node.outputs
         batch = out.shape[:-2]
-        m, n, k = out.shape[-2], out.shape[-1], a.shape[-1]
-        operands = [
-            Located(at.root, at.offset, at.operand((*batch, *x.shape[-2:]), x.shape).strides)
-            for x in (a, b)
-            for at in [self.locate(x)]
-        ]
-        # A dimension of size 1 has no stride that matters, but kernels want the usual one.
-        operands = [_usual(o, (*batch, *s)) for o, s in zip(operands, ((m, k), (k, n)), strict=True)]
-        target = whole(out)
-        descriptions = [o.operand() for o in (*operands, target)]
-        key = ("matmul", m, n, k, batch, tuple(descriptions))
+        a, b = a.broadcast((*batch, *a.shape[-2:])), b.broadcast((*batch, *b.shape[-2:]))
+        self._step(group, [self.product_call(_usual(a), _usual(b), whole(out))], [out])
+
+    def product_call(self, a: Place, b: Place, out: Place) -> KernelCall:
+        """A kernel for (*batch, m, k) x (*batch, k, n) -> (*batch, m, n)."""
+        batch, (m, k), n = out.shape[:-2], a.shape[-2:], b.shape[-1]
+        operands = [p.operand for p in (a, b, out)]
         kernel = self.kernel(
-            key, lambda name: gemm.emit(self.module, name, m, n, k, *descriptions, batch=batch)
+            ("product", m, n, k, batch, *operands),
+            lambda name: gemm.emit(self.module, name, m, n, k, *operands, batch=batch),
         )
-        self._step(group, [(kernel, [*operands, target])], [out])
+        return kernel, [a, b, out]
+
+    def _family(self, group: Group) -> None:
+        """A node whose kernels a family makes; the host computes what none can."""
+        (node,) = group.nodes
+        work = Work(self, node)
+        try:
+            families.EMITTERS[node.primitive.lowering.family](work, node)
+        except NotImplementedError as e:
+            group.notes.append(f"on the host: {e}")
+            self._host(group)
+            return
+        writes = [*node.outputs, *work.temporaries]
+        self._step(group, work.calls, writes)
 
     def _host(self, group: Group) -> None:
         (node,) = group.nodes
@@ -478,38 +464,28 @@ class _Compilation:
         (out,) = node.outputs
         self._step(group, self._copies_of(node, out), [out])
 
-    def _copies_of(self, node: Node, out: Value) -> list[tuple[Kernel, list[Located]]]:
+    def _copies_of(self, node: Node, out: Value) -> list[tuple[Kernel, list[Place]]]:
         name, attributes = node.primitive.name, node.attributes
         target = whole(out)
-        first = node.values[0]
+        first = self.locate(node.values[0])
         if name == "cat":
-            calls, start = [], 0
+            calls, start, dim = [], 0, attributes["dim"]
             for x in node.values:
-                offset = start * target.strides[attributes["dim"]]
-                calls.append(
-                    self._copy(self.locate(x), Located(out, offset, target.strides), x.shape)
-                )
-                start += x.shape[attributes["dim"]]
+                calls.append(self._copy(self.locate(x), target.part(dim, start, x.shape[dim])))
+                start += x.shape[dim]
             return calls
         if name == "view_put":
-            value = node.values[1]
-            inside, shape = target, out.shape
+            inside = target
             for step in attributes["steps"]:
-                inside, shape = part(inside, shape, step)
-            return [
-                self._copy(self.locate(first), target, out.shape),
-                self._copy(self.locate(value), inside, value.shape),
-            ]
+                inside = inside.view(step)
+            return [self._copy(first, target), self._copy(self.locate(node.values[1]), inside)]
         if name == "slice_backward":
             starts, steps, fill = attributes["starts"], attributes["steps"], 0
         else:
             starts, steps, fill = attributes["before"], (1,) * len(out.shape), attributes["value"]
         offset = sum(a * s for a, s in zip(starts, target.strides, strict=True))
-        strides = tuple(s * t for s, t in zip(target.strides, steps, strict=True))
-        return [
-            self._fill(fill, target, out.shape),
-            self._copy(self.locate(first), Located(out, offset, strides), first.shape),
-        ]
+        strides = [s * t for s, t in zip(target.strides, steps, strict=True)]
+        return [self._fill(fill, target), self._copy(first, target.seen(first.shape, strides, offset))]
 
     # Outputs and memory ------------------------------------------------------------------------
 
@@ -520,7 +496,7 @@ class _Compilation:
             self.homes[graph.inputs[k]] = (FIRST + k, 0)
         first_output = FIRST + constants + len(self.constants)
         made = {v: k for k, step in enumerate(self.steps) for v in step.writes}
-        late: list[tuple[Located, Value]] = []
+        late: list[tuple[Place, Value]] = []
         self.output_roots: dict[Value, int] = {}
         taken: set[Value] = set()
         for k, value in enumerate(graph.outputs):
@@ -541,13 +517,13 @@ class _Compilation:
                 if target is not None and value.node is None:
                     # The memory of one input becomes another's: read all before any is written.
                     kept = Value(value.shape, value.dtype)
-                    self._step(None, [self._copy(located, whole(kept), value.shape)], [kept])
+                    self._step(None, [self._copy(located, whole(kept))], [kept])
                     located = whole(kept)
                 late.append((located, copy))
                 self.output_roots[copy] = k
         for located, copy in late:
             source = located
-            self._step(None, [self._copy(source, whole(copy), copy.shape)], [copy])
+            self._step(None, [self._copy(source, whole(copy))], [copy])
         first_output = FIRST + constants + len(self.constants)
         for value, k in self.output_roots.items():
             self.homes[value] = (first_output + k, 0)
@@ -561,9 +537,9 @@ class _Compilation:
         if memory not in self.steps[step].reads:
             return True
         own = self.steps[step]
-        plain = whole(memory).strides
+        plain = whole(memory).broadcast(memory.shape).strides
         return own.elementwise and all(
-            o.offset == 0 and o.operand(memory.shape, memory.shape).strides == Located(memory, 0, plain).operand(memory.shape, memory.shape).strides
+            o.offset == 0 and o.strides == plain
             for _, operands in own.calls
             for o in operands
             if o.root is memory
@@ -595,12 +571,60 @@ class _Compilation:
             self.homes[value] = (ARENA, offset)
 
 
-def _usual(located: Located, shape: tuple[int, ...]) -> Located:
+def _usual(place: Place) -> Place:
     """With the stride of the last dimension 1 where it has only one element."""
-    *before, last = located.strides
-    if shape[-1] == 1 and last == 0:
-        last = 1
-    return Located(located.root, located.offset, (*before, last))
+    if place.shape[-1] == 1 and place.strides[-1] == 0:
+        return place.seen(place.shape, (*place.strides[:-1], 1))
+    return place
+
+
+class Work:
+    """What a family's emitter works with: the kernels of one node, and memory that only it uses."""
+
+    def __init__(self, compilation: _Compilation, node: Node):
+        self._compilation = compilation
+        self.calls: list[KernelCall] = []
+        self.temporaries: list[Value] = []
+
+    def place(self, value: Value) -> Place:
+        """Where an input or an output lies."""
+        return self._compilation.locate(value)
+
+    def constant(self, array: np.ndarray) -> Place:
+        """Where a constant array lies."""
+        return self._compilation.locate(constant(array))
+
+    def temporary(self, shape: Sequence[int], dtype: np.dtype) -> Place:
+        """Memory that is free again after this node."""
+        value = Value(shape, dtype)
+        self.temporaries.append(value)
+        return whole(value)
+
+    def copy(self, source: Place, target: Place) -> None:
+        self.calls.append(self._compilation._copy(source, target))
+
+    def fill(self, target: Place, number: Any) -> None:
+        self.calls.append(self._compilation._fill(number, target))
+
+    def pointwise(
+        self, outputs: list[Place], builder: Builder, results: list[Element], inputs: list[Place]
+    ) -> None:
+        positions = [r.position for r in results]
+        inputs = [p.broadcast(outputs[0].shape) for p in inputs]
+        self.calls.append(
+            self._compilation.pointwise_call(inputs, outputs, builder.nodes, positions)
+        )
+
+    def reduction(
+        self, axes: tuple[int, ...], inputs: list[Place], target: Place, builder: Builder, op: str,
+        element: Element,
+    ) -> None:  # fmt: skip
+        self.calls.append(
+            self._compilation.reduction_call(inputs, target, axes, builder.nodes, op, element)
+        )
+
+    def product(self, a: Place, b: Place, out: Place) -> None:
+        self.calls.append(self._compilation.product_call(a, b, out))
 
 
 __all__ = ["Executable", "kind_of"]

@@ -1,0 +1,413 @@
+"""Convolutions and pools as kernels: what families of primitives become.
+
+An emitter gets a node and a `Work`: it asks where inputs and outputs lie, takes temporary memory, and
+adds kernels in order. It raises `NotImplementedError` for what it cannot do; the host computes that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flambeau.compiler.backends.expressions import Builder, Element
+from flambeau.compiler.backends.place import Place
+from flambeau.compiler.graph import Node
+from flambeau.compiler.views import contiguous_strides
+from flambeau.ops.pool import divisors
+
+if TYPE_CHECKING:
+    from flambeau.compiler.backends.cpu import Work
+
+#: For each kernel family that primitives name, what emits it.
+EMITTERS: dict[str, Callable[[Work, Node], None]] = {}
+
+
+def emits(family: str) -> Callable[[Callable], Callable]:
+    """Registers the emitter of a family."""
+
+    def register(emitter: Callable[[Work, Node], None]) -> Callable:
+        EMITTERS[family] = emitter
+        return emitter
+
+    return register
+
+
+def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return contiguous_strides(shape, 1)
+
+
+# Convolution --------------------------------------------------------------------------------------
+
+
+def _padded(
+    work: Work, x: Place, before: Any, after: Any, dilation: Any, number: float = 0.0
+) -> Place:
+    """`x` (N, C, *in) with `dilation - 1` fillers between its elements and more around them."""
+    sizes = [
+        a + (n - 1) * d + 1 + b for n, a, b, d in zip(x.shape[2:], before, after, dilation, strict=True)
+    ]
+    if tuple(sizes) == x.shape[2:] and not any(before):
+        return x
+    out = work.temporary((*x.shape[:2], *sizes), x.dtype)
+    work.fill(out, number)
+    offset = sum(a * s for a, s in zip(before, out.strides[2:], strict=True))
+    strides = (*out.strides[:2], *(d * s for d, s in zip(dilation, out.strides[2:], strict=True)))
+    work.copy(x, out.seen(x.shape, strides, offset))
+    return out
+
+
+def _windows(x: Place, places: Any, kernel: Any, stride: Any, dilation: Any) -> Place:
+    """Every window of `x` (N, C, *in): (N, C, *places, *kernel)."""
+    strides = (
+        *x.strides[:2],
+        *(t * s for t, s in zip(stride, x.strides[2:], strict=True)),
+        *(d * s for d, s in zip(dilation, x.strides[2:], strict=True)),
+    )
+    return x.seen((*x.shape[:2], *places, *kernel), strides)
+
+
+def _by_offset(windows: Place, rank: int) -> Place:
+    """(N, C, *places, *kernel) as (N, C, *kernel, *places): reduced so, lanes run along rows."""
+    return windows.moved((0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)))
+
+
+def _convolve(
+    work: Work, x: Place, w: Place, out: Place, stride: Any, dilation: Any
+) -> None:
+    """Without padding and groups: patches side by side, times the kernels as rows."""
+    rank = len(x.shape) - 2
+    n, channels = x.shape[:2]
+    kernel, places = w.shape[2:], out.shape[2:]
+    windows = _windows(x, places, kernel, stride, dilation)
+    order = (0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
+    patches = windows.moved(order)  # (N, C, *kernel, *places)
+    columns = work.temporary(patches.shape, x.dtype)
+    work.copy(patches, columns)
+    depth, area = channels * math.prod(kernel), math.prod(places)
+    rows = work.temporary((w.shape[0], depth), w.dtype)
+    work.copy(w, rows.seen(w.shape, strides_of(w.shape)))
+    b = columns.seen((n, depth, area), (depth * area, area, 1))
+    a = rows.seen((n, *rows.shape), (0, *rows.strides))
+    c = out.seen((n, w.shape[0], area), (out.strides[0], out.strides[1], 1))
+    work.product(a, b, c)
+
+
+def _convolution_forward(work: Work, node: Node) -> None:
+    x, w = (work.place(v) for v in node.values)
+    a = node.attributes
+    out = work.place(node.outputs[0])
+    x = _padded(work, x, a["padding"], a["padding"], (1,) * len(a["stride"]))
+    groups = a["groups"]
+    each, per_group = w.shape[1], w.shape[0] // groups
+    for g in range(groups):
+        _convolve(
+            work, x.part(1, g * each, each), w.part(0, g * per_group, per_group),
+            out.part(1, g * per_group, per_group), a["stride"], a["dilation"],
+        )  # fmt: skip
+
+
+def _convolution_input(work: Work, node: Node) -> None:
+    """A convolution of the gradient, spread by the stride, with the kernels turned round."""
+    g, w = (work.place(v) for v in node.values)
+    a = node.attributes
+    out = work.place(node.outputs[0])
+    kernel = w.shape[2:]
+    spans = [d * (k - 1) for d, k in zip(a["dilation"], kernel, strict=True)]
+    before = [s - p for s, p in zip(spans, a["padding"], strict=True)]
+    after = [
+        n - ((o - 1) * t + 1) + p
+        for n, o, t, p in zip(a["size"], g.shape[2:], a["stride"], a["padding"], strict=True)
+    ]
+    if any(b < 0 for b in (*before, *after)):
+        raise NotImplementedError("a convolution padded by more than its kernel")
+    spread = _padded(work, g, before, after, a["stride"])
+    groups = a["groups"]
+    each, per_group = w.shape[1], w.shape[0] // groups
+    for i in range(groups):
+        part = w.part(0, i * per_group, per_group)
+        turned = part.seen(
+            (each, per_group, *kernel),
+            (part.strides[1], part.strides[0], *(-s for s in part.strides[2:])),
+            sum((k - 1) * s for k, s in zip(kernel, part.strides[2:], strict=True)),
+        )
+        _convolve(
+            work, spread.part(1, i * per_group, per_group), turned, out.part(1, i * each, each),
+            (1,) * len(kernel), a["dilation"],
+        )  # fmt: skip
+
+
+def _convolution_weight(work: Work, node: Node) -> None:
+    """The gradient's rows times the patches, over all samples and places."""
+    g, x = (work.place(v) for v in node.values)
+    a = node.attributes
+    out = work.place(node.outputs[0])
+    rank = len(x.shape) - 2
+    kernel, places = a["kernel"], g.shape[2:]
+    x = _padded(work, x, a["padding"], a["padding"], (1,) * rank)
+    groups = a["groups"]
+    each, per_group = x.shape[1] // groups, g.shape[1] // groups
+    n, area = g.shape[0], math.prod(places)
+    for i in range(groups):
+        windows = _windows(x.part(1, i * each, each), places, kernel, a["stride"], a["dilation"])
+        patches = windows.moved((1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank)))
+        columns = work.temporary(patches.shape, x.dtype)
+        work.copy(patches, columns)
+        part = g.part(1, i * per_group, per_group).moved((1, 0, *range(2, 2 + rank)))
+        rows = work.temporary(part.shape, g.dtype)
+        work.copy(part, rows)
+        depth = each * math.prod(kernel)
+        work.product(
+            rows.seen((per_group, n * area), (n * area, 1)),
+            columns.seen((n * area, depth), (1, n * area)),
+            out.part(0, i * per_group, per_group).seen((per_group, depth), (depth, 1)),
+        )
+
+
+@emits("convolution")
+def convolution(work: Work, node: Node) -> None:
+    """Forward, or the gradient of the input or the weight."""
+    if node.outputs[0].dtype.kind != "f" or node.outputs[0].dtype.itemsize == 2:
+        raise NotImplementedError("a convolution of this dtype")
+    if not node.outputs[0].size or not all(v.size for v in node.values):
+        raise NotImplementedError("an empty convolution")
+    (which,) = node.primitive.lowering.options
+    {"forward": _convolution_forward, "input": _convolution_input, "weight": _convolution_weight}[which](
+        work, node
+    )
+
+
+# Pooling ------------------------------------------------------------------------------------------
+
+
+#: Windows of up to so many elements are added in registers, one input an element.
+MOST_ADDED = 16
+
+
+def _offsets(windows: Place, rank: int) -> list[Place]:
+    """(N, C, *kernel, *places): for each element of the kernel, what it meets."""
+    kernel, inner = windows.shape[2 : 2 + rank], windows.strides[2 : 2 + rank]
+    shape = (*windows.shape[:2], *windows.shape[2 + rank :])
+    strides = (*windows.strides[:2], *windows.strides[2 + rank :])
+    return [
+        windows.seen(shape, strides, sum(i * s for i, s in zip(at, inner, strict=True)))
+        for at in np.ndindex(*kernel)
+    ]
+
+
+def _added(e: Builder, windows: Place, rank: int) -> Element:
+    """The sum of one element of each of `_offsets`."""
+    total = e.input(0, windows.dtype)
+    for i in range(1, math.prod(windows.shape[2 : 2 + rank])):
+        total = e.add(total, e.input(i, windows.dtype))
+    return total
+
+
+def _planes(x: Place, rank: int) -> Place:
+    """(*, *in) as (1 or N, C, *in): the last `rank` dimensions are the planes'."""
+    lead = x.shape[:-rank]
+    if len(lead) == 2:
+        return x
+    if len(lead) == 1:
+        return x.seen((1, *x.shape), (0, *x.strides))
+    raise NotImplementedError("pooling over this many dimensions")
+
+
+def _after(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, places: Any) -> list[int]:
+    return [
+        max((o - 1) * t + d * (k - 1) + 1 - n - p, 0)
+        for n, k, t, p, d, o in zip(size, kernel, stride, padding, dilation, places, strict=True)
+    ]
+
+
+def _shares(work: Work, size: Any, places: Any, a: dict[str, Any], dtype: np.dtype, lead: int) -> Place:
+    """1 / the divisor of each window, broadcast over the leading dimensions."""
+    by = divisors(size, a["kernel"], a["stride"], a["padding"], places, a["count_include_pad"], a["override"])
+    return work.constant((1 / by).astype(dtype).reshape((1,) * lead + by.shape))
+
+
+def _average(work: Work, node: Node) -> None:
+    a = node.attributes
+    rank = len(a["kernel"])
+    x = _planes(work.place(node.values[0]), rank)
+    out = _planes(work.place(node.outputs[0]), rank)
+    once = (1,) * rank
+    places = a["places"]
+    after = _after(x.shape[2:], a["kernel"], a["stride"], a["padding"], once, places)
+    shares = _shares(work, x.shape[2:], places, a, x.dtype, 2)
+    x = _padded(work, x, a["padding"], after, once)
+    windows = _by_offset(_windows(x, places, a["kernel"], a["stride"], once), rank)
+    if math.prod(a["kernel"]) <= MOST_ADDED:
+        e = Builder()
+        total = _added(e, windows, rank)
+        result = e.mul(total, e.input(math.prod(a["kernel"]), x.dtype))
+        parts = _offsets(windows, rank)
+        work.pointwise([out], e, [result], [*parts, shares])
+        return
+    total = work.temporary(out.shape, x.dtype)
+    e = Builder()
+    work.reduction(tuple(range(2, 2 + rank)), [windows], total, e, "sum", e.input(0, x.dtype))
+    e = Builder()
+    result = e.mul(e.input(0, x.dtype), e.input(1, x.dtype))
+    work.pointwise([out], e, [result], [total, shares])
+
+
+def _average_backward(work: Work, node: Node) -> None:
+    """Each element gathers the shares of the windows that it was in."""
+    a = node.attributes
+    rank = len(a["kernel"])
+    g = _planes(work.place(node.values[0]), rank)
+    out = _planes(work.place(node.outputs[0]), rank)
+    places = g.shape[2:]
+    shares = _shares(work, a["size"], places, a, g.dtype, 2)
+    scaled = work.temporary(g.shape, g.dtype)
+    e = Builder()
+    result = e.mul(e.input(0, g.dtype), e.input(1, g.dtype))
+    work.pointwise([scaled], e, [result], [g, shares])
+    windows = _covering(work, scaled, a["size"], a["kernel"], a["stride"], a["padding"], (1,) * rank)
+    windows = _by_offset(windows, rank)
+    if math.prod(a["kernel"]) <= MOST_ADDED:
+        e = Builder()
+        work.pointwise([out], e, [_added(e, windows, rank)], _offsets(windows, rank))
+        return
+    e = Builder()
+    work.reduction(tuple(range(2, 2 + rank)), [windows], out, e, "sum", e.input(0, g.dtype))
+
+
+def _covering(
+    work: Work, g: Place, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any,
+    number: float = 0,
+) -> Place:  # fmt: skip
+    """For each element of the input, what the windows that cover it hold: (N, C, *size, *kernel)."""
+    before = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
+    after = [
+        n - ((o - 1) * t + 1) + p for n, o, t, p in zip(size, g.shape[2:], stride, padding, strict=True)
+    ]
+    if any(b < 0 for b in before):
+        raise NotImplementedError("a pool padded by more than its window")
+    spread = _padded(work, g, before, [max(b, 0) for b in after], stride, number)
+    return _windows(spread, size, kernel, (1,) * len(kernel), dilation)
+
+
+def _maximum(work: Work, node: Node) -> None:
+    """The largest of each window, then the first place in the plane at which it stands."""
+    a = node.attributes
+    rank = len(a["kernel"])
+    source = node.values[0]
+    if source.dtype.kind != "f" or source.dtype.itemsize == 2:
+        raise NotImplementedError("max pooling of this dtype")
+    x = _planes(work.place(source), rank)
+    values, indices = (_planes(work.place(v), rank) for v in node.outputs)
+    size, kernel, places = x.shape[2:], a["kernel"], a["places"]
+    after = _after(size, kernel, a["stride"], a["padding"], a["dilation"], places)
+    x = _padded(work, x, a["padding"], after, (1,) * rank, -math.inf)
+    windows = _by_offset(_windows(x, places, kernel, a["stride"], a["dilation"]), rank)
+    axes = tuple(range(2, 2 + rank))
+    if math.prod(kernel) <= MOST_ADDED:
+        return _maximum_in_registers(work, node, windows, values, indices)
+    e = Builder()
+    work.reduction(axes, [windows], values, e, "max", e.input(0, x.dtype))
+    # Where each element of a window stands in the plane; outside of it, last.
+    at = np.zeros((*places, *kernel), np.int64)
+    outside = np.zeros(at.shape, bool)
+    for axis in range(rank):
+        shape = [1] * (2 * rank)
+        shape[axis] = places[axis]
+        start = (np.arange(places[axis]) * a["stride"][axis] - a["padding"][axis]).reshape(shape)
+        shape = [1] * (2 * rank)
+        shape[rank + axis] = kernel[axis]
+        here = start + (np.arange(kernel[axis]) * a["dilation"][axis]).reshape(shape)
+        outside |= (here < 0) | (here >= size[axis])
+        at = at * size[axis] + here
+    last = math.prod(size)
+    kernel_first = (*range(rank, 2 * rank), *range(rank))
+    where = work.constant(np.where(outside, last, at).transpose(kernel_first)[None, None])
+    ramp = where.broadcast(windows.shape)
+    best = values.seen(
+        (*values.shape[:2], *(1,) * rank, *values.shape[2:]),
+        (*values.strides[:2], *(0,) * rank, *values.strides[2:]),
+    ).broadcast(windows.shape)
+    e = Builder()
+    v, b, r = e.input(0, x.dtype), e.input(1, x.dtype), e.input(2, where.dtype)
+    hit = e.logical_or(e.eq(v, b), e.isnan(v))
+    found = e.select(hit, r, e.const(last, r))
+    work.reduction(axes, [windows, best, ramp], indices, e, "min", found)
+
+
+def _maximum_in_registers(
+    work: Work, node: Node, windows: Place, values: Place, indices: Place
+) -> None:
+    """Value and position of the maximum of small windows, element after element."""
+    a = node.attributes
+    rank = len(a["kernel"])
+    size, places = node.values[0].shape[-rank:], a["places"]
+    corner = np.zeros(places, np.int64)
+    for axis in range(rank):
+        shape = [1] * rank
+        shape[axis] = -1
+        corner = corner * size[axis] + (np.arange(places[axis]) * a["stride"][axis] - a["padding"][axis]).reshape(shape)
+    first = work.constant(corner[None, None])
+    e = Builder()
+    best = at = e.number(0, first.dtype)
+    for i, offset in enumerate(np.ndindex(*a["kernel"])):
+        x = e.input(i, windows.dtype)
+        step = 0
+        for axis in range(rank):
+            step = step * size[axis] + offset[axis] * a["dilation"][axis]
+        here = e.number(step, first.dtype)
+        if i == 0:
+            best, at = x, here
+            continue
+        wins = e.logical_and(e.logical_or(e.gt(x, best), e.isnan(x)), e.logical_not(e.isnan(best)))
+        best, at = e.select(wins, x, best), e.select(wins, here, at)
+    corner_at = e.input(math.prod(a["kernel"]), first.dtype)
+    inputs = [*_offsets(windows, rank), first]
+    work.pointwise([values, indices], e, [best, e.add(corner_at, at)], inputs)
+
+
+def _maximum_backward(work: Work, node: Node) -> None:
+    """Each element gathers the gradients of the windows whose maximum it is.
+
+    The windows are those of the pool that made the positions; without it in the graph they are unknown.
+    """
+    origin = node.values[1].node
+    if origin is None or origin.primitive.name != "max_pool":
+        raise NotImplementedError("the pool that made the positions is not in this program")
+    a = origin.attributes
+    rank = len(a["kernel"])
+    if math.prod(a["kernel"]) > MOST_ADDED or any(d != 1 for d in a["dilation"]):
+        raise NotImplementedError("a pool of large windows")
+    g, at = (_planes(work.place(v), rank) for v in node.values)
+    size = node.attributes["size"]
+    out = _planes(work.place(node.outputs[0]), rank)
+    spread = [
+        _by_offset(_covering(work, x, size, a["kernel"], a["stride"], a["padding"], (1,) * rank, n), rank)
+        for x, n in ((g, 0), (at, -1))
+    ]
+    mine = work.constant(np.arange(math.prod(size)).reshape(1, 1, *size))
+    count = math.prod(a["kernel"])
+    e = Builder()
+    own = e.input(2 * count, mine.dtype)
+    total = own
+    for i in range(count):
+        grad = e.input(i, g.dtype)
+        share = e.select(e.eq(e.input(count + i, at.dtype), own), grad, e.const(0, grad))
+        total = share if i == 0 else e.add(total, share)
+    parts = [p for windows in spread for p in _offsets(windows, rank)]
+    work.pointwise([out], e, [total], [*parts, mine])
+
+
+@emits("pool")
+def pool(work: Work, node: Node) -> None:
+    """Average and maximum, forward and backward."""
+    if any(v.dtype.kind == "c" for v in (*node.values, *node.outputs)):
+        raise NotImplementedError("complex numbers")
+    if not all(v.size for v in [*node.values, *node.outputs]):
+        raise NotImplementedError("an empty pool")
+    (which,) = node.primitive.lowering.options
+    {
+        "average": _average, "average_backward": _average_backward, "max": _maximum,
+        "max_backward": _maximum_backward,
+    }[which](work, node)  # fmt: skip

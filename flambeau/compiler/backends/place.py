@@ -1,0 +1,78 @@
+"""Where a kernel's operand lies: a strided part of the memory of a value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flambeau.compiler.graph import Value
+from flambeau.compiler.views import Step, contiguous_strides, stand_in
+from flambeau.kernels.pointwise import Operand
+
+
+@dataclass(frozen=True)
+class Place:
+    """A part of the memory of `root`; offset and strides count elements.
+
+    `layout` is a seam: "plain" is row-major; others (batch in the lanes, channels in blocks) would
+    be chosen for whole buffers.
+    """
+
+    root: Value
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    layout: str = "plain"
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.root.dtype
+
+    @property
+    def operand(self) -> Operand:
+        """As the kernels describe it."""
+        return Operand(self.root.dtype.name, self.strides)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is all of its root's memory, in order."""
+        return self == whole(self.root)
+
+    def broadcast(self, shape: Sequence[int]) -> Place:
+        """This part as an operand over `shape`."""
+        extra = len(shape) - len(self.shape)
+        strides = (0 if n == 1 else s for n, s in zip(self.shape, self.strides, strict=True))
+        return Place(self.root, self.offset, tuple(shape), ((0,) * extra) + tuple(strides))
+
+    def seen(self, shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> Place:
+        """The same memory, seen with other strides."""
+        return Place(self.root, self.offset + offset, tuple(shape), tuple(strides))
+
+    def moved(self, order: Sequence[int]) -> Place:
+        """With its dimensions in another order."""
+        return self.seen([self.shape[i] for i in order], [self.strides[i] for i in order])
+
+    def part(self, dim: int, start: int, count: int) -> Place:
+        """`count` elements of a dimension, from `start`."""
+        shape = (*self.shape[:dim], count, *self.shape[dim + 1 :])
+        return self.seen(shape, self.strides, start * self.strides[dim])
+
+    def view(self, step: Step) -> Place:
+        """What a view primitive shows. Raises `ValueError` where it would have to copy."""
+        primitive, rest, attributes = step
+        item = self.dtype.itemsize
+        base = stand_in(self.shape, tuple(s * item for s in self.strides), self.dtype)
+        shown = primitive.compute(base, *rest, **attributes)
+        start = _start(shown) - _start(base) if shown.size else 0
+        return self.seen(shown.shape, [s // item for s in shown.strides], start // item)
+
+
+def whole(value: Value) -> Place:
+    """All of a value, in row-major order."""
+    return Place(value, 0, value.shape, contiguous_strides(value.shape, 1))
+
+
+def _start(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
