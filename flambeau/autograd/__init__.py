@@ -1,4 +1,6 @@
-"""Define-by-run differentiation: modes, nodes, the engine, `Function`, and the checks of derivatives."""
+"""Define-by-run differentiation: modes, nodes, the engine, `Function`, and the checks of
+derivatives.
+"""
 
 from typing import Any as _Any
 

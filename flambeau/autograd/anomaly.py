@@ -1,4 +1,6 @@
-"""`detect_anomaly`: backward errors and NaN gradients, named by the line of the forward pass."""
+"""`detect_anomaly`: backward errors and NaN gradients, named by the line of the forward
+pass.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,8 @@ def _watched_apply(at: Node, grads: Sequence[Any]) -> Sequence[Any]:
             for position, grad in enumerate(results):
                 if grad is not None and _has_nan(grad):
                     raise RuntimeError(
-                        f"Function '{at.name()}' returned nan values in its {position}th output."
+                        f"Function '{at.name()}' returned nan values in its {position}th "
+                        "output."
                     )
     except Exception as error:
         _report(at, error)
@@ -85,18 +88,22 @@ def _has_nan(grad: Any) -> bool:
 
 
 def _report(at: Node, error: Exception) -> None:
-    """Warns with the traceback of the forward call, and notes its last line on the error itself."""
+    """Warns with the traceback of the forward call, and notes its last line on the error
+    itself.
+    """
     frames = at.metadata.get(_TRACE)
     if frames is None:
         warnings.warn(
-            f"Error detected in {at.name()}. No forward pass information available. Enable detect anomaly "
+            f"Error detected in {at.name()}. No forward pass information available. Enable "
+            "detect anomaly "
             "during forward pass for more information.",
             stacklevel=4,
         )
         return
     text = "".join(traceback.format_list(frames))
     warnings.warn(
-        f"Error detected in {at.name()}. Traceback of forward call that caused the error:\n{text}",
+        f"Error detected in {at.name()}. Traceback of forward call that caused the "
+        f"error:\n{text}",
         stacklevel=4,
     )
     last = frames[-1]
@@ -105,7 +112,8 @@ def _report(at: Node, error: Exception) -> None:
     while parent is not None and _TRACE in parent.metadata:
         text = "".join(traceback.format_list(parent.metadata[_TRACE]))
         warnings.warn(
-            f"\n\nPrevious calculation was induced by {parent.name()}. Traceback of forward call that "
+            f"\n\nPrevious calculation was induced by {parent.name()}. Traceback of forward "
+            "call that "
             f"induced the previous calculation:\n{text}",
             stacklevel=4,
         )
@@ -113,7 +121,8 @@ def _report(at: Node, error: Exception) -> None:
 
 
 class detect_anomaly:
-    """Inside, a failing backward also shows the traceback of its forward call, and NaN is a failure.
+    """Inside, a failing backward also shows the traceback of its forward call, and NaN is a
+    failure.
 
     `check_nan=False` leaves NaN gradients alone. Slow: for finding errors only.
     """
@@ -122,7 +131,8 @@ class detect_anomaly:
         self.before = dict(_mode)
         self.check_nan = check_nan
         warnings.warn(
-            "Anomaly Detection has been enabled. This mode will increase the runtime and should only be "
+            "Anomaly Detection has been enabled. This mode will increase the runtime and "
+            "should only be "
             "enabled for debugging.",
             stacklevel=2,
         )

@@ -1,4 +1,6 @@
-"""The backward pass: runs the nodes of a graph from results to leaves, latest first, without recursion."""
+"""The backward pass: runs the nodes of a graph from results to leaves, latest first, without
+recursion.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,15 @@ def run_backward(
 ) -> dict[Any, Tensor]:
     """Sends `root_grads` back from the edges `roots`.
 
-    Without `targets`, gradients are added to the `.grad` of every leaf. With `targets` (edges), the
-    gradients that arrive there are returned in a dictionary by edge key, or with `accumulate` added to the
-    targets' `.grad`; only nodes on a path to a target run.
+    Without `targets`, gradients are added to the `.grad` of every leaf. With `targets` (edges),
+    the gradients that arrive there are returned in a dictionary by edge key, or with
+    `accumulate` added to the targets' `.grad`; only nodes on a path to a target run.
     """
     waiting, leaf_waiting, runs = _explore(roots, targets)
     wanted = None if targets is None else {_key(t) for t in targets}
-    buffers: dict[Node, Any] = {}  # the gradient that reached a node; a list where it has several outputs
+    buffers: dict[
+        Node, Any
+    ] = {}  # the gradient that reached a node; a list where it has several outputs
     leaves: dict[int, Tensor] = {}
     captured: dict[Any, Tensor] = {}
     ready: list[tuple[int, Node]] = []
@@ -39,7 +43,9 @@ def run_backward(
     task = modes.task = Task(waiting, leaf_waiting, runs)
 
     def deliver(edge: Any, grad: Tensor | None) -> None:
-        """Adds `grad` to what arrived at `edge`; a node that has all of its gradients becomes ready."""
+        """Adds `grad` to what arrived at `edge`; a node that has all of its gradients becomes
+        ready.
+        """
         if isinstance(edge, Node):
             node = edge
             if node not in waiting:
@@ -98,7 +104,9 @@ def run_backward(
                     continue
             if rare is not None and rare.pre_hooks:
                 _run_pre_hooks(rare, grads)
-            results = node.apply(grads) if _watched_apply is None else _watched_apply(node, grads)
+            results = (
+                node.apply(grads) if _watched_apply is None else _watched_apply(node, grads)
+            )
             if rare is not None and rare.hooks:
                 results = _run_hooks(rare, results, grads)
             if not keep_graph:
@@ -114,7 +122,9 @@ def run_backward(
 
 
 class Task:
-    """A backward pass under way: which nodes and leaves it will reach, and what to call at its end."""
+    """A backward pass under way: which nodes and leaves it will reach, and what to call at its
+    end.
+    """
 
     __slots__ = ("__weakref__", "callbacks", "leaves", "nodes", "runs")
 
@@ -157,7 +167,8 @@ def _node_of(edge: Any) -> Node | None:
 def _explore(
     roots: Sequence[Any], targets: Sequence[Any] | None
 ) -> tuple[dict[Node, int], dict[int, int], set[Node] | None]:
-    """How many gradients each node and each leaf (by id) waits for, and, given targets, which nodes run.
+    """How many gradients each node and each leaf (by id) waits for, and, given targets, which
+    nodes run.
 
     Only nodes on a path to a target are waited for, and only those above a target run.
     """
@@ -204,7 +215,9 @@ def _explore(
 
 
 def _paths(start: Sequence[Node], targets: Sequence[Any]) -> tuple[set[Node], set[Node]]:
-    """The nodes whose inputs lead to a target, and those together with the targets' own nodes."""
+    """The nodes whose inputs lead to a target, and those together with the targets' own
+    nodes.
+    """
     seen = set(start)
     stack = list(seen)
     while stack:
@@ -216,7 +229,9 @@ def _paths(start: Sequence[Node], targets: Sequence[Any]) -> tuple[set[Node], se
     useful = {n for n in map(_node_of, targets) if n is not None}
     leaves = {id(t) for t in targets if _node_of(t) is None}
     runs: set[Node] = set()
-    for node in sorted(seen, key=lambda n: n.sequence):  # inputs come before what is made of them
+    for node in sorted(
+        seen, key=lambda n: n.sequence
+    ):  # inputs come before what is made of them
         for edge in node.edges:
             if edge is not None:
                 child = _node_of(edge)
@@ -270,7 +285,9 @@ def _replaced(hook: Callable[[Tensor], Tensor | None], grad: Tensor) -> Tensor:
 
 
 def _run_tensor_hooks(rare: Rare, grads: list[Tensor | None]) -> None:
-    """The hooks of the tensors that a node made; those of `retain_grad` see what the others left."""
+    """The hooks of the tensors that a node made; those of `retain_grad` see what the others
+    left.
+    """
     for slot, hooks in rare.tensor_hooks.items():
         for hook in list(hooks.values()):
             grad = grads[slot]
@@ -307,10 +324,13 @@ def backward(
 ) -> None:
     """Adds the gradients of `tensors` to the `.grad` of the leaves they came from.
 
-    `grad_tensors` weighs each tensor (needed where it has more than one element). With `inputs`, only
-    those receive gradients. Raises `RuntimeError` where a tensor has no graph or it was freed.
+    `grad_tensors` weighs each tensor (needed where it has more than one element). With
+    `inputs`, only those receive gradients. Raises `RuntimeError` where a tensor has no graph or
+    it was freed.
     """
-    tensors, grads = _roots(tensors, grad_tensors if grad_tensors is not None else grad_variables)
+    tensors, grads = _roots(
+        tensors, grad_tensors if grad_tensors is not None else grad_variables
+    )
     keep = create_graph if retain_graph is None else retain_graph
     targets = None
     if inputs is not None:
@@ -344,19 +364,22 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
-    """The gradients of the sum of `outputs` (weighed by `grad_outputs`) with respect to each input.
+    """The gradients of the sum of `outputs` (weighed by `grad_outputs`) with respect to each
+    input.
 
-    Raises `RuntimeError` for an input that the outputs do not depend on, unless `allow_unused` (then
-    `None`) or `materialize_grads` (then zeros).
+    Raises `RuntimeError` for an input that the outputs do not depend on, unless `allow_unused`
+    (then `None`) or `materialize_grads` (then zeros).
     """
     if is_grads_batched:
-        raise NotImplementedError("autograd.grad(is_grads_batched=True): call grad once a row instead")
+        raise NotImplementedError(
+            "autograd.grad(is_grads_batched=True): call grad once a row instead"
+        )
     if not only_inputs:
         raise NotImplementedError("autograd.grad(only_inputs=False): use backward() instead")
     if materialize_grads and allow_unused is False:
         raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
-            "allow_unused=False."
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but "
+            "got: allow_unused=False."
         )
     inputs = (inputs,) if hasattr(inputs, "requires_grad") else tuple(inputs)
     outputs, grads = _roots(outputs, grad_outputs)
@@ -365,7 +388,11 @@ def grad(
         raise RuntimeError("One of the differentiated Tensors does not require grad")
     keep = create_graph if retain_graph is None else retain_graph
     found = run_backward(
-        [t._edge() for t in outputs], grads, keep_graph=keep, create_graph=create_graph, targets=targets
+        [t._edge() for t in outputs],
+        grads,
+        keep_graph=keep,
+        create_graph=create_graph,
+        targets=targets,
     )
     results: list[Any] = [found.get(_key(t)) for t in targets]
     for i, (given, result) in enumerate(zip(inputs, results, strict=True)):
@@ -373,8 +400,8 @@ def grad(
             results[i] = given.detach().new_zeros(given.shape)
         elif result is None and not allow_unused:
             raise RuntimeError(
-                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
-                "allow_unused=True if this is the desired behavior."
+                f"The differentiated Tensor at index {i} appears to not have been used in the "
+                "graph. Set allow_unused=True if this is the desired behavior."
             )
     return tuple(results)
 
@@ -402,14 +429,14 @@ def _roots(outputs: Any, grads: Any) -> tuple[list[Tensor], list[Tensor]]:
             grads[i] = out._ones()
         elif g.shape != out.shape:
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] has a "
-                f"shape of {out.shape}."
+                f"Mismatch in shape: grad_output[{i}] has a shape of {g.shape} and output[{i}] "
+                f"has a shape of {out.shape}."
             )
         elif g.dtype.is_complex != out.dtype.is_complex:
             raise RuntimeError(
-                "For complex Tensors, both grad_output and output are required to have the same dtype. "
-                f"Mismatch in dtype: grad_output[{i}] has a dtype of {g.dtype} and output[{i}] has a "
-                f"dtype of {out.dtype}."
+                "For complex Tensors, both grad_output and output are required to have the "
+                "same dtype. "
+                f"Mismatch in dtype: grad_output[{i}] has a dtype of {g.dtype} and output[{i}] "
+                f"has a dtype of {out.dtype}."
             )
     return outputs, grads
-

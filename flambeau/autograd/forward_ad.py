@@ -1,7 +1,8 @@
 """Forward mode with dual numbers, derived from backward mode.
 
-A dual tensor is a tensor whose motion (tangent) is known. Operators record it as they record anything;
-`unpack_dual` asks for the tangent of a result, by going back twice (see `functional.pushed_forward`).
+A dual tensor is a tensor whose motion (tangent) is known. Operators record it as they record
+anything; `unpack_dual` asks for the tangent of a result, by going back twice (see
+`functional.pushed_forward`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from flambeau.autograd.functional import pushed_forward
 from flambeau.autograd.modes import enable_grad
 from flambeau.tensor.tensor import Tensor
 
-__all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
+__all__ = [
+    "UnpackedDualTensor",
+    "dual_level",
+    "enter_dual_level",
+    "exit_dual_level",
+    "make_dual",
+    "unpack_dual",
+]
 
 #: For each level that is entered, the dual tensors made there with their tangents.
 _levels: list[list[tuple[Tensor, Tensor]]] = []
@@ -29,9 +37,7 @@ class UnpackedDualTensor(NamedTuple):
 def enter_dual_level() -> int:
     """Begins a level of forward mode. Raises `RuntimeError` inside another."""
     if _levels:
-        raise RuntimeError(
-            "Nested forward mode AD is not supported at the moment"
-        )
+        raise RuntimeError("Nested forward mode AD is not supported at the moment")
     _levels.append([])
     return len(_levels) - 1
 
@@ -54,21 +60,27 @@ class dual_level:
 
 
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
-    """`tensor`, moving along `tangent` of the same shape and dtype. Raises `RuntimeError` otherwise."""
+    """`tensor`, moving along `tangent` of the same shape and dtype. Raises `RuntimeError`
+    otherwise.
+    """
     if not _levels:
         raise RuntimeError(
             "Trying to create a dual Tensor for forward AD but no level exists, make sure to "
             "enter_dual_level() first."
         )
     if not (tensor.is_floating_point() or tensor.is_complex()):
-        raise ValueError(f"Expected primal to be floating point or complex, but got: {tensor.dtype}")
+        raise ValueError(
+            f"Expected primal to be floating point or complex, but got: {tensor.dtype}"
+        )
     if tangent.shape != tensor.shape:
         raise RuntimeError(
             f"Expected tangent to have the shape of primal, {list(tensor.shape)}, but got "
             f"{list(tangent.shape)}"
         )
     with enable_grad():
-        dual = tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
+        dual = (
+            tensor.view_as(tensor) if tensor.requires_grad else tensor.detach().requires_grad_()
+        )
     _levels[-1].append((dual, tangent))
     return dual
 

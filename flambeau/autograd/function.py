@@ -1,7 +1,7 @@
 """`Function`: an operator whose backward the user writes.
 
-The `ctx` that `forward` and `backward` receive is itself the node of the backward graph, so what is put on
-it lives exactly as long as the graph.
+The `ctx` that `forward` and `backward` receive is itself the node of the backward graph, so
+what is put on it lives exactly as long as the graph.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class FunctionCtx:
         """Accepted as in PyTorch; forward mode is derived from `backward` here."""
         for t in tensors:
             if not isinstance(t, Tensor) and t is not None:
-                raise AssertionError("save_for_forward expects all arguments to be tensors or None")
+                raise AssertionError(
+                    "save_for_forward expects all arguments to be tensors or None"
+                )
 
     def mark_dirty(self, *args: Tensor) -> None:
         """Says which inputs `forward` changed in place; each must be returned too."""
@@ -64,7 +66,8 @@ class FunctionCtx:
     def mark_shared_storage(self, *pairs: Any) -> None:
         """Deprecated in PyTorch, where it does nothing either."""
         warnings.warn(
-            "mark_shared_storage is deprecated. Tensors with shared storages are automatically tracked.",
+            "mark_shared_storage is deprecated. Tensors with shared storages are automatically "
+            "tracked.",
             FutureWarning,
             stacklevel=2,
         )
@@ -120,7 +123,11 @@ class BackwardCFunction(Node, FunctionCtx):
 
     def apply(self, *arguments: Any) -> Sequence[Any]:
         """The gradients of the tensor arguments, checked and in the shapes of these."""
-        grads = arguments[0] if len(arguments) == 1 and isinstance(arguments[0], list) else arguments
+        grads = (
+            arguments[0]
+            if len(arguments) == 1 and isinstance(arguments[0], list)
+            else arguments
+        )
         if self.materialize_grads:
             grads = [
                 _zeros(spec) if g is None and spec is not None else g
@@ -144,14 +151,19 @@ class BackwardCFunction(Node, FunctionCtx):
             if spec is None:
                 if result is not None:
                     raise RuntimeError(
-                        f"function {self.name()} returned a gradient different than None at position "
-                        f"{position + 1}, but the corresponding forward input was not a Variable"
+                        f"function {self.name()} returned a gradient different than None at "
+                        f"position {position + 1}, but the corresponding forward input was not "
+                        "a Variable"
                     )
                 continue
             if result is not None and not isinstance(result, Tensor):
                 raise RuntimeError(f"expected Variable or None (got {type(result).__name__})")
             wanted = self.edges[len(grads)] is not None
-            grads.append(self._fitted(result, spec, len(grads)) if wanted and result is not None else None)
+            grads.append(
+                self._fitted(result, spec, len(grads))
+                if wanted and result is not None
+                else None
+            )
         return grads
 
     def _fitted(self, grad: Tensor, spec: Any, index: int) -> Tensor:
@@ -160,8 +172,8 @@ class BackwardCFunction(Node, FunctionCtx):
         if grad._array.shape != shape:
             if not _expands(shape, grad._array.shape):
                 raise RuntimeError(
-                    f"Function {self.name()} returned an invalid gradient at index {index} - got "
-                    f"{list(grad.shape)} but expected shape compatible with {list(shape)}"
+                    f"Function {self.name()} returned an invalid gradient at index {index} - "
+                    f"got {list(grad.shape)} but expected shape compatible with {list(shape)}"
                 )
             grad = grad.sum_to_size(shape)
         if grad.dtype is not dtype:
@@ -212,19 +224,21 @@ class _FunctionMeta(type):
 
 
 class Function(metaclass=_FunctionMeta):
-    """An operator with a backward of its own: subclass, define `forward` and `backward`, call `apply`.
+    """An operator with a backward of its own: subclass, define `forward` and `backward`, call
+    `apply`.
 
-    `forward(ctx, *args)` computes on tensors that are not recorded; `backward(ctx, *grad_outputs)` returns
-    one gradient (or `None`) for each argument of `forward`. Instead of taking `ctx`, `forward` may leave
-    it to a separate `setup_context(ctx, inputs, output)`.
+    `forward(ctx, *args)` computes on tensors that are not recorded; `backward(ctx,
+    *grad_outputs)` returns one gradient (or `None`) for each argument of `forward`. Instead of
+    taking `ctx`, `forward` may leave it to a separate `setup_context(ctx, inputs, output)`.
     """
 
     _backward_cls: type[BackwardCFunction]
 
     def __init__(self, *args: Any, **kwargs: Any):
         warnings.warn(
-            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so "
-            "you should invoke them on the class itself. Instantiating an autograd function will raise an "
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all "
+            "static, so you should invoke them on the class itself. Instantiating an autograd "
+            "function will raise an "
             "error in a future version of PyTorch.",
             DeprecationWarning,
             stacklevel=2,
@@ -232,14 +246,16 @@ class Function(metaclass=_FunctionMeta):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            "Legacy autograd function with non-static forward method is deprecated. Please use new-style "
-            "autograd function with static forward method. (Example: "
+            "Legacy autograd function with non-static forward method is deprecated. Please use "
+            "new-style autograd function with static forward method. (Example: "
             "https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
         )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
-        """Computes the outputs: `forward(ctx, *args)`, or `forward(*args)` beside `setup_context`."""
+        """Computes the outputs: `forward(ctx, *args)`, or `forward(*args)` beside
+        `setup_context`.
+        """
         raise NotImplementedError(
             "You must implement the forward function for custom autograd.Function."
         )
@@ -251,10 +267,12 @@ class Function(metaclass=_FunctionMeta):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        """The gradients of the arguments from those of the outputs. `vjp` is another name for it."""
+        """The gradients of the arguments from those of the outputs. `vjp` is another name for
+        it.
+        """
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to "
-            "use it with backward mode AD."
+            "You must implement either the backward or vjp method for your custom "
+            "autograd.Function to use it with backward mode AD."
         )
 
     vjp = backward
@@ -263,8 +281,8 @@ class Function(metaclass=_FunctionMeta):
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         """Accepted, and not called: forward mode is derived from `backward`."""
         raise NotImplementedError(
-            "You must implement the jvp function for custom autograd.Function to use it with forward "
-            "mode AD."
+            "You must implement the jvp function for custom autograd.Function to use it with "
+            "forward mode AD."
         )
 
     @classmethod
@@ -273,8 +291,8 @@ class Function(metaclass=_FunctionMeta):
         own_vjp = cls.vjp is not Function.vjp
         if own_backward and own_vjp:
             raise RuntimeError(
-                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should "
-                "only implement one of them."
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. "
+                "You should only implement one of them."
             )
         return cls.vjp if own_vjp else cls.backward
 
@@ -312,14 +330,16 @@ class Function(metaclass=_FunctionMeta):
 def _with_history(
     ctx: BackwardCFunction, outputs: list[Any], inputs: Sequence[Tensor], recorded: bool
 ) -> list[Any]:
-    """The outputs as the caller receives them: with `ctx` as their node, where they have a gradient."""
+    """The outputs as the caller receives them: with `ctx` as their node, where they have a
+    gradient.
+    """
     dirty = {id(t) for t in ctx.dirty_tensors}
     undirected = {id(t) for t in ctx.non_differentiable}
     given = {id(t) for t in inputs}
     if dirty - {id(o) for o in outputs}:
         raise RuntimeError(
-            "Some elements marked as dirty during the forward method were not returned as output. The "
-            "inputs that are modified inplace must all be outputs of the Function."
+            "Some elements marked as dirty during the forward method were not returned as "
+            "output. The inputs that are modified inplace must all be outputs of the Function."
         )
     ctx.outputs = len(outputs)
     ctx.output_specs = [_spec(o) for o in outputs]
@@ -330,8 +350,8 @@ def _with_history(
         if not isinstance(o, Tensor):
             if o is not None and len(outputs) == 1:
                 raise TypeError(
-                    f"{type(ctx)._forward_cls.__name__}.forward: expected to return a Tensor or a tuple "
-                    f"of Tensors and other values, got {type(o).__name__}"
+                    f"{type(ctx)._forward_cls.__name__}.forward: expected to return a Tensor "
+                    f"or a tuple of Tensors and other values, got {type(o).__name__}"
                 )
             continue
         is_input, is_dirty = id(o) in given, id(o) in dirty
@@ -350,7 +370,9 @@ def _with_history(
 
 
 def _made_here(o: Tensor, edge: Any, is_input: bool) -> Tensor:
-    """Output `o` with `edge` as its history. An input, or a view of one, must not lose its own."""
+    """Output `o` with `edge` as its history. An input, or a view of one, must not lose its
+    own.
+    """
     if is_input:
         with no_grad():
             o = o.view_as(o)
@@ -368,22 +390,26 @@ def _made_here(o: Tensor, edge: Any, is_input: bool) -> Tensor:
 def _take_over(o: Tensor, edge: Any, is_input: bool, count: int) -> None:
     """Gives an input that was changed in place the function as its history."""
     if o.is_leaf and o.requires_grad:
-        raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
+        raise RuntimeError(
+            "a leaf Variable that requires grad has been used in an in-place operation."
+        )
     if not is_input:
         warnings.warn(
-            "Only input Tensors should be given to ctx.mark_dirty(). If a Tensor is not an input, there "
+            "Only input Tensors should be given to ctx.mark_dirty(). If a Tensor is not an "
+            "input, there "
             "is no need to pass it to mark_dirty().",
             UserWarning,
             stacklevel=4,
         )
     if o._view is not None and o._view.differentiable and count > 1:
         raise RuntimeError(
-            "If your Function modifies inplace an input that is a view of another Tensor, your Function "
-            "cannot return more than one Tensor. This is not supported by the current autograd engine. "
-            "You should either make sure the input is not a view (using .clone() for example) or make "
-            "your Function only return one Tensor (potentially splitting it into two Functions: one doing "
-            "the inplace that returns a single Tensor and a second one that does the other operations). "
-            "You can ask on the forum https://discuss.pytorch.org/ if you need help to do this change."
+            "If your Function modifies inplace an input that is a view of another Tensor, your "
+            "Function cannot return more than one Tensor. This is not supported by the current "
+            "autograd engine. You should either make sure the input is not a view (using "
+            ".clone() for example) or make your Function only return one Tensor (potentially "
+            "splitting it into two Functions: one doing the inplace that returns a single "
+            "Tensor and a second one that does the other operations). You can ask on the forum "
+            "https://discuss.pytorch.org/ if you need help to do this change."
         )
     written = wrap(o._array)
     written._node, written._requires_grad = edge, True
@@ -391,7 +417,9 @@ def _take_over(o: Tensor, edge: Any, is_input: bool, count: int) -> None:
 
 
 def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Marks a `backward` that cannot itself be differentiated: trying to raises `RuntimeError`."""
+    """Marks a `backward` that cannot itself be differentiated: trying to raises
+    `RuntimeError`.
+    """
 
     @functools.wraps(fn)
     def backward(ctx: Any, *args: Any) -> Any:
@@ -436,7 +464,9 @@ class InplaceFunction(Function):
 
 
 class NestedIOFunction(Function):
-    """Raises `NotImplementedError`: nested arguments are not unpacked; pass tensors one by one."""
+    """Raises `NotImplementedError`: nested arguments are not unpacked; pass tensors one by
+    one.
+    """
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -451,7 +481,9 @@ class _VariableMeta(type):
 class Variable(metaclass=_VariableMeta):
     """`Variable(tensor)` is the tensor: the class of old programs, kept for them."""
 
-    def __new__(cls, data: Any = None, requires_grad: bool = False, volatile: bool = False) -> Any:
+    def __new__(
+        cls, data: Any = None, requires_grad: bool = False, volatile: bool = False
+    ) -> Any:
         if data is None:
             return wrap(_empty_array())
         made = data.detach()

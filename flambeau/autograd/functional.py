@@ -15,7 +15,7 @@ __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 Tensors = tuple[Tensor, ...]
 
 
-# Arguments and results ----------------------------------------------------------------------------
+# Arguments and results ------------------------------------------------------------------------
 
 
 def _as_tuple(given: Any, what: str, function: str) -> tuple[bool, Tensors]:
@@ -26,20 +26,24 @@ def _as_tuple(given: Any, what: str, function: str) -> tuple[bool, Tensors]:
         if not isinstance(item, Tensor):
             if is_tuple:
                 raise TypeError(
-                    f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but "
-                    f"the value at index {i} has type {type(item)}."
+                    f"The {what} given to {function} must be either a Tensor or a tuple of "
+                    f"Tensors but the value at index {i} has type {type(item)}."
                 )
             raise TypeError(
-                f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but the "
-                f"given {what} has type {type(item)}."
+                f"The {what} given to {function} must be either a Tensor or a tuple of Tensors "
+                f"but the given {what} has type {type(item)}."
             )
     return is_tuple, tuple(items)
 
 
 def _prepared(inputs: Tensors, create_graph: bool) -> Tensors:
-    """Inputs to differentiate by: connected to the caller's graph with `create_graph`, else leaves."""
+    """Inputs to differentiate by: connected to the caller's graph with `create_graph`, else
+    leaves.
+    """
     if create_graph:
-        return tuple([x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs])
+        return tuple(
+            [x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs]
+        )
     return tuple([x.detach().requires_grad_() for x in inputs])
 
 
@@ -55,11 +59,15 @@ def _unpacked(results: tuple[Any, ...], was_tuple: bool) -> Any:
 
 def _check_vector(v: Tensors, like: Tensors, function: str, of: str) -> None:
     if len(v) != len(like):
-        raise RuntimeError(f"v is a tuple of invalid length: should be {len(like)} but got {len(v)}.")
+        raise RuntimeError(
+            f"v is a tuple of invalid length: should be {len(like)} but got {len(v)}."
+        )
     for i, (a, b) in enumerate(zip(v, like, strict=True)):
         if a.shape != b.shape:
             where = f"Entry {i} in v" if len(v) > 1 else "v"
-            raise RuntimeError(f"{where} has invalid size: should be {b.shape} but got {a.shape}.")
+            raise RuntimeError(
+                f"{where} has invalid size: should be {b.shape} but got {a.shape}."
+            )
 
 
 def _check_strict(results: Sequence[Tensor], what: str, strict: bool) -> None:
@@ -68,8 +76,9 @@ def _check_strict(results: Sequence[Tensor], what: str, strict: bool) -> None:
     for i, r in enumerate(results):
         if not r.requires_grad:
             raise RuntimeError(
-                f"Output {i} of the user-provided function does not require gradients. The outputs must be "
-                "computed in a differentiable manner from the input when running in strict mode."
+                f"Output {i} of the user-provided function does not require gradients. The "
+                "outputs must be computed in a differentiable manner from the input when "
+                "running in strict mode."
                 if what == "outputs"
                 else f"The {what} of the user-provided function is independent of input {i}. This is not "
                 "allowed in strict mode when create_graph=True."
@@ -99,15 +108,15 @@ def _grads(
     if strict and any(g is None for g in found):
         missing = [g is None for g in found].index(True)
         raise RuntimeError(
-            f"{of} of the user-provided function is independent of input {missing}. This is not "
-            "allowed in strict mode."
+            f"{of} of the user-provided function is independent of input {missing}. This is "
+            "not allowed in strict mode."
         )
     return tuple(
         [flambeau.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
     )
 
 
-# Products -----------------------------------------------------------------------------------------
+# Products -------------------------------------------------------------------------------------
 
 
 def vjp(
@@ -120,8 +129,8 @@ def vjp(
     """`func(*inputs)`, and the product of `v` with the Jacobian there.
 
     `v` has the shape of the output and may be left out for an output of one element. Raises
-    `RuntimeError` for a `v` that does not fit, and with `strict` where the output does not depend on an
-    input.
+    `RuntimeError` for a `v` that does not fit, and with `strict` where the output does not
+    depend on an input.
     """
     with enable_grad():
         was_tuple, inputs = _as_tuple(inputs, "inputs", "vjp")
@@ -133,8 +142,8 @@ def vjp(
         if v is None:
             if len(outputs) != 1 or outputs[0].numel() != 1:
                 raise RuntimeError(
-                    "The vector v can only be None if the user-provided function returns a single Tensor "
-                    "with a single element."
+                    "The vector v can only be None if the user-provided function returns a "
+                    "single Tensor with a single element."
                 )
             v = flambeau.ones_like(outputs[0])
         _, v = _as_tuple(v, "v", "vjp")
@@ -153,10 +162,11 @@ def jvp(
     create_graph: bool = False,
     strict: bool = False,
 ) -> tuple[Any, Any]:
-    """`func(*inputs)`, and the product of the Jacobian there with `v`, which has the inputs' shapes.
+    """`func(*inputs)`, and the product of the Jacobian there with `v`, which has the inputs'
+    shapes.
 
-    Computed by going back twice: the gradient is linear in the incoming gradient, and the derivative by
-    that is the product wanted.
+    Computed by going back twice: the gradient is linear in the incoming gradient, and the
+    derivative by that is the product wanted.
     """
     with enable_grad():
         was_tuple, inputs = _as_tuple(inputs, "inputs", "jvp")
@@ -164,8 +174,8 @@ def jvp(
         if v is None:
             if len(inputs) != 1 or inputs[0].numel() != 1:
                 raise RuntimeError(
-                    "The vector v can only be None if the input to the user-provided function is a single "
-                    "Tensor with a single element."
+                    "The vector v can only be None if the input to the user-provided function "
+                    "is a single Tensor with a single element."
                 )
             v = flambeau.ones_like(inputs[0])
         _, v = _as_tuple(v, "v", "jvp")
@@ -240,8 +250,8 @@ def _default_vector(v: Any, inputs: Tensors, function: str) -> Tensors:
     if v is None:
         if len(inputs) != 1 or inputs[0].numel() != 1:
             raise RuntimeError(
-                "The vector v can only be None if the input to the user-provided function is a single "
-                "Tensor with a single element."
+                "The vector v can only be None if the input to the user-provided function is a "
+                "single Tensor with a single element."
             )
         return (flambeau.ones_like(inputs[0]),)
     _, v = _as_tuple(v, "v", function)
@@ -255,12 +265,13 @@ def _scalar_output(found: Any, function: str) -> tuple[bool, Tensors]:
         raise RuntimeError(f"The function given to {function} should return a single Tensor")
     if outputs[0].numel() != 1:
         raise RuntimeError(
-            f"The Tensor returned by the function given to {function} should contain a single element"
+            f"The Tensor returned by the function given to {function} should contain a single "
+            "element"
         )
     return is_tuple, outputs
 
 
-# Whole matrices -----------------------------------------------------------------------------------
+# Whole matrices -------------------------------------------------------------------------------
 
 
 def jacobian(
@@ -273,18 +284,19 @@ def jacobian(
 ) -> Any:
     """The derivatives of every output element by every input element.
 
-    One tensor of shape `output.shape + input.shape`; nested in tuples where there are several outputs
-    (outside) or inputs (inside). `vectorize` and `strategy` change nothing but speed in PyTorch, and
-    nothing at all here.
+    One tensor of shape `output.shape + input.shape`; nested in tuples where there are several
+    outputs (outside) or inputs (inside). `vectorize` and `strategy` change nothing but speed in
+    PyTorch, and nothing at all here.
     """
     if strategy not in ("reverse-mode", "forward-mode"):
         raise AssertionError(
-            f"Expected strategy to be either 'forward-mode' or 'reverse-mode', but got {strategy}"
+            f"Expected strategy to be either 'forward-mode' or 'reverse-mode', but got "
+            f"{strategy}"
         )
     if strategy == "forward-mode" and create_graph:
         raise NotImplementedError(
-            "torch.autograd.functional.jacobian: `create_graph=True` and `strategy=\"forward-mode\"` are "
-            "not supported together (yet)."
+            "torch.autograd.functional.jacobian: `create_graph=True` and "
+            '`strategy="forward-mode"` are not supported together (yet).'
         )
     with enable_grad():
         was_tuple, inputs = _as_tuple(inputs, "inputs", "jacobian")
@@ -294,7 +306,8 @@ def jacobian(
         )
         _check_strict(outputs, "outputs", strict)
         rows = [
-            jacobian_rows(o, inputs, create_graph, strict, f"Output {i}") for i, o in enumerate(outputs)
+            jacobian_rows(o, inputs, create_graph, strict, f"Output {i}")
+            for i, o in enumerate(outputs)
         ]
     shaped = tuple([_unpacked(_finished(r, create_graph), was_tuple) for r in rows])
     return _unpacked(shaped, outputs_tuple)
@@ -334,7 +347,9 @@ def hessian(
     vectorize: bool = False,
     outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
-    """The second derivatives of a function of one number: a tensor, or a tuple of tuples of them."""
+    """The second derivatives of a function of one number: a tensor, or a tuple of tuples of
+    them.
+    """
     was_tuple, inputs = _as_tuple(inputs, "inputs", "hessian")
     if outer_jacobian_strategy not in ("reverse-mode", "forward-mode"):
         raise AssertionError(

@@ -1,8 +1,9 @@
-"""Checks derivatives against finite differences: `gradcheck`, and `gradgradcheck` for second order.
+"""Checks derivatives against finite differences: `gradcheck`, and `gradgradcheck` for second
+order.
 
-Both sides are compared in real coordinates: a complex tensor counts as its real and imaginary parts. In
-these coordinates PyTorch's convention for complex gradients, dL/dRe + i dL/dIm, is an ordinary Jacobian
-product, and nothing special is left to do for complex functions.
+Both sides are compared in real coordinates: a complex tensor counts as its real and imaginary
+parts. In these coordinates PyTorch's convention for complex gradients, dL/dRe + i dL/dIm, is an
+ordinary Jacobian product, and nothing special is left to do for complex functions.
 """
 
 from __future__ import annotations
@@ -41,11 +42,12 @@ def gradcheck(
     fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:
-    """Whether `backward` through `func(*inputs)` agrees with central differences of width `eps`.
+    """Whether `backward` through `func(*inputs)` agrees with central differences of width
+    `eps`.
 
-    Checks every floating-point input that requires a gradient against every differentiable output; they
-    should be float64 or complex128. With `fast_mode`, one random projection of the Jacobian is compared
-    instead of all of it.
+    Checks every floating-point input that requires a gradient against every differentiable
+    output; they should be float64 or complex128. With `fast_mode`, one random projection of the
+    Jacobian is compared instead of all of it.
 
     Args:
         nondet_tol: how much two backward passes may differ.
@@ -53,16 +55,19 @@ def gradcheck(
         check_grad_dtypes: also demand that gradients have the dtype of their inputs.
 
     Raises:
-        GradcheckError: where they disagree (with `raise_exception=False` the result is `False`).
+        GradcheckError: where they disagree (with `raise_exception=False` the result is
+            `False`).
         ValueError: no input requires a gradient.
         NotImplementedError: for the checks of batched gradients and of forward mode.
     """
     if check_batched_grad or check_batched_forward_grad:
-        raise NotImplementedError("gradcheck(check_batched_grad=True): check one gradient at a time")
+        raise NotImplementedError(
+            "gradcheck(check_batched_grad=True): check one gradient at a time"
+        )
     if check_forward_ad:
         raise NotImplementedError(
-            "gradcheck(check_forward_ad=True): forward mode is derived from backward mode here, so "
-            "check_backward_ad covers it"
+            "gradcheck(check_forward_ad=True): forward mode is derived from backward mode "
+            "here, so check_backward_ad covers it"
         )
     if not check_backward_ad:
         return True
@@ -102,12 +107,16 @@ def gradgradcheck(
     fast_mode: bool = False,
     masked: bool = False,
 ) -> bool:
-    """As `gradcheck`, for the gradients of `func` as functions of its inputs and of `grad_outputs`.
+    """As `gradcheck`, for the gradients of `func` as functions of its inputs and of
+    `grad_outputs`.
 
-    `grad_outputs` is drawn at random unless given; `gen_non_contig_grad_outputs` gives those strides.
+    `grad_outputs` is drawn at random unless given; `gen_non_contig_grad_outputs` gives those
+    strides.
     """
     if check_fwd_over_rev:
-        raise NotImplementedError("gradgradcheck(check_fwd_over_rev=True): use check_rev_over_rev")
+        raise NotImplementedError(
+            "gradgradcheck(check_fwd_over_rev=True): use check_rev_over_rev"
+        )
     inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     outputs = _differentiable(func(*inputs))
     if grad_outputs is None:
@@ -124,7 +133,11 @@ def gradgradcheck(
         given = [x.view_as(x) if i in positions else x for i, x in enumerate(given)]
         outputs = _differentiable(func(*given))
         found = flambeau.autograd.grad(
-            outputs, [given[i] for i in positions], weights, create_graph=True, allow_unused=True
+            outputs,
+            [given[i] for i in positions],
+            weights,
+            create_graph=True,
+            allow_unused=True,
         )
         return tuple(g for g in found if g is not None)
 
@@ -167,30 +180,34 @@ class _Check:
     def _check_inputs(self) -> None:
         if not self.checked:
             raise ValueError(
-                "gradcheck expects at least one input tensor to require gradient, but none of the them "
-                "have requires_grad=True."
+                "gradcheck expects at least one input tensor to require gradient, but none of "
+                "the them have requires_grad=True."
             )
         for i, x in enumerate(self.inputs):
             if not _takes_part(x):
                 continue
             if x.dtype not in (flambeau.float64, flambeau.complex128):
                 warnings.warn(
-                    f"Input #{i} requires gradient and is not a double precision floating point or "
-                    "complex. This check will likely fail if all the inputs are not of double precision "
+                    f"Input #{i} requires gradient and is not a double precision floating "
+                    "point or complex. This check will likely fail if all the inputs are not "
+                    "of double precision "
                     "floating point or complex. ",
                     stacklevel=4,
                 )
             if any(s == 0 and n > 1 for s, n in zip(x.stride(), x.shape, strict=True)):
                 raise RuntimeError(
-                    f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that "
-                    "are non-overlapping to be able to compute the numerical gradients correctly. You "
-                    "should call .contiguous on the input before passing it to gradcheck."
+                    f"The {i}th input has a dimension with stride 0. gradcheck only supports "
+                    "inputs that are non-overlapping to be able to compute the numerical "
+                    "gradients correctly. You should call .contiguous on the input before "
+                    "passing it to gradcheck."
                 )
 
-    # Backward ---------------------------------------------------------------------------------------
+    # Backward ---------------------------------------------------------------------------------
 
     def backward(self, output: Tensor, weight: np.ndarray) -> list[np.ndarray]:
-        """The gradients of the checked inputs in real coordinates, for `weight` as incoming gradient."""
+        """The gradients of the checked inputs in real coordinates, for `weight` as incoming
+        gradient.
+        """
         grads = self._grads([output], [_from_coordinates(weight, output)])
         return [
             np.zeros(_size(x)) if g is None else _coordinates(g)
@@ -203,7 +220,9 @@ class _Check:
         )
 
     def form_of_gradients(self, check_dtypes: bool) -> None:
-        """Gradients have the shapes of their inputs, and are zero for a zero incoming gradient."""
+        """Gradients have the shapes of their inputs, and are zero for a zero incoming
+        gradient.
+        """
         if not self.outputs:
             return self._no_outputs()
         zeros = [flambeau.zeros_like(o) for o in self.outputs]
@@ -237,15 +256,18 @@ class _Check:
                 self._grads([o], [flambeau.zeros_like(o)])
             except RuntimeError as error:
                 raise GradcheckError(
-                    "Expected backward function to handle undefined output grads. Please look at "
+                    "Expected backward function to handle undefined output grads. Please look "
+                    "at "
                     '"Notes about undefined output gradients" in "tools/autograd/derivatives.yaml"'
                     f"\n\n{error}"
                 ) from error
 
-    # Finite differences -----------------------------------------------------------------------------
+    # Finite differences -----------------------------------------------------------------------
 
     def _values(self) -> list[np.ndarray]:
-        found = self.func(*[x.detach().requires_grad_() if _takes_part(x) else x for x in self.inputs])
+        found = self.func(
+            *[x.detach().requires_grad_() if _takes_part(x) else x for x in self.inputs]
+        )
         kept = [o for o in _as_tuple(found) if isinstance(o, Tensor) and _is_real_or_complex(o)]
         return [_coordinates(o).copy() for o in kept if o.requires_grad or not self.outputs]
 
@@ -268,7 +290,7 @@ class _Check:
             direction[k] = 1
             yield self._along(x, direction)
 
-    # Comparison -------------------------------------------------------------------------------------
+    # Comparison -------------------------------------------------------------------------------
 
     def jacobians(self) -> None:
         """Compares every column of every Jacobian."""
@@ -290,7 +312,9 @@ class _Check:
                 self._compare(a, numerical[i, j], i, j)
 
     def projection(self) -> None:
-        """Compares `v @ J @ u` for random `u` and `v`: wrong Jacobians agree with probability zero."""
+        """Compares `v @ J @ u` for random `u` and `v`: wrong Jacobians agree with probability
+        zero.
+        """
         random = np.random.default_rng(0)
         weights = [_unit(_size(o), random) for o in self.outputs]
         for i, x in enumerate(self.checked):
@@ -304,8 +328,9 @@ class _Check:
     def _check_repeatable(self, first: np.ndarray, second: np.ndarray) -> None:
         if first.size and np.max(np.abs(first - second)) > self.nondet_tol:
             raise GradcheckError(
-                "Backward is not reentrant, i.e., running backward with same input and grad_output "
-                "multiple times gives different values, although analytical gradient matches numerical "
+                "Backward is not reentrant, i.e., running backward with same input and "
+                "grad_output multiple times gives different values, although analytical "
+                "gradient matches numerical "
                 f"gradient.The tolerance for nondeterminism was {self.nondet_tol}."
             )
 

@@ -35,9 +35,13 @@ class GradientEdge(NamedTuple):
 
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
-    """The edge that the gradient of `tensor` takes. Raises `RuntimeError` if it requires none."""
+    """The edge that the gradient of `tensor` takes. Raises `RuntimeError` if it requires
+    none.
+    """
     if not tensor.requires_grad:
-        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
+        raise RuntimeError(
+            "It is not possible to get the gradient edge for a Tensor that does not require gradients"
+        )
     node = tensor._edge()
     if type(node) is OutputOf:
         return GradientEdge(node.node, node.slot)
@@ -56,7 +60,9 @@ class saved_tensors_hooks:
     `unpack_hook` makes the tensor of it again when backward needs it. The innermost pair holds.
     """
 
-    def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]):
+    def __init__(
+        self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]
+    ):
         self.pack_hook, self.unpack_hook = pack_hook, unpack_hook
 
     def __enter__(self) -> None:
@@ -104,7 +110,8 @@ class disable_saved_tensors_hooks:
 def allow_mutation_on_saved_tensors() -> Any:
     """Raises `NotImplementedError`: clone a tensor before changing it in place instead."""
     raise NotImplementedError(
-        "autograd.graph.allow_mutation_on_saved_tensors: clone the tensor before changing it in place"
+        "autograd.graph.allow_mutation_on_saved_tensors: clone the tensor before changing it "
+        "in place"
     )
 
 
@@ -128,8 +135,8 @@ def register_multi_grad_hook(
 ) -> _MultiHandle:
     """Calls `fn` in each backward pass once the gradients of `tensors` are known.
 
-    With `mode="all"`, `fn(grads)` is called after the last of those that this pass computes (`None` stands
-    for the others). With `mode="any"`, `fn(grad)` is called at the first.
+    With `mode="all"`, `fn(grads)` is called after the last of those that this pass computes
+    (`None` stands for the others). With `mode="any"`, `fn(grad)` is called at the first.
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")

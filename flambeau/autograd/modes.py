@@ -1,4 +1,6 @@
-"""Gradient modes: whether operators record themselves for a backward pass. One mode a thread."""
+"""Gradient modes: whether operators record themselves for a backward pass. One mode a
+thread.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The nodes of the backward graph, and the tensors they save.
 
-A node stands for one recorded operator. `edges` has one entry an input: the node that made the input, the
-input itself where it is a leaf, or `None` where no gradient is wanted. The engine calls `apply` with the
-gradients of the outputs and sends what it returns along the edges.
+A node stands for one recorded operator. `edges` has one entry an input: the node that made the
+input, the input itself where it is a leaf, or `None` where no gradient is wanted. The engine
+calls `apply` with the gradients of the outputs and sends what it returns along the edges.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 next_sequence = itertools.count().__next__
 
 FREED_MESSAGE = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they "
-    "have already been freed). Saved intermediate values of the graph are freed when you call "
-    ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the "
-    "graph a second time or if you need to access saved tensors after calling backward."
+    "Trying to backward through the graph a second time (or directly access saved tensors "
+    "after they have already been freed). Saved intermediate values of the graph are freed "
+    "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
+    "backward through the graph a second time or if you need to access saved tensors after "
+    "calling backward."
 )
 
 
@@ -47,7 +48,9 @@ on_new_node: Callable[[Node], None] | None = None
 
 
 class Node:
-    """One recorded operator. `sequence` grows with time, so later operators run first in backward."""
+    """One recorded operator. `sequence` grows with time, so later operators run first in
+    backward.
+    """
 
     __slots__ = ("__weakref__", "edges", "rare", "sequence")
 
@@ -91,11 +94,15 @@ class Node:
         return tuple(_public_edge(e) for e in self.edges)
 
     def register_hook(self, hook: Callable) -> RemovableHandle:
-        """Calls `hook(grad_inputs, grad_outputs)` after this node; what it returns replaces the former."""
+        """Calls `hook(grad_inputs, grad_outputs)` after this node; what it returns replaces the
+        former.
+        """
         return RemovableHandle(self.own_rare().hooks, hook)
 
     def register_prehook(self, hook: Callable) -> RemovableHandle:
-        """Calls `hook(grad_outputs)` before this node; what it returns replaces the gradients."""
+        """Calls `hook(grad_outputs)` before this node; what it returns replaces the
+        gradients.
+        """
         return RemovableHandle(self.own_rare().pre_hooks, hook)
 
     def add_tensor_hook(self, slot: int, hook: Callable) -> RemovableHandle:
@@ -120,7 +127,9 @@ class OutputOf:
 
 
 class AccumulateGrad(Node):
-    """The end of a path at a leaf, as `next_functions` shows it. The engine itself adds to `.grad`."""
+    """The end of a path at a leaf, as `next_functions` shows it. The engine itself adds to
+    `.grad`.
+    """
 
     __slots__ = ("variable",)
 
@@ -179,8 +188,8 @@ class RemovableHandle:
 class SavedTensor:
     """A tensor kept for the backward pass, with the version it had.
 
-    The result of the node itself is kept as an alias without its node, so that node and tensor do not
-    hold each other; `unpack` gives the node back.
+    The result of the node itself is kept as an alias without its node, so that node and tensor
+    do not hold each other; `unpack` gives the node back.
     """
 
     __slots__ = ("edge", "hooks", "is_output", "packed", "tensor", "version")
@@ -192,9 +201,14 @@ class SavedTensor:
         self.edge = None
         if self.hooks is not None:
             self.edge = None if is_output else tensor._edge()
-            hooks, modes.saved_hooks = modes.saved_hooks, ()  # what packing saves is not packed again
+            hooks, modes.saved_hooks = (
+                modes.saved_hooks,
+                (),
+            )  # what packing saves is not packed again
             try:
-                self.packed = self.hooks[0](tensor.detach() if tensor._node is not None else tensor)
+                self.packed = self.hooks[0](
+                    tensor.detach() if tensor._node is not None else tensor
+                )
             finally:
                 modes.saved_hooks = hooks
             self.tensor = None
@@ -202,13 +216,16 @@ class SavedTensor:
             self.tensor = tensor._alias() if is_output else tensor
 
     def unpack(self, owner: Node, slot: int = 0) -> Tensor:
-        """The tensor, with its history. Raises `RuntimeError` if it was changed in place since."""
+        """The tensor, with its history. Raises `RuntimeError` if it was changed in place
+        since.
+        """
         edge = self.edge
         if self.hooks is not None:
             tensor = self.hooks[1](self.packed)
             if not hasattr(tensor, "_array"):
                 raise TypeError(
-                    "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                    "Output of saved tensor unpack_hook expected to be a Tensor but got result "
+                    "of type "
                     f"{type(tensor).__name__}"
                 )
         else:
@@ -250,8 +267,8 @@ def changed_message(tensor: Tensor, expected: int, owner: Node | None, slot: int
         source = f", which is output {slot} of {short_name(node)},"
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: [{kind} {list(tensor.shape)}]{source} is at version {tensor._version_number()}; "
-        f"expected version {expected} instead. Hint: enable anomaly detection to find the operation "
-        "that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True, "
-        "check_nan=False)."
+        f"operation: [{kind} {list(tensor.shape)}]{source} is at version "
+        f"{tensor._version_number()}; expected version {expected} instead. Hint: enable "
+        "anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )

@@ -1,4 +1,6 @@
-"""`record_function` and a profiler of operators: how often each was called, and for how long."""
+"""`record_function` and a profiler of operators: how often each was called, and for how
+long.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _active: list[profile] = []
 
 
 class record_function:
-    """Names a stretch of a program, as a context manager or decorator; `profile` reports its time."""
+    """Names a stretch of a program, as a context manager or decorator; `profile` reports its
+    time.
+    """
 
     def __init__(self, name: str, args: str | None = None):
         self.name, self.args = name, args
@@ -39,7 +43,8 @@ class record_function:
 class profile:
     """Collects the stretches named by `record_function`; `key_averages()` sums them up.
 
-    `enabled=False` collects nothing; further arguments of PyTorch's are accepted and have no effect.
+    `enabled=False` collects nothing; further arguments of PyTorch's are accepted and have no
+    effect.
     """
 
     def __init__(self, enabled: bool = True, **options: Any):
@@ -71,7 +76,9 @@ class profile:
         rows = [f"{'Name':<40} {'Calls':>8} {'Total':>12} {'Mean':>12}"]
         for n in names:
             total, calls = self.seconds[n], self.counts[n]
-            rows.append(f"{n:<40} {calls:>8} {total * 1e3:>10.3f}ms {total / calls * 1e3:>10.3f}ms")
+            rows.append(
+                f"{n:<40} {calls:>8} {total * 1e3:>10.3f}ms {total / calls * 1e3:>10.3f}ms"
+            )
         return "\n".join(rows)
 
     __str__ = table

@@ -1,4 +1,6 @@
-"""Functions of functions, as `torch.func`: gradients, Jacobians, mapping over a batch, modules as functions."""
+"""Functions of functions, as `torch.func`: gradients, Jacobians, mapping over a batch, modules
+as functions.
+"""
 
 from flambeau.func.batching import vmap as vmap
 from flambeau.func.gradients import grad as grad

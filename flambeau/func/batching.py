@@ -1,8 +1,8 @@
 """`vmap`: a function of one sample as a function of a batch.
 
-The function runs once a sample and the results are stacked. That is right for every function whatever it
-does inside, gradients and control flow included; it saves no time over a loop, and `flambeau.compile` of
-the whole is the way to make it fast.
+The function runs once a sample and the results are stacked. That is right for every function
+whatever it does inside, gradients and control flow included; it saves no time over a loop, and
+`flambeau.compile` of the whole is the way to make it fast.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ def vmap(
     """The function that applies `func` to each slice of its arguments and stacks the results.
 
     Args:
-        in_dims: the dimension of each tensor argument to slice, or `None` for one passed whole; an int for
-            all, or a tree of the arguments' form. Keyword arguments are sliced at dimension 0.
+        in_dims: the dimension of each tensor argument to slice, or `None` for one passed whole;
+            an int for all, or a tree of the arguments' form. Keyword arguments are sliced at
+            dimension 0.
         out_dims: where the new dimension stands in each result.
-        randomness: "error" refuses random numbers, "different" draws anew for each slice, "same" draws
-            the same.
+        randomness: "error" refuses random numbers, "different" draws anew for each slice,
+            "same" draws the same.
         chunk_size: accepted; slices are computed one by one.
 
     Raises:
@@ -40,10 +41,13 @@ def vmap(
     """
     if randomness not in ("error", "different", "same"):
         raise RuntimeError(
-            "Only allowed values for randomness are 'error', 'different', or 'same'. Got " + randomness
+            "Only allowed values for randomness are 'error', 'different', or 'same'. Got "
+            + randomness
         )
     if chunk_size is not None and chunk_size <= 0:
-        raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
+        raise ValueError(
+            f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})"
+        )
     name = getattr(func, "__name__", repr(func))
 
     @functools.wraps(func)
@@ -62,10 +66,11 @@ def vmap(
             )
             outputs.append(func(*sliced_args, **sliced_kwargs))
         if randomness == "error" and not _is_equal(state, flambeau.get_rng_state()):
+            flambeau.set_rng_state(state)  # as if nothing had been drawn
             raise RuntimeError(
-                "vmap: called random operation while in randomness error mode. Please either use the "
-                "'same' or 'different' randomness flags on vmap or perform the randomness operation out "
-                "of vmap"
+                "vmap: called random operation while in randomness error mode. Please either "
+                "use the 'same' or 'different' randomness flags on vmap or perform the "
+                "randomness operation out of vmap"
             )
         return _stacked(outputs, out_dims, count, name)
 
@@ -78,19 +83,19 @@ def _inputs(
     """All leaves of the arguments, and the dimension to slice of each."""
     if not isinstance(in_dims, (int, tuple)):
         raise ValueError(
-            f"{call}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure "
-            f"of inputs, got: {type(in_dims)}."
+            f"{call}: expected `in_dims` to be int or a (potentially nested) tuple matching "
+            f"the structure of inputs, got: {type(in_dims)}."
         )
     if not args and not kwargs:
         raise ValueError(
-            f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to "
-            "vmap over a function with no inputs. The latter is unsupported."
+            f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you "
+            "are trying to vmap over a function with no inputs. The latter is unsupported."
         )
     dims = spread(in_dims, args)
     if dims is None:
         raise ValueError(
-            f"{call}: in_dims is not compatible with the structure of `inputs`. in_dims has structure "
-            f"{in_dims!r} but inputs has structure of {len(args)} arguments."
+            f"{call}: in_dims is not compatible with the structure of `inputs`. in_dims has "
+            f"structure {in_dims!r} but inputs has structure of {len(args)} arguments."
         )
     given = leaves_of((args, kwargs))
     named = given[len(dims) :]
@@ -103,17 +108,19 @@ def _checked_dim(x: Any, dim: Any, call: str) -> int | None:
         return None
     if not isinstance(dim, int):
         raise ValueError(
-            f"{call}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None."
+            f"{call}: Got in_dim={dim} for an input but in_dim must be either an integer "
+            "dimension or None."
         )
     if not isinstance(x, Tensor):
         raise ValueError(
-            f"{call}: Got in_dim={dim} for an input but the input is of type {type(x)}. We cannot vmap "
-            "over non-Tensor arguments, please use None as the respective in_dim"
+            f"{call}: Got in_dim={dim} for an input but the input is of type {type(x)}. We "
+            "cannot vmap over non-Tensor arguments, please use None as the respective in_dim"
         )
     if not -x.ndim <= dim < x.ndim:
         raise ValueError(
-            f"{call}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality "
-            f"{x.ndim} so expected in_dim to satisfy -{x.ndim} <= in_dim < {x.ndim}."
+            f"{call}: Got in_dim={dim} for some input, but that input is a Tensor of "
+            f"dimensionality {x.ndim} so expected in_dim to satisfy -{x.ndim} <= in_dim < "
+            f"{x.ndim}."
         )
     return dim % x.ndim
 
@@ -124,7 +131,8 @@ def _batch_size(given: list[Any], dims: list[int | None]) -> int:
         raise ValueError("vmap: Expected at least one Tensor to vmap over")
     if any(n != sizes[0] for n in sizes):
         raise ValueError(
-            "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
+            "vmap: Expected all tensors to have the same size in the mapped dimension, got "
+            "sizes "
             f"{sizes} for the mapped dimension"
         )
     return sizes[0]
@@ -149,8 +157,8 @@ def _stacked(outputs: list[Any], out_dims: Any, count: int, name: str) -> Any:
         dims = spread(out_dims[0], form)
     if dims is None:
         raise ValueError(
-            f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the "
-            "structure of `outputs`."
+            f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible "
+            "with the structure of `outputs`."
         )
     columns = list(zip(*map(leaves_of, outputs), strict=True))
     results = []
@@ -160,7 +168,8 @@ def _stacked(outputs: list[Any], out_dims: Any, count: int, name: str) -> Any:
             continue
         if not isinstance(parts[0], Tensor):
             raise ValueError(
-                f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(parts[0])}. Did you "
+                f"vmap({name}, ...): `{name}` must only return Tensors, got type "
+                f"{type(parts[0])}. Did you "
                 "mean to set out_dims= to None for output?"
             )
         joined = flambeau.stack(parts, dim)

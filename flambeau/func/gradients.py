@@ -1,7 +1,8 @@
 """Gradients and Jacobians of functions, which may themselves be nested.
 
-Each function here runs the given one on inputs of its own, goes back with a recorded backward pass, and
-then cuts the result from those inputs, unless the caller's own graph is behind it too.
+Each function here runs the given one on inputs of its own, goes back with a recorded backward
+pass, and then cuts the result from those inputs, unless the caller's own graph is behind it
+too.
 """
 
 from __future__ import annotations
@@ -98,18 +99,20 @@ def _split_aux(output: Any, has_aux: bool, function: str) -> tuple[Any, Any]:
         return output, None
     if not (isinstance(output, tuple) and len(output) == 2):
         raise RuntimeError(
-            f"{function}: output of function f should be a tuple: (output, aux) if has_aux is True"
+            f"{function}: output of function f should be a tuple: (output, aux) if has_aux is "
+            "True"
         )
     return output
 
 
-# Gradients ----------------------------------------------------------------------------------------
+# Gradients ------------------------------------------------------------------------------------
 
 
 def grad(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """The function that gives the gradient of `func` (of one number) by its arguments `argnums`.
+    """The function that gives the gradient of `func` (of one number) by its arguments
+    `argnums`.
 
     With `has_aux`, `func` returns `(output, aux)` and the result is `(gradient, aux)`.
     """
@@ -126,7 +129,9 @@ def grad(
 def grad_and_value(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """As `grad`; the result is `(gradient, output)`, or `(gradient, (output, aux))` with `has_aux`."""
+    """As `grad`; the result is `(gradient, output)`, or `(gradient, (output, aux))` with
+    `has_aux`.
+    """
 
     @functools.wraps(func)
     def both(*args: Any, **kwargs: Any) -> Any:
@@ -141,8 +146,10 @@ def grad_and_value(
                 )
             if output.ndim:
                 raise RuntimeError(
-                    "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, got tensor "
-                    f"with {output.ndim} dims. Maybe you wanted to use the vjp or jacrev APIs instead?"
+                    "grad_and_value(f)(*args): Expected f(*args) to return a scalar Tensor, "
+                    "got tensor "
+                    f"with {output.ndim} dims. Maybe you wanted to use the vjp or jacrev APIs "
+                    "instead?"
                 )
             found = with_leaves(inputs.tree, _grads((output,), inputs.leaves, [None], True))
         value = (output, aux) if has_aux else output
@@ -152,7 +159,8 @@ def grad_and_value(
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """`func(*primals)`, and the function that multiplies a vector, of the output's form, with its Jacobian.
+    """`func(*primals)`, and the function that multiplies a vector, of the output's form, with
+    its Jacobian.
 
     With `has_aux`, `func` returns `(output, aux)`, and `aux` comes third.
     """
@@ -161,14 +169,18 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         output, aux = _split_aux(func(*inputs.tree), has_aux, "vjp(f, *primals)")
     _check_tensors(output, "vjp(f, *primals)")
 
-    def multiply(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
+    def multiply(
+        *cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
+    ) -> Any:
         given = cotangents[0] if len(cotangents) == 1 else cotangents
         weights = leaves_of(given)
         outputs = leaves_of(output)
-        if len(weights) != len(outputs) or isinstance(given, Tensor) != isinstance(output, Tensor):
+        if len(weights) != len(outputs) or isinstance(given, Tensor) != isinstance(
+            output, Tensor
+        ):
             raise RuntimeError(
-                f"Expected pytree structure of cotangents to be the same as pytree structure of outputs "
-                f"to the function: {len(weights)} for {len(outputs)} tensors"
+                f"Expected pytree structure of cotangents to be the same as pytree structure "
+                f"of outputs to the function: {len(weights)} for {len(outputs)} tensors"
             )
         with enable_grad():
             found = _grads(tuple(outputs), inputs.leaves, weights, create_graph=True)
@@ -190,19 +202,22 @@ def jvp(
     """`func(*primals)`, and the product of its Jacobian with `tangents`."""
     if not isinstance(primals, tuple):
         raise RuntimeError(
-            "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call "
-            "f(*primals)."
+            "jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be "
+            "valid to call f(*primals)."
         )
     moves = leaves_of(tangents)
     if len(moves) != len(leaves_of(primals)) or not isinstance(tangents, tuple):
         raise RuntimeError(
-            "jvp(f, primals, tangents): Expected primals and tangents to have the same python structure."
+            "jvp(f, primals, tangents): Expected primals and tangents to have the same python "
+            "structure."
         )
     inputs = _Inputs(primals)
     with enable_grad():
         output, aux = _split_aux(func(*inputs.tree), has_aux, "jvp")
         _check_tensors(output, "jvp(f, primals, tangents)")
-        found = pushed_forward(tuple(leaves_of(output)), inputs.leaves, moves, create_graph=True)
+        found = pushed_forward(
+            tuple(leaves_of(output)), inputs.leaves, moves, create_graph=True
+        )
     shown, moved = inputs.finished(output), inputs.finished(with_leaves(output, found))
     return (shown, moved, inputs.finished(aux)) if has_aux else (shown, moved)
 
@@ -227,10 +242,12 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
 def _check_tensors(output: Any, call: str) -> None:
     for o in leaves_of(output):
         if not isinstance(o, Tensor):
-            raise RuntimeError(f"{call}: Expected f to return tensors only, got unsupported type {type(o)}")
+            raise RuntimeError(
+                f"{call}: Expected f to return tensors only, got unsupported type {type(o)}"
+            )
 
 
-# Jacobians ----------------------------------------------------------------------------------------
+# Jacobians ------------------------------------------------------------------------------------
 
 
 def jacrev(
@@ -243,8 +260,8 @@ def jacrev(
 ) -> Callable[..., Any]:
     """The function that gives the Jacobian of `func` by its arguments `argnums`, row by row.
 
-    The result has the form of the output, in it the form of the arguments, in it tensors of shape
-    `output.shape + argument.shape`.
+    The result has the form of the output, in it the form of the arguments, in it tensors of
+    shape `output.shape + argument.shape`.
     """
     return _jacobian(func, argnums, has_aux, jacobian_rows)
 
@@ -277,7 +294,8 @@ def _jacobian(
             output, aux = _split_aux(output, has_aux, "jacrev")
             _check_tensors(output, "jacrev(f)(*args)")
             blocks = [
-                with_leaves(inputs.tree, matrix(o, inputs.leaves, True)) for o in leaves_of(output)
+                with_leaves(inputs.tree, matrix(o, inputs.leaves, True))
+                for o in leaves_of(output)
             ]
         found = inputs.finished(with_leaves(output, blocks))
         return (found, inputs.finished(aux)) if has_aux else found
@@ -285,8 +303,12 @@ def _jacobian(
     return jacobian
 
 
-def _columns(output: Tensor, inputs: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
-    """The Jacobian of one recorded output by each input, one element of the inputs at a time."""
+def _columns(
+    output: Tensor, inputs: tuple[Tensor, ...], create_graph: bool
+) -> tuple[Tensor, ...]:
+    """The Jacobian of one recorded output by each input, one element of the inputs at a
+    time.
+    """
     if not output.requires_grad or sum(x.numel() for x in inputs) >= output.numel():
         return jacobian_rows(output, inputs, create_graph)
     weight = flambeau.zeros_like(output).requires_grad_()

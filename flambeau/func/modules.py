@@ -22,8 +22,8 @@ def functional_call(
     """`module(*args, **kwargs)` with other tensors in place of its parameters and buffers.
 
     Args:
-        parameter_and_buffer_dicts: tensors by name, as `named_parameters` has them; or several such
-            dictionaries.
+        parameter_and_buffer_dicts: tensors by name, as `named_parameters` has them; or several
+            such dictionaries.
         tie_weights: a parameter that the module has under several names is replaced under all.
         strict: raise `RuntimeError` for missing and unexpected names.
     """
@@ -32,13 +32,16 @@ def functional_call(
         for part in parameter_and_buffer_dicts:
             for key in part:
                 if key in given:
-                    raise ValueError(f"{key} appears in multiple dictionaries; behavior of functional call is ambiguous")
+                    raise ValueError(
+                        f"{key} appears in multiple dictionaries; behavior of functional call is ambiguous"
+                    )
             given.update(part)
     elif isinstance(parameter_and_buffer_dicts, dict):
         given = parameter_and_buffer_dicts
     else:
         raise ValueError(
-            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
+            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but "
+            "got "
             f"{type(parameter_and_buffer_dicts)}"
         )
     args = () if args is None else args if isinstance(args, tuple) else (args,)
@@ -47,7 +50,9 @@ def functional_call(
 
 
 def _slots(module: Any) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Every parameter and buffer: its full name, the dictionary that holds it, and its name there."""
+    """Every parameter and buffer: its full name, the dictionary that holds it, and its name
+    there.
+    """
     for prefix, part in module.named_modules(remove_duplicate=False):
         for held in (part._parameters, part._buffers):
             for name, tensor in held.items():
@@ -68,7 +73,8 @@ def _replaced(module: Any, given: dict[str, Tensor], tie: bool, strict: bool) ->
             problems.append(f"Missing key(s): {', '.join(map(repr, sorted(missing)))}.")
         if problems:
             raise RuntimeError(
-                f"Error(s) in reparametrizing for {type(module).__name__}:\n\t" + "\n\t".join(problems)
+                f"Error(s) in reparametrizing for {type(module).__name__}:\n\t"
+                + "\n\t".join(problems)
             )
     wanted = dict(given)
     if tie:
@@ -78,8 +84,8 @@ def _replaced(module: Any, given: dict[str, Tensor], tie: bool, strict: bool) ->
                 known = by_tensor.setdefault(id(held[name]), given[full])
                 if known is not given[full]:
                     raise ValueError(
-                        f"functional_call got multiple values for keys tied to {full}, which are tied. "
-                        "Consider using tie_weights=False"
+                        f"functional_call got multiple values for keys tied to {full}, which "
+                        "are tied. Consider using tie_weights=False"
                     )
         for full, held, name in slots:
             if id(held[name]) in by_tensor:
@@ -97,11 +103,15 @@ def _replaced(module: Any, given: dict[str, Tensor], tie: bool, strict: bool) ->
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The parameters and the buffers of several modules of one class, each stacked along dimension 0."""
+    """The parameters and the buffers of several modules of one class, each stacked along
+    dimension 0.
+    """
     if not models:
         raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
     if len({m.training for m in models}) > 1:
-        raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
+        raise RuntimeError(
+            "stack_module_state: Expected all models to have the same training/eval mode."
+        )
     if len({type(m) for m in models}) > 1:
         raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
 

@@ -43,7 +43,8 @@ def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def spread(prefix: Any, tree: Any) -> list[Any] | None:
-    """One value for each leaf of `tree`, from a tree that may stop higher up; `None` where it misfits.
+    """One value for each leaf of `tree`, from a tree that may stop higher up; `None` where it
+    misfits.
 
     `spread(0, (x, {"a": y}))` is `[0, 0]`, as is `spread((0, 0), ...)`.
     """

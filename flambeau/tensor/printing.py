@@ -78,14 +78,14 @@ def printoptions(**settings: Any) -> Iterator[None]:
         set_printoptions(**before)
 
 
-# Elements -----------------------------------------------------------------------------------------
+# Elements -------------------------------------------------------------------------------------
 
 
 class _Formatter:
     """One notation and one width for all elements that are shown.
 
-    Numbers that are all whole print as `3.`; numbers far apart, very large or very small as `3.0000e+00`;
-    others as `3.0000`.
+    Numbers that are all whole print as `3.`; numbers far apart, very large or very small as
+    `3.0000e+00`; others as `3.0000`.
     """
 
     def __init__(self, shown: np.ndarray):
@@ -130,7 +130,7 @@ class _ComplexFormatter:
         return self.real(x.real) + sign + imag
 
 
-# Rows and blocks ----------------------------------------------------------------------------------
+# Rows and blocks ------------------------------------------------------------------------------
 
 
 def _row(array: np.ndarray, indent: int, shorten: bool, fmt: Any) -> str:
@@ -180,7 +180,7 @@ def _contents(array: np.ndarray, indent: int) -> str:
     return _block(array, indent, shorten, fmt)
 
 
-# The whole ----------------------------------------------------------------------------------------
+# The whole ------------------------------------------------------------------------------------
 
 
 def tensor_str(t: Tensor) -> str:
@@ -214,7 +214,9 @@ def _is_usual(t: Tensor, of_numbers: bool = True) -> bool:
     from flambeau.core.dtypes import bool_, get_default_dtype, int64
 
     default = get_default_dtype()
-    return t.dtype is default or (of_numbers and t.dtype in (int64, bool_, default.to_complex()))
+    return t.dtype is default or (
+        of_numbers and t.dtype in (int64, bool_, default.to_complex())
+    )
 
 
 def _name_of_node(t: Tensor) -> str | None:

@@ -1,4 +1,6 @@
-"""The Tensor: an array with autograd state. Operators are defined in `flambeau.ops` and bound to it there."""
+"""The Tensor: an array with autograd state. Operators are defined in `flambeau.ops` and bound
+to it there.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ class Extra:
 class Tensor:
     """A multi-dimensional array of one dtype that can record what is computed with it.
 
-    `Tensor(2, 3)` and `Tensor([1.0, 2.0])` make tensors of the default dtype, as PyTorch's legacy
-    constructor does; use `flambeau.tensor` for anything else.
+    `Tensor(2, 3)` and `Tensor([1.0, 2.0])` make tensors of the default dtype, as PyTorch's
+    legacy constructor does; use `flambeau.tensor` for anything else.
     """
 
     __slots__ = (
@@ -65,7 +67,7 @@ class Tensor:
     _grad: Tensor | None
     _extra: Extra | None
 
-    # Construction -----------------------------------------------------------------------------------
+    # Construction -----------------------------------------------------------------------------
 
     def __new__(cls, *data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         devices.check_device(device)
@@ -98,7 +100,7 @@ class Tensor:
         made._changes = self._counter()
         return made
 
-    # Shape, dtype, place ----------------------------------------------------------------------------
+    # Shape, dtype, place ----------------------------------------------------------------------
 
     @property
     def shape(self) -> Size:
@@ -128,7 +130,9 @@ class Tensor:
     def nbytes(self) -> int:
         return self._array.size * self._array.dtype.itemsize
 
-    is_cuda = is_sparse = is_sparse_csr = is_quantized = is_meta = is_mkldnn = is_mps = is_xpu = False
+    is_cuda = is_sparse = is_sparse_csr = is_quantized = is_meta = is_mkldnn = is_mps = (
+        is_xpu
+    ) = False
     is_nested = is_vulkan = is_xla = is_ipu = is_mtia = False
     is_cpu = True
     names_ = None
@@ -216,7 +220,7 @@ class Tensor:
     def is_shared(self) -> bool:
         return False
 
-    # Autograd ---------------------------------------------------------------------------------------
+    # Autograd ---------------------------------------------------------------------------------
 
     @property
     def requires_grad(self) -> bool:
@@ -230,16 +234,17 @@ class Tensor:
         if self._node is not None:
             if not wanted:
                 raise RuntimeError(
-                    "you can only change requires_grad flags of leaf variables. If you want to use a "
-                    "computed variable in a subgraph that doesn't require differentiation use "
-                    "var_no_grad = var.detach()."
+                    "you can only change requires_grad flags of leaf variables. If you want to "
+                    "use a computed variable in a subgraph that doesn't require "
+                    "differentiation use var_no_grad = var.detach()."
                 )
             return
         if wanted and self.dtype.kind < 2:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         if wanted and self._extra is not None and self._extra.inference and not modes.inference:
             raise RuntimeError(
-                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not "
+                "allowed."
             )
         self._requires_grad = bool(wanted)
 
@@ -285,9 +290,11 @@ class Tensor:
             import warnings
 
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
-                "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
-                "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. "
+                "Its .grad attribute won't be populated during autograd.backward(). If you "
+                "indeed want the .grad "
+                "field to be populated for a non-leaf Tensor, use .retain_grad() on the "
+                "non-leaf Tensor.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -298,20 +305,23 @@ class Tensor:
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(
-                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+                    f"assigned grad expected to be a Tensor or None but got grad of type "
+                    f"{type(value).__name__}"
                 )
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value.dtype is not self.dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{value.dtype.tensor_type.lower()}' to a "
-                    f"tensor with grad_dtype '{self.dtype.tensor_type}'. The gradient must match the "
+                    f"attempting to assign a gradient with dtype "
+                    f"'{value.dtype.tensor_type.lower()}' to a tensor with grad_dtype "
+                    f"'{self.dtype.tensor_type}'. The gradient must match the "
                     "tensor's grad_dtype (defaults to the tensor's dtype)."
                 )
             if value._array.shape != self._array.shape:
                 raise RuntimeError(
-                    f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
-                    f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size"
+                    f"attempting to assign a gradient of size '{list(value.shape)}' to a "
+                    f"tensor of size '{list(self.shape)}'. Please ensure that the gradient and "
+                    "the tensor are the same size"
                 )
         if state.tracer is not None:
             state.tracer.set_grad(self, value)
@@ -330,11 +340,15 @@ class Tensor:
         return self._retains()
 
     def _accumulate_grad(self, grad: Tensor, create_graph: bool) -> None:
-        """Adds to `.grad`; the first gradient is copied, since others may hold the same memory."""
+        """Adds to `.grad`; the first gradient is copied, since others may hold the same
+        memory.
+        """
         if not create_graph and state.tracer is None:
             held = self._grad
             if held is None:
-                array = np.empty_like(self._array)  # with the strides of this tensor, as PyTorch lays it out
+                array = np.empty_like(
+                    self._array
+                )  # with the strides of this tensor, as PyTorch lays it out
                 array[...] = grad._array
                 self._grad = wrap(array)
             else:
@@ -363,15 +377,19 @@ class Tensor:
     ) -> None:
         """Adds the gradients of this tensor to the `.grad` of the leaves it came from.
 
-        `gradient` (of this tensor's shape) is needed unless it has one element. Raises `RuntimeError`
-        where there is no graph or it was freed.
+        `gradient` (of this tensor's shape) is needed unless it has one element. Raises
+        `RuntimeError` where there is no graph or it was freed.
         """
         engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Calls `hook(grad)` when the gradient of this tensor is known; what it returns replaces it."""
+        """Calls `hook(grad)` when the gradient of this tensor is known; what it returns
+        replaces it.
+        """
         if not self.requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+            raise RuntimeError(
+                "cannot register a hook on a tensor that doesn't require gradient"
+            )
         node = self._fresh_node()
         if node is not None:
             if type(node) is OutputOf:
@@ -382,12 +400,18 @@ class Tensor:
             extra.hooks = {}
         return RemovableHandle(extra.hooks, hook)
 
-    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    def register_post_accumulate_grad_hook(
+        self, hook: Callable[[Tensor], None]
+    ) -> RemovableHandle:
         """Calls `hook(tensor)` after a gradient was added to this leaf's `.grad`."""
         if not self._requires_grad:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+            raise RuntimeError(
+                "cannot register a hook on a tensor that doesn't require gradient"
+            )
         if self._node is not None:
-            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+            raise RuntimeError(
+                "post accumulate grad hooks cannot be registered on non-leaf tensors"
+            )
         extra = self._own_extra()
         if extra.post_accumulate_hooks is None:
             extra.post_accumulate_hooks = {}
@@ -439,10 +463,10 @@ class Tensor:
         if self._view is not None and self._view.differentiable:
             raise RuntimeError(
                 "Can't detach views in-place. Use detach() instead. If you are using "
-                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, "
-                "gradients are views of DDP buckets, and hence detach_() cannot be called on these "
-                "gradients. To fix this error, please refer to the Optimizer.zero_grad() function in "
-                "torch/optim/optimizer.py as the solution."
+                "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is "
+                "set as True, gradients are views of DDP buckets, and hence detach_() cannot "
+                "be called on these gradients. To fix this error, please refer to the "
+                "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
         self._node = None
         self._requires_grad = False
@@ -458,7 +482,8 @@ class Tensor:
         need_value("assigning to .data")
         if self.requires_grad and value.dtype.kind < 2:
             raise RuntimeError(
-                "data set to a tensor that requires gradients must be floating point or complex dtype"
+                "data set to a tensor that requires gradients must be floating point or "
+                "complex dtype"
             )
         self._array = value._array
 
@@ -478,17 +503,19 @@ class Tensor:
             array = source._array
             if array.dtype != self._array.dtype:
                 raise RuntimeError(
-                    f"Could not set tensor of type {source.dtype.tensor_type} to a tensor of type "
-                    f"{self.dtype.tensor_type}"
+                    f"Could not set tensor of type {source.dtype.tensor_type} to a tensor of "
+                    f"type {self.dtype.tensor_type}"
                 )
             if size is not None:
-                array = source.as_strided(size, stride or contiguous_strides(size), storage_offset)._array
+                array = source.as_strided(
+                    size, stride or contiguous_strides(size), storage_offset
+                )._array
             self._array = array
             self._changes = source._counter()
         self._bump()
         return self
 
-    # Versions, views, in-place changes --------------------------------------------------------------
+    # Versions, views, in-place changes --------------------------------------------------------
 
     def _counter(self) -> list[int]:
         if self._changes is None:
@@ -536,11 +563,14 @@ class Tensor:
             base = view.base
             if view.differentiable and base._requires_grad and base._node is None:
                 raise RuntimeError(
-                    "a view of a leaf Variable that requires grad is being used in an in-place operation."
+                    "a view of a leaf Variable that requires grad is being used in an in-place "
+                    "operation."
                 )
 
     def _assign(self, value: Tensor) -> Tensor:
-        """Overwrites the elements with `value` (of the same shape and dtype) and takes its history."""
+        """Overwrites the elements with `value` (of the same shape and dtype) and takes its
+        history.
+        """
         recorded = modes.grad_enabled and value.requires_grad
         self._check_inplace(recorded)
         if state.tracer is not None:
@@ -560,14 +590,17 @@ class Tensor:
         else:
             self._changes[0] += 1
 
-    # Values -----------------------------------------------------------------------------------------
+    # Values -----------------------------------------------------------------------------------
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The elements as a NumPy array on the same memory. Raises `RuntimeError` with history."""
+        """The elements as a NumPy array on the same memory. Raises `RuntimeError` with
+        history.
+        """
         need_value("numpy()")
         if not force and self.requires_grad:
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                "instead."
             )
         return self._array
 
@@ -578,7 +611,9 @@ class Tensor:
         return array.copy() if copy else array
 
     def item(self) -> Any:
-        """The one element as a Python number. Raises `RuntimeError` if there are more or none."""
+        """The one element as a Python number. Raises `RuntimeError` if there are more or
+        none.
+        """
         need_value("item()")
         if self._array.size != 1:
             raise RuntimeError(
@@ -615,7 +650,9 @@ class Tensor:
     def __index__(self) -> int:
         value = self.item()
         if not isinstance(value, int):
-            raise TypeError("only integer tensors of a single element can be converted to an index")
+            raise TypeError(
+                "only integer tensors of a single element can be converted to an index"
+            )
         return int(value)
 
     def __len__(self) -> int:
@@ -632,7 +669,8 @@ class Tensor:
         if isinstance(element, (Tensor, int, float, bool, complex)):
             return bool((self == element).any())  # type: ignore[attr-defined]
         raise RuntimeError(
-            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}."
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+            f"{type(element)}."
         )
 
     def __hash__(self) -> int:
@@ -650,16 +688,17 @@ class Tensor:
     def __dir__(self) -> list[str]:
         return sorted({*dir(type(self)), *self.__dict__})
 
-    # Copies across programs -------------------------------------------------------------------------
+    # Copies across programs -------------------------------------------------------------------
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if id(self) in memo:
             return memo[id(self)]
         if self._node is not None:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
-                "at the moment.  If you were attempting to deepcopy a module, this may be because of a "
-                "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+                "Only Tensors created explicitly by the user (graph leaves) support the "
+                "deepcopy protocol at the moment.  If you were attempting to deepcopy a "
+                "module, this may be because of a torch.nn.utils.weight_norm usage, see "
+                "https://github.com/pytorch/pytorch/pull/103001"
             )
         made = object.__new__(type(self))
         memo[id(self)] = made
@@ -671,14 +710,18 @@ class Tensor:
         return made
 
     def _copied_memory(self, memo: dict[Any, Any]) -> ndarray:
-        """A copy of the elements; copies with the same `memo` share memory as their originals do."""
+        """A copy of the elements; copies with the same `memo` share memory as their originals
+        do.
+        """
         array, base = self._array, self._memory()
         if base is None:
             return copy_keeping_strides(array)
         key = ("memory", address(base))
         if key not in memo:
             memo[key] = base.copy()
-        return np.ndarray(array.shape, array.dtype, memo[key], address(array) - address(base), array.strides)
+        return np.ndarray(
+            array.shape, array.dtype, memo[key], address(array) - address(base), array.strides
+        )
 
     def _memory(self) -> ndarray | None:
         """The whole memory that this tensor is a part of, where that is one gapless array."""
@@ -695,7 +738,13 @@ class Tensor:
                 array = np.ascontiguousarray(array).reshape(array.shape)
             place = (array, 0, array.shape, array.strides, array.dtype)
         else:  # tensors that share memory share it again when they are pickled together
-            place = (base, address(array) - address(base), array.shape, array.strides, array.dtype)
+            place = (
+                base,
+                address(array) - address(base),
+                array.shape,
+                array.strides,
+                array.dtype,
+            )
         return rebuild, (type(self), place, self.requires_grad, self.__dict__ or None)
 
     def __dlpack__(self, stream: Any = None, **options: Any) -> Any:
@@ -708,14 +757,14 @@ class Tensor:
 
 
 INFERENCE_INPLACE = (
-    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get "
-    "a normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more "
-    "details."
+    "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a "
+    "clone to get a normal tensor before doing inplace update.See "
+    "https://github.com/pytorch/rfcs/pull/17 for more details."
 )
 
 SHARED_ELEMENTS = (
-    "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-    "location. Please clone() the tensor before performing the operation."
+    "unsupported operation: more than one element of the written-to tensor refers to a single "
+    "memory location. Please clone() the tensor before performing the operation."
 )
 
 
@@ -724,7 +773,9 @@ def overlaps_itself(array: ndarray) -> bool:
     strides = array.strides
     if 0 not in strides:
         return False
-    return array.size > 1 and any(s == 0 and n > 1 for s, n in zip(strides, array.shape, strict=True))
+    return array.size > 1 and any(
+        s == 0 and n > 1 for s, n in zip(strides, array.shape, strict=True)
+    )
 
 
 _new = object.__new__
@@ -733,7 +784,11 @@ _new = object.__new__
 def wrap(array: Any) -> Tensor:
     """A leaf tensor on `array`: a NumPy array, or a NumPy scalar where an operator gave one."""
     made = _new(Tensor)
-    made._array = array if array.__class__ is ndarray or not isinstance(array, np.generic) else np.asarray(array)
+    made._array = (
+        array
+        if array.__class__ is ndarray or not isinstance(array, np.generic)
+        else np.asarray(array)
+    )
     made._node = made._changes = made._view = made._grad = made._extra = None
     made._requires_grad = False
     return made
@@ -756,7 +811,9 @@ def copy_keeping_strides(array: np.ndarray) -> np.ndarray:
 
 
 def rebuild(cls: type, place: Any, requires_grad: bool, attributes: dict | None) -> Any:
-    """A tensor from its pickled parts; `place` is an array, and where in it the elements lie."""
+    """A tensor from its pickled parts; `place` is an array, and where in it the elements
+    lie.
+    """
     made = object.__new__(cls)
     memory, offset, shape, strides, stored = place
     if (shape, strides, stored) != (memory.shape, memory.strides, memory.dtype):

@@ -30,4 +30,6 @@ def _make(of: dtype) -> TensorType:
 
 
 #: `FloatTensor` and the other names.
-TYPES = {kind.__name__: kind for kind in map(_make, DTYPES.values()) if "UInt" not in kind.__name__}
+TYPES = {
+    kind.__name__: kind for kind in map(_make, DTYPES.values()) if "UInt" not in kind.__name__
+}

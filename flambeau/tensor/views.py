@@ -1,9 +1,9 @@
 """Views: tensors that share memory, and their gradients when the memory is changed in place.
 
-A view remembers its base and the steps (primitives with their attributes) that lead from the base to it.
-When the base or another view of it changes in place, the history of every view is out of date; `refresh`
-takes the steps again from the base's new history. When a view itself is changed, the change becomes part
-of the base's history, as a `CopySlices` node.
+A view remembers its base and the steps (primitives with their attributes) that lead from the
+base to it. When the base or another view of it changes in place, the history of every view is
+out of date; `refresh` takes the steps again from the base's new history. When a view itself is
+changed, the change becomes part of the base's history, as a `CopySlices` node.
 """
 
 from __future__ import annotations
@@ -19,26 +19,30 @@ if TYPE_CHECKING:
 
 #: One step from base to view: a function of a tensor and its further arguments.
 Step = tuple[Callable[..., "Tensor"], tuple, dict[str, Any]]
-#: A path of steps: the path before the last step, and this; so that views of views share their beginning.
+#: A path of steps: the path before the last step, and this; so that views of views share their
+#: beginning.
 Path = tuple[Any, Step]
 
 
-#: Ways of making a view after which changing it in place is forbidden, with what the error says of each.
+#: Ways of making a view after which changing it in place is forbidden, with what the error says
+#: of each.
 NO_GRAD = (
-    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
-    "moving both the view and the inplace either both inside the no_grad block (if you don't want the "
-    "inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+    "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify "
+    "your code by moving both the view and the inplace either both inside the no_grad block "
+    "(if you don't want the inplace to be tracked) or both outside (if you want the inplace to "
+    "be tracked)."
 )
 INFERENCE = NO_GRAD.replace("no_grad", "inference_mode")
 MULTIPLE = (
-    "This view is the output of a function that returns multiple views. Such functions do not allow the "
-    "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+    "This view is the output of a function that returns multiple views. Such functions do not "
+    "allow the output views to be modified inplace. You should replace the inplace operation "
+    "by an out-of-place one."
 )
 CUSTOM_FUNCTION = (
-    "This view was created inside a custom Function (or because an input was returned as-is) and the "
-    "autograd logic to handle view+inplace would override the custom backward associated with the custom "
-    "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning the "
-    "output of the custom Function."
+    "This view was created inside a custom Function (or because an input was returned as-is) "
+    "and the autograd logic to handle view+inplace would override the custom backward "
+    "associated with the custom Function, leading to incorrect gradients. This behavior is "
+    "forbidden. You can fix this by cloning the output of the custom Function."
 )
 
 
@@ -136,7 +140,9 @@ def make_view(view: Tensor, parent: Tensor, step: Step) -> None:
 
 
 def mark_multiple(views: Iterable[Tensor], function: str) -> None:
-    """Marks the views that one call of `function` (as in `UnbindBackward0`) returned together."""
+    """Marks the views that one call of `function` (as in `UnbindBackward0`) returned
+    together.
+    """
     for number, view in enumerate(views):
         if view._view is not None:
             view._view.multiple = (function, number)
@@ -164,7 +170,9 @@ def rebase_history(changed: Tensor, value: Tensor) -> None:
             # Copying a leaf is a step of its own.
             _leave_retained(changed)
             if edge is None and changed._node is not None:
-                edge = Overwritten((changed._node,))  # it still counts as depending on what it was
+                edge = Overwritten(
+                    (changed._node,)
+                )  # it still counts as depending on what it was
             changed._node = Copied(edge) if edge is value else edge
             changed._requires_grad = edge is not None
             _keep_retained(changed)
@@ -217,7 +225,9 @@ class Overwritten(Node):
 
 
 class CopySlices(Node):
-    """The gradient of overwriting a view: the base keeps what lies outside it, the value gets the rest."""
+    """The gradient of overwriting a view: the base keeps what lies outside it, the value gets
+    the rest.
+    """
 
     __slots__ = ("layout", "view")
 

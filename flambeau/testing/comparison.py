@@ -1,4 +1,6 @@
-"""`assert_close`: are two results equal but for rounding? With PyTorch's tolerances and messages."""
+"""`assert_close`: are two results equal but for rounding? With PyTorch's tolerances and
+messages.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,11 @@ def assert_close(
     check_stride: bool = False,
     msg: Message = None,
 ) -> None:
-    """Raises `AssertionError` unless `abs(actual - expected) <= atol + rtol * abs(expected)` everywhere.
+    """Raises `AssertionError` unless `abs(actual - expected) <= atol + rtol * abs(expected)`
+    everywhere.
 
-    Compares tensors, arrays, numbers, `None`, and sequences and mappings of them. The tolerances follow
-    the dtype unless both are given.
+    Compares tensors, arrays, numbers, `None`, and sequences and mappings of them. The
+    tolerances follow the dtype unless both are given.
 
     Raises:
         ValueError: only one of the tolerances is given.
@@ -69,7 +72,13 @@ def assert_allclose(
 ) -> None:
     """The deprecated form of `assert_close`: without a check of dtypes, and NaN equals NaN."""
     assert_close(
-        actual, expected, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=False, msg=msg or None
+        actual,
+        expected,
+        rtol=rtol,
+        atol=atol,
+        equal_nan=equal_nan,
+        check_dtype=False,
+        msg=msg or None,
     )
 
 
@@ -93,7 +102,8 @@ class _Settings:
         if _is_list(actual) and _is_list(expected):
             if len(actual) != len(expected):
                 return _at(
-                    f"The length of the sequences mismatch: {len(actual)} != {len(expected)}", path
+                    f"The length of the sequences mismatch: {len(actual)} != {len(expected)}",
+                    path,
                 )
             keys: Any = range(len(actual))
         elif isinstance(actual, Mapping) and isinstance(expected, Mapping):
@@ -122,7 +132,9 @@ class _Settings:
                 return None
             return f"None mismatch: {actual} is not {expected}"
         if _is_bool(actual) and _is_bool(expected):
-            return None if actual == expected else f"Booleans mismatch: {actual} is not {expected}"
+            return (
+                None if actual == expected else f"Booleans mismatch: {actual} is not {expected}"
+            )
         if _is_number(actual) and _is_number(expected):
             return self._compare_numbers(actual, expected)
         tensors = [self._as_tensor(x, actual, expected) for x in (actual, expected)]
@@ -158,7 +170,12 @@ class _Settings:
             return None
         relative = float("inf") if expected == 0 else difference / abs(expected)
         return _mismatch(
-            "Scalars", f"Expected {expected} but got {actual}.", difference, relative, rtol, atol
+            "Scalars",
+            f"Expected {expected} but got {actual}.",
+            difference,
+            relative,
+            rtol,
+            atol,
         )
 
     def _compare_tensors(self, actual: Tensor, expected: Tensor) -> str | None:
@@ -179,12 +196,16 @@ class _Settings:
             x, y = actual.item(), expected.item()
             difference = abs(x - y)
             relative = float("inf") if y == 0 else difference / abs(y)
-            return _mismatch("Scalars", f"Expected {y} but got {x}.", difference, relative, rtol, atol)
+            return _mismatch(
+                "Scalars", f"Expected {y} but got {x}.", difference, relative, rtol, atol
+            )
         return _tensor_mismatch(a, b, close, rtol, atol)
 
 
 def _wide(x: Tensor, common: dtype) -> np.ndarray:
-    """The elements in a dtype that NumPy computes in and in which differences do not overflow."""
+    """The elements in a dtype that NumPy computes in and in which differences do not
+    overflow.
+    """
     array = x.to(common)._array
     if common.kind < FLOATING:
         return array if common.name == "uint64" else array.astype(np.int64)
@@ -228,7 +249,9 @@ def _mismatch(
         ("absolute", difference, atol, places and places[0]),
         ("relative", relative, rtol, places and places[1]),
     ):
-        line = f"Greatest {title} difference: " if places else f"{title.capitalize()} difference: "
+        line = (
+            f"Greatest {title} difference: " if places else f"{title.capitalize()} difference: "
+        )
         line += str(value)
         if places:
             line += f" at index {place}"

@@ -1,4 +1,6 @@
-"""`make_tensor`: random tensors of any dtype for tests, the same as PyTorch's for the same seed."""
+"""`make_tensor`: random tensors of any dtype for tests, the same as PyTorch's for the same
+seed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ def make_tensor(
     exclude_zero: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """A tensor of random numbers from `low` up to, without, `high` (-9 to 9, or 0 to 1 for bool).
+    """A tensor of random numbers from `low` up to, without, `high` (-9 to 9, or 0 to 1 for
+    bool).
 
     Args:
         noncontiguous: leave gaps in memory between the elements of the last dimension.
@@ -36,7 +39,8 @@ def make_tensor(
         shape = tuple(shape[0])
     if noncontiguous and memory_format is not None:
         raise ValueError(
-            "The parameters `noncontiguous` and `memory_format` are mutually exclusive, but got "
+            "The parameters `noncontiguous` and `memory_format` are mutually exclusive, but "
+            "got "
             f"{noncontiguous=} and {memory_format=}"
         )
     whole = dtype.kind < FLOATING
@@ -50,7 +54,9 @@ def make_tensor(
         shape = (*shape[:-1], 2 * shape[-1])
     low, high = _limits(low, high, dtype)
     if whole:
-        result = flambeau.randint(math.ceil(low), math.ceil(high), shape, dtype=dtype, device=device)
+        result = flambeau.randint(
+            math.ceil(low), math.ceil(high), shape, dtype=dtype, device=device
+        )
     else:
         pairs = (2,) if dtype.is_complex else ()
         drawn = flambeau.empty((*shape, *pairs), dtype=dtype.to_real(), device=device)
@@ -83,7 +89,7 @@ def _limits(low: float | None, high: float | None, dtype: dtype) -> tuple[float,
         raise ValueError(f"`low` must be less than `high`, but got {low} >= {high}")
     if high < lowest or low >= highest:
         raise ValueError(
-            f"The value interval specified by `low` and `high` is [{low}, {high}), but {dtype} only "
-            f"supports [{lowest}, {highest})"
+            f"The value interval specified by `low` and `high` is [{low}, {high}), but {dtype} "
+            f"only supports [{lowest}, {highest})"
         )
     return min(max(low, lowest), highest), min(max(high, lowest), highest)

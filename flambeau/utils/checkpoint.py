@@ -92,7 +92,7 @@ def checkpoint(
         return function(*args, **kwargs)
 
 
-# Without reentrance -------------------------------------------------------------------------------
+# Without reentrance ---------------------------------------------------------------------------
 
 _early_stop = True
 
@@ -127,7 +127,9 @@ class _Part:
         self.function, self.args, self.kwargs, self.context = function, args, kwargs, context
         self.rng_state = flambeau.get_rng_state() if preserve else None
         self.checks_metadata = determinism_check != "none"
-        self.described: list[tuple[Any, Any]] = []  # shape and dtype of each tensor of the first run
+        self.described: list[
+            tuple[Any, Any]
+        ] = []  # shape and dtype of each tensor of the first run
         self.values: dict[int, Tensor] = {}  # of the second run, until backward takes them
         self.stops_early = True
 
@@ -197,17 +199,20 @@ def _random_state(state: Tensor | None) -> Iterator[None]:
         flambeau.set_rng_state(before)
 
 
-# With reentrance ----------------------------------------------------------------------------------
+# With reentrance ------------------------------------------------------------------------------
 
 
 class CheckpointFunction(Function):
     """A part that backward runs again, and then goes back through."""
 
     @staticmethod
-    def forward(ctx: Any, run_function: Callable[..., Any], preserve_rng_state: bool, *args: Any) -> Any:
+    def forward(
+        ctx: Any, run_function: Callable[..., Any], preserve_rng_state: bool, *args: Any
+    ) -> Any:
         if not is_any_input_differentiable(args):
             warnings.warn(
-                "None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2
+                "None of the inputs have requires_grad=True. Gradients will be None",
+                stacklevel=2,
             )
         ctx.run_function = run_function
         ctx.rng_state = flambeau.get_rng_state() if preserve_rng_state else None
@@ -290,5 +295,3 @@ def checkpoint_sequential(
             run(start, end), input, use_reentrant=use_reentrant, preserve_rng_state=preserve
         )
     return run(end, len(steps))(input)
-
-

@@ -17,7 +17,7 @@ def leaf(*values: float) -> torch.Tensor:
     return torch.tensor(values, requires_grad=True)
 
 
-# Values -------------------------------------------------------------------------------------------
+# Values ---------------------------------------------------------------------------------------
 
 
 def test_gradients_of_shared_parts_add_up() -> None:
@@ -74,7 +74,7 @@ def test_complex_gradients_are_conjugate_wirtinger() -> None:
     assert z.grad.item() == pytest.approx(0.6 + 0.8j)
 
 
-# Accumulated gradients ----------------------------------------------------------------------------
+# Accumulated gradients ------------------------------------------------------------------------
 
 
 def test_gradients_never_share_memory() -> None:
@@ -117,7 +117,7 @@ def test_assigned_gradients_must_fit() -> None:
     assert x.grad is None
 
 
-# Refusals -----------------------------------------------------------------------------------------
+# Refusals -------------------------------------------------------------------------------------
 
 
 def backward_twice() -> None:
@@ -158,7 +158,10 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
         "version 1; expected version 0 instead",
     ),
     (change_saved_result, "which is output 0 of Exp, is at version 1; expected version 0"),
-    (lambda: (leaf(1.0, 2.0) * 2).backward(), "grad can be implicitly created only for scalar outputs"),
+    (
+        lambda: (leaf(1.0, 2.0) * 2).backward(),
+        "grad can be implicitly created only for scalar outputs",
+    ),
     (lambda: torch.ones(1).backward(), "element 0 of tensors does not require grad"),
     (lambda: (leaf(1.0) * 2).backward(torch.ones(3)), r"Mismatch in shape: grad_output\[0\]"),
     (
@@ -170,8 +173,14 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
         "One of the differentiated Tensors does not require grad",
     ),
     (lambda: leaf(1.0).sum().backward(inputs=[]), "cannot be empty"),
-    (lambda: torch.ones(2, dtype=torch.int64).requires_grad_(), "only Tensors of floating point dtype"),
-    (lambda: (leaf(1.0) * 2).requires_grad_(False), "you can only change requires_grad flags of leaf"),
+    (
+        lambda: torch.ones(2, dtype=torch.int64).requires_grad_(),
+        "only Tensors of floating point dtype",
+    ),
+    (
+        lambda: (leaf(1.0) * 2).requires_grad_(False),
+        "you can only change requires_grad flags of leaf",
+    ),
     (lambda: (leaf(1.0) * 2).numpy(), "Can't call numpy\\(\\) on Tensor that requires grad"),
     (lambda: (leaf(1.0, 2.0) * 2)[0].detach_(), "Can't detach views in-place"),
     (
@@ -200,7 +209,7 @@ def test_reading_grad_of_a_non_leaf_warns() -> None:
         assert (leaf(1.0) * 2).grad is None
 
 
-# The graph ----------------------------------------------------------------------------------------
+# The graph ------------------------------------------------------------------------------------
 
 
 def test_the_graph_can_be_read() -> None:
@@ -210,7 +219,12 @@ def test_the_graph_can_be_read() -> None:
     while node is not None:
         names.append(node.name())
         node = node.next_functions[0][0] if node.next_functions else None
-    assert names == ["SumBackward0", "AddBackward0", "MulBackward0", "torch::autograd::AccumulateGrad"]
+    assert names == [
+        "SumBackward0",
+        "AddBackward0",
+        "MulBackward0",
+        "torch::autograd::AccumulateGrad",
+    ]
     assert x.is_leaf and x.grad_fn is None and not y.is_leaf and y.output_nr == 0
 
 
@@ -254,7 +268,7 @@ def test_threads_run_backward_at_once() -> None:
     assert sorted(results) == [(k, pytest.approx(k * 2.7182817)) for k in range(1, 5)]
 
 
-# Depth and memory ---------------------------------------------------------------------------------
+# Depth and memory -----------------------------------------------------------------------------
 
 
 def test_a_chain_of_a_hundred_thousand_nodes() -> None:

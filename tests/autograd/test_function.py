@@ -231,7 +231,9 @@ def test_mistakes() -> None:
             ctx.save_for_backward(3)
             return x * 2
 
-    with pytest.raises(TypeError, match="can only save variables, but argument 0 is of type int"):
+    with pytest.raises(
+        TypeError, match="can only save variables, but argument 0 is of type int"
+    ):
         SavesNumber.apply(leaf(1.0))
     with pytest.raises(NotImplementedError, match="forward function"):
         Function.apply(leaf(1.0))

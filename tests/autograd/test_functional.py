@@ -44,7 +44,7 @@ def close(a: Any, b: Any) -> bool:
     return bool(np.allclose(np.asarray(a), np.asarray(b), 1e-5, 1e-7))
 
 
-# autograd.functional ------------------------------------------------------------------------------
+# autograd.functional --------------------------------------------------------------------------
 
 
 def test_jacobian_and_hessian() -> None:
@@ -83,14 +83,16 @@ def test_what_functional_refuses() -> None:
         functional.jvp(lambda a: a, X, torch.ones(2))
     with pytest.raises(TypeError, match="must be either a Tensor or a tuple of Tensors"):
         functional.jacobian(pair, [X, Y])
-    with pytest.raises(RuntimeError, match="Output 0 of the user-provided function is independent of input 1"):
+    with pytest.raises(
+        RuntimeError, match="Output 0 of the user-provided function is independent of input 1"
+    ):
         functional.jacobian(lambda a, b: a * 2, (X, Y), strict=True)
     with pytest.raises(RuntimeError, match="should return a single Tensor"):
         functional.hvp(pair, (X, Y), (X, Y))
     assert functional.jacobian(lambda a: torch.ones(2), X).tolist() == [[0.0] * 3] * 2
 
 
-# func ---------------------------------------------------------------------------------------------
+# func -----------------------------------------------------------------------------------------
 
 
 def test_gradients_nest() -> None:
@@ -102,7 +104,9 @@ def test_gradients_nest() -> None:
 def test_arguments_trees_and_aux() -> None:
     by_a, by_b = func.grad(lambda a, b: (b @ a).sum(), argnums=(0, 1))(X, Y)
     assert close(by_a, Y.sum(0)) and close(by_b, X.expand(2, 3))
-    found, aux = func.grad(lambda d: ((d["w"] * d["b"]).sum(), d["w"]), has_aux=True)({"w": X, "b": X * 2})
+    found, aux = func.grad(lambda d: ((d["w"] * d["b"]).sum(), d["w"]), has_aux=True)(
+        {"w": X, "b": X * 2}
+    )
     assert close(found["w"], X * 2) and close(found["b"], X) and close(aux, X)
     found, value = func.grad_and_value(lambda a: (a**2).sum())(X)
     assert close(found, 2 * X) and close(value, (X**2).sum())
@@ -137,7 +141,9 @@ def test_jacobians_both_ways() -> None:
 
     wanted = differences(wide, X)
     assert close(func.jacrev(wide)(X), wanted) and close(func.jacfwd(wide)(X), wanted)
-    assert close(func.hessian(lambda a: (a**3).sum())(X), 6 * X * torch.eye(3, dtype=torch.float64))
+    assert close(
+        func.hessian(lambda a: (a**3).sum())(X), 6 * X * torch.eye(3, dtype=torch.float64)
+    )
 
 
 def test_per_sample_gradients() -> None:
@@ -158,7 +164,9 @@ def test_vmap_dimensions_and_trees() -> None:
     batch = numbers(4, 3)
     assert close(func.vmap(torch.dot, in_dims=(0, None))(batch, X), batch @ X)
     assert close(torch.vmap(lambda a: a * 2, out_dims=1)(batch), (batch * 2).t())
-    found = func.vmap(lambda a, b: {"s": a + b, "n": [a.sum()]}, in_dims=(0, 1))(batch, batch.t())
+    found = func.vmap(lambda a, b: {"s": a + b, "n": [a.sum()]}, in_dims=(0, 1))(
+        batch, batch.t()
+    )
     assert close(found["s"], 2 * batch) and close(found["n"][0], batch.sum(1))
     assert close(func.vmap(func.vmap(lambda a: a + 1))(batch), batch + 1)
     assert func.vmap(lambda a: a.sum())(torch.zeros(0, 3)).shape == (0,)
@@ -173,17 +181,25 @@ def test_vmap_and_random_numbers() -> None:
         func.vmap(lambda a: a + torch.rand(3))(batch)
     same = func.vmap(lambda a: torch.rand(1), randomness="same")(batch)
     different = func.vmap(lambda a: torch.rand(1), randomness="different")(batch)
-    assert len(set(same.flatten().tolist())) == 1 and len(set(different.flatten().tolist())) == 4
+    assert (
+        len(set(same.flatten().tolist())) == 1 and len(set(different.flatten().tolist())) == 4
+    )
 
 
 def test_what_vmap_refuses() -> None:
     batch = numbers(4, 3)
     for call, text in (
-        (lambda: func.vmap(torch.dot)(batch, X), r"same size in the mapped dimension, got sizes \[4, 3\]"),
+        (
+            lambda: func.vmap(torch.dot)(batch, X),
+            r"same size in the mapped dimension, got sizes \[4, 3\]",
+        ),
         (lambda: func.vmap(lambda a: 3)(batch), "must only return Tensors, got type"),
         (lambda: func.vmap(lambda: 3)(), "got no inputs"),
         (lambda: func.vmap(torch.sum, in_dims=5)(batch), "Got in_dim=5 for some input"),
-        (lambda: func.vmap(torch.sum, in_dims=None)(batch), "expected `in_dims` to be int or a"),
+        (
+            lambda: func.vmap(torch.sum, in_dims=None)(batch),
+            "expected `in_dims` to be int or a",
+        ),
         (lambda: func.vmap(torch.dot, in_dims=(0,))(batch, batch), "in_dims is not compatible"),
         (lambda: func.vmap(lambda a, b: a)(batch, 3), "cannot vmap over non-Tensor arguments"),
     ):
@@ -210,7 +226,7 @@ def test_ensembles() -> None:
     assert close(results[2].detach(), layers[2](X).detach())
 
 
-# Forward mode -------------------------------------------------------------------------------------
+# Forward mode ---------------------------------------------------------------------------------
 
 
 def test_dual_numbers() -> None:

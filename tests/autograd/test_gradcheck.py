@@ -42,7 +42,9 @@ def test_right_derivatives_pass(fast: bool) -> None:
 @pytest.mark.parametrize("fast", [False, True])
 def test_wrong_derivatives_are_found(fast: bool) -> None:
     x = double(3)
-    with pytest.raises(GradcheckError, match="Jacobian mismatch for output 0 with respect to input 0"):
+    with pytest.raises(
+        GradcheckError, match="Jacobian mismatch for output 0 with respect to input 0"
+    ):
         gradcheck(WrongSquare.apply, (x,), fast_mode=fast)
     assert not gradcheck(WrongSquare.apply, (x,), fast_mode=fast, raise_exception=False)
     with pytest.raises(GradcheckError):  # a part cut off by detach
@@ -77,7 +79,9 @@ def test_what_it_demands_of_inputs() -> None:
     with pytest.raises(ValueError, match="at least one input tensor to require gradient"):
         gradcheck(lambda x: x, (torch.ones(2),))
     with pytest.raises(RuntimeError, match="stride 0"):
-        gradcheck(lambda x: x * 2, (torch.ones(1, dtype=torch.float64).expand(3).requires_grad_(),))
+        gradcheck(
+            lambda x: x * 2, (torch.ones(1, dtype=torch.float64).expand(3).requires_grad_(),)
+        )
     with pytest.warns(UserWarning, match="not a double precision"):
         gradcheck(lambda x: x * 2, (torch.ones(2, requires_grad=True),), eps=1e-2, atol=1e-2)
     with pytest.raises(NotImplementedError, match="check_batched_grad"):

@@ -1,4 +1,6 @@
-"""What the graph saves: hooks on saved tensors, anomaly detection, checkpoints, inference mode."""
+"""What the graph saves: hooks on saved tensors, anomaly detection, checkpoints, inference
+mode.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def leaf(*values: float) -> torch.Tensor:
     return torch.tensor(values, requires_grad=True)
 
 
-# Saved tensors ------------------------------------------------------------------------------------
+# Saved tensors --------------------------------------------------------------------------------
 
 
 def test_saved_tensors_pass_through_the_hooks() -> None:
@@ -76,7 +78,7 @@ def test_gradient_edges() -> None:
         graph.allow_mutation_on_saved_tensors()
 
 
-# Anomalies ----------------------------------------------------------------------------------------
+# Anomalies ------------------------------------------------------------------------------------
 
 
 def test_a_nan_is_named_by_its_forward_line() -> None:
@@ -89,7 +91,9 @@ def test_a_nan_is_named_by_its_forward_line() -> None:
                 (y * 0).sum().backward()
     texts = [str(w.message) for w in seen]
     assert any("Anomaly Detection has been enabled" in t for t in texts)
-    assert any("Error detected in SqrtBackward0" in t and "the line to be named" in t for t in texts)
+    assert any(
+        "Error detected in SqrtBackward0" in t and "the line to be named" in t for t in texts
+    )
     assert "the line to be named" in caught.value.__notes__[0]
     assert not anomaly.is_anomaly_enabled()
 
@@ -107,7 +111,7 @@ def test_anomalies_of_an_unwatched_forward() -> None:
         y.backward()
 
 
-# Checkpoints --------------------------------------------------------------------------------------
+# Checkpoints ----------------------------------------------------------------------------------
 
 
 WEIGHTS = [torch.randn(4, 4).requires_grad_() for _ in range(3)]
@@ -124,7 +128,11 @@ def gradients(use_reentrant: bool | None) -> list[Any]:
     x = torch.ones(2, 4, requires_grad=True)
     for w in WEIGHTS:
         w.grad = None
-    y = noisy_net(x) if use_reentrant is None else checkpoint(noisy_net, x, use_reentrant=use_reentrant)
+    y = (
+        noisy_net(x)
+        if use_reentrant is None
+        else checkpoint(noisy_net, x, use_reentrant=use_reentrant)
+    )
     y.sum().backward()
     return [t.grad.tolist() for t in (*WEIGHTS, x)] + [torch.rand(1).item()]
 
@@ -177,7 +185,9 @@ def test_checkpoint_sequential_and_refusals() -> None:
     y = leaf(0.5)
     torch.cos(torch.tanh(torch.exp(torch.sin(y)))).sum().backward()
     assert x.grad.item() == y.grad.item()
-    with pytest.raises(RuntimeError, match="use_reentrant=True, torch.utils.checkpoint is incompatible"):
+    with pytest.raises(
+        RuntimeError, match="use_reentrant=True, torch.utils.checkpoint is incompatible"
+    ):
         torch.autograd.grad(checkpoint(torch.exp, x, use_reentrant=True).sum(), x)
     with pytest.warns(UserWarning, match="use_reentrant parameter should be passed"):
         checkpoint(torch.exp, x)
@@ -185,7 +195,7 @@ def test_checkpoint_sequential_and_refusals() -> None:
         checkpoint(torch.exp, x, use_reentrant=True, foo=1)
 
 
-# Inference mode and the profiler ------------------------------------------------------------------
+# Inference mode and the profiler --------------------------------------------------------------
 
 
 def test_inference_tensors() -> None:
@@ -194,7 +204,9 @@ def test_inference_tensors() -> None:
         made, view = torch.ones(2), w.view(-1)
         made.add_(1)
         assert torch.is_inference_mode_enabled() and (made * 2).is_inference()
-    assert made.is_inference() and made.view(-1).is_inference() and not made.clone().is_inference()
+    assert (
+        made.is_inference() and made.view(-1).is_inference() and not made.clone().is_inference()
+    )
     assert not view.is_inference() and not view.requires_grad
     with pytest.raises(RuntimeError, match="Inplace update to inference tensor"):
         made.add_(1)
