@@ -1,16 +1,16 @@
 """Matrix multiplication: C[i, j] = sum over k of A[i, k] B[k, j], in all transposes, batched.
 
-The heart is a register tile: a few rows of C times a few vectors of its columns stay in registers
-while k runs. Each step loads a row of B's panel as vectors and broadcasts one element of A for each
-row of the tile:
+The heart is a register tile: a few rows of C times a few vectors of its columns stay in
+registers while k runs. Each step loads a row of B's panel as vectors and broadcasts one element
+of A for each row of the tile:
 
     for k:  b = B[k, columns]           (vectors)
             for each row i:  C[i] += A[i, k] * b
 
-A may have any strides, since broadcasts do not mind. B's columns must lie side by side: where they
-do not, or where rows far apart would be read again and again, B is packed first into panels as
-wide as the tile, [panel][k][column]. Large A is packed likewise, [tile][k][row]. Long k is cut into
-blocks, so that a panel stays in the first cache while all rows pass over it.
+A may have any strides, since broadcasts do not mind. B's columns must lie side by side: where
+they do not, or where rows far apart would be read again and again, B is packed first into
+panels as wide as the tile, [panel][k][column]. Large A is packed likewise, [tile][k][row]. Long
+k is cut into blocks, so that a panel stays in the first cache while all rows pass over it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def emit(
         batch: leading dimensions; a stride of 0 uses one matrix for all.
         epilogue: an expression whose ("input", 0) is the sum and ("input", i) is `extras[i-1]`;
             its last node is stored. Bias and activation go here.
-        extras: operands of the epilogue, with strides for (*batch, m, n): a bias has row stride 0.
+        extras: operands of the epilogue, with strides for (*batch, m, n): a bias has row stride
+        0.
 
     Halves are summed in f32, integers as they are. Buffers: a, b, extras, out.
     """
@@ -116,7 +117,8 @@ class _Plan:
         self._share()
 
     def _share(self) -> None:
-        """Cuts C into tasks: a share of its rows or of its panels, whichever there are more of."""
+        """Cuts C into tasks: a share of its rows or of its panels, whichever there are more
+        of."""
         work = math.prod(self.batch) * self.m * self.n * self.k
         self.parallel = 2 * work >= WORTH_A_THREAD * 4
         wanted = 1 if len(self.batch) and math.prod(self.batch) >= 8 else 8
@@ -129,7 +131,7 @@ class _Plan:
                 self.row_shares = min(tiles, wanted)
         self.tasks = math.prod(self.batch) * self.row_shares * self.panel_shares
 
-    # The kernel -----------------------------------------------------------------------------------
+    # The kernel -------------------------------------------------------------------------------
 
     def emit(self) -> Kernel:
         shape = (*self.batch, self.m, self.n)
@@ -434,7 +436,8 @@ def _shares(share: Offset, shares: int, count: int) -> tuple[Offset, Offset]:
 def _depth_blocks(
     f: Function, k: int, depth: int
 ) -> Iterator[tuple[tuple[Offset, int], _Block]]:
-    """Cuts k into stretches of about `depth`: the first, a loop over those between, the last."""
+    """Cuts k into stretches of about `depth`: the first, a loop over those between, the
+    last."""
     count = max(1, -(-k // max(depth, 1)))
     depth = min(k, round_up(-(-k // count), _UNROLL))
     yield (0, depth if count > 1 else k), _Block(first=True, last=count == 1)

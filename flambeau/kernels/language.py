@@ -233,6 +233,21 @@ class Index:
     def __lt__(self, other: Offset) -> Value:
         return self._compare("slt", other)
 
+    def at_least(self, other: Offset) -> Index:
+        """The larger of the two."""
+        return self._limit("smax", other)
+
+    def at_most(self, other: Offset) -> Index:
+        """The smaller of the two."""
+        return self._limit("smin", other)
+
+    def _limit(self, which: str, other: Offset) -> Index:
+        f, name = self.f, f"@llvm.{which}.i64"
+        f.module.declare(f"declare i64 {name}(i64, i64)")
+        return Index(
+            f, f.emit_name(f"call i64 {name}(i64 {self.name}, i64 {offset_name(other)})")
+        )
+
     def exceeds(self, other: Offset) -> Value:
         return self._compare("sgt", other)
 

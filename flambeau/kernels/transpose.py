@@ -28,17 +28,35 @@ def transposed(f: Function, rows: Sequence[Value]) -> list[Value]:
     return turned
 
 
-def folded(f: Function, rows: Sequence[Value]) -> Value:
-    """The sum over the lanes of each of as many vectors as lanes, as one vector."""
-    lanes, sums = rows[0].lanes, list(rows)
-    block = lanes // 2
+def lane_sums(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """The sum over the lanes of each vector, as scalars; several vectors are folded at once."""
+    lanes, sums = rows[0].lanes, []
+    done = 0
+    while done < len(rows):
+        count = min(lanes, 1 << ((len(rows) - done).bit_length() - 1))
+        folded = _folded(f, rows[done : done + count])
+        sums += [f.extract(folded, i * (lanes // count)) for i in range(count)]
+        done += count
+    return sums
+
+
+def _folded(f: Function, rows: Sequence[Value]) -> Value:
+    """The lane sums of a power of two of vectors; that of row i in lane i * lanes / rows.
+
+    Each round exchanges halves of two vectors and adds, so that both sums go on in one vector.
+    """
+    lanes, sums, block = rows[0].lanes, list(rows), rows[0].lanes // 2
     while block:
         upper = [j if not j & block else (j ^ block) + lanes for j in range(lanes)]
         lower = [j | block if not j & block else j + lanes for j in range(lanes)]
-        half = len(sums) // 2
-        sums = [
-            f.shuffle(a, b, upper) + f.shuffle(a, b, lower)
-            for a, b in zip(sums[:half], sums[half:], strict=True)
-        ]
+        if len(sums) > 1:
+            half = len(sums) // 2
+            sums = [
+                f.shuffle(a, b, upper) + f.shuffle(a, b, lower)
+                for a, b in zip(sums[:half], sums[half:], strict=True)
+            ]
+        else:
+            (total,) = sums
+            sums = [total + f.shuffle(total, total, [j ^ block for j in range(lanes)])]
         block //= 2
     return sums[0]

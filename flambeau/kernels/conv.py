@@ -1,0 +1,114 @@
+"""Convolutions: forward, and the gradients of input and weight. Any stride, padding, groups.
+
+The layout of the operands decides how it is done:
+
+* stride 1 along the batch (arrays [channel, row, column, sample]): `conv_batch`, `conv_weight`;
+* stride 1 along the row (PyTorch's [sample, channel, row, column]): `conv_plane`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flambeau.kernels import conv_batch, conv_weight
+from flambeau.kernels.conv_axis import Axis, Convolution, backward_axes, forward_axis
+from flambeau.kernels.expression import Nodes
+from flambeau.kernels.kernel import Kernel
+from flambeau.kernels.language import Buffer, Module
+from flambeau.kernels.pointwise import Operand
+
+__all__ = ["Convolution", "emit_forward", "emit_input_gradient", "emit_weight_gradient"]
+
+
+def emit_forward(
+    module: Module,
+    name: str,
+    conv: Convolution,
+    x: Operand,
+    weight: Operand,
+    outputs: Sequence[Operand],
+    epilogue: Nodes = (("input", 0),),
+    results: Sequence[int] = (0,),
+    extras: Sequence[Operand] = (),
+) -> Kernel:
+    """A convolution, each element finished by an expression.
+
+    Args:
+        module: where its functions go.
+        name: of the kernel.
+        conv: the shapes.
+        x, outputs, extras: strides for (sample, channel, row, column); a bias has (0, 1, 0, 0).
+            With the batch in the lanes they may have five instead, for (block of samples,
+            channel, row, column, sample in the block), a block being a register's width.
+        weight: strides for (output channel, input channel of the group, row tap, column tap).
+        epilogue: an expression in which ("input", 0) is the sum, ("input", i) `extras[i - 1]`.
+        results: for each output, the node that is stored.
+
+    Buffers: x, weight, extras, outputs.
+    """
+    return _emit_sum(
+        module, name, conv, x, (*weight.strides, weight.strides[0] * conv.group_out), weight.dtype,
+        outputs, epilogue, results, extras, conv.group_in, conv.group_out,
+        [forward_axis(conv, 0)], [forward_axis(conv, 1)],
+    )  # fmt: skip
+
+
+def emit_input_gradient(
+    module: Module, name: str, conv: Convolution, gradient: Operand, weight: Operand,
+    outputs: Sequence[Operand], epilogue: Nodes = (("input", 0),), results: Sequence[int] = (0,),
+    extras: Sequence[Operand] = (),
+) -> Kernel:  # fmt: skip
+    """The gradient of a convolution's input; also the transposed convolution.
+
+    Buffers: gradient, weight, extras, outputs.
+    """
+    out, inside, *taps = weight.strides
+    return _emit_sum(
+        module, name, conv, gradient, (inside, out, *taps, out * conv.group_out), weight.dtype,
+        outputs, epilogue, results, extras, conv.group_out, conv.group_in,
+        backward_axes(conv, 0), backward_axes(conv, 1),
+    )  # fmt: skip
+
+
+def emit_weight_gradient(
+    module: Module, name: str, conv: Convolution, x: Operand, gradient: Operand, out: Operand
+) -> Kernel:
+    """The gradient of a convolution's weight. Buffers: x, gradient, out."""
+    lanes = module.target.lanes(x.element.bytes)
+    what = conv_weight.WeightGradient(
+        conv.batch, conv.groups, conv.group_in, conv.group_out,
+        forward_axis(conv, 0), forward_axis(conv, 1),
+        _blocked(x, lanes), _blocked(gradient, lanes), out,
+    )  # fmt: skip
+    buffers = (
+        Buffer("x", x.element), Buffer("gradient", gradient.element), Buffer("out", out.element),
+    )  # fmt: skip
+    return conv_weight.emit(module, name, buffers, what, conv.flops)
+
+
+def _emit_sum(
+    module: Module, name: str, conv: Convolution, x: Operand, weight: tuple[int, ...],
+    weight_dtype: str, outputs: Sequence[Operand], epilogue: Nodes, results: Sequence[int],
+    extras: Sequence[Operand], sources: int, targets: int, rows: Sequence[Axis],
+    columns: Sequence[Axis],
+) -> Kernel:  # fmt: skip
+    lanes = module.target.lanes(x.element.bytes)
+    what = conv_batch.BatchConvolution(
+        conv.batch, conv.groups, sources, targets, rows, columns,
+        _blocked(x, lanes), Operand(weight_dtype, weight), [_blocked(o, lanes) for o in outputs],
+        epilogue, results, [_blocked(e, lanes) for e in extras],
+    )  # fmt: skip
+    buffers = (
+        Buffer("x", x.element), Buffer("weight", what.weight.element),
+        *(Buffer(f"extra{i}", e.element) for i, e in enumerate(extras)),
+        *(Buffer(f"out{i}", o.element) for i, o in enumerate(outputs)),
+    )  # fmt: skip
+    return conv_batch.emit(module, name, buffers, what, conv.flops)
+
+
+def _blocked(operand: Operand, lanes: int) -> Operand:
+    """Strides (block of samples, channel, row, column, sample)."""
+    strides = operand.strides
+    if len(strides) == 5:
+        return operand
+    return Operand(operand.dtype, (strides[0] * lanes, *strides[1:], strides[0]))
