@@ -358,9 +358,8 @@ def _with_history(
         differentiable = recorded and id(o) not in undirected and o.dtype.kind >= 2
         edge = ctx if len(outputs) == 1 else OutputOf(ctx, slot)
         if not differentiable:
-            if is_input and not is_dirty:
-                results[slot] = o.detach()
-            elif not is_input and o.requires_grad and o._view is not None:
+            view_of_recorded = not is_input and o.requires_grad and o._view is not None
+            if (is_input and not is_dirty) or view_of_recorded:
                 results[slot] = o.detach()
         elif is_dirty:
             _take_over(o, edge, is_input, len(outputs))

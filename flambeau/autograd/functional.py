@@ -80,8 +80,8 @@ def _check_strict(results: Sequence[Tensor], what: str, strict: bool) -> None:
                 "outputs must be computed in a differentiable manner from the input when "
                 "running in strict mode."
                 if what == "outputs"
-                else f"The {what} of the user-provided function is independent of input {i}. This is not "
-                "allowed in strict mode when create_graph=True."
+                else f"The {what} of the user-provided function is independent of input {i}. This "
+                "is not allowed in strict mode when create_graph=True."
             )
 
 
@@ -169,7 +169,7 @@ def jvp(
     derivative by that is the product wanted.
     """
     with enable_grad():
-        was_tuple, inputs = _as_tuple(inputs, "inputs", "jvp")
+        _, inputs = _as_tuple(inputs, "inputs", "jvp")
         inputs = _prepared(inputs, create_graph)
         if v is None:
             if len(inputs) != 1 or inputs[0].numel() != 1:

@@ -33,7 +33,8 @@ def functional_call(
             for key in part:
                 if key in given:
                     raise ValueError(
-                        f"{key} appears in multiple dictionaries; behavior of functional call is ambiguous"
+                        f"{key} appears in multiple dictionaries; behavior of functional call is "
+                        "ambiguous"
                     )
             given.update(part)
     elif isinstance(parameter_and_buffer_dicts, dict):

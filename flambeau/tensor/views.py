@@ -108,9 +108,15 @@ class View:
             made_by, slot = self.multiple or (made_by, slot)
             text = f"Output {slot} of {made_by} is a view and {changed} modified inplace."
         elif reason is INFERENCE:
-            text = f"A view was created in inference mode and {changed} modified inplace in normal mode."
+            text = (
+                f"A view was created in inference mode and {changed} modified inplace in "
+                "normal mode."
+            )
         else:
-            text = f"A view was created in no_grad mode and {changed} modified inplace with grad mode enabled."
+            text = (
+                f"A view was created in no_grad mode and {changed} modified inplace with "
+                "grad mode enabled."
+            )
         raise RuntimeError(f"{text} {reason}")
 
 

@@ -1,8 +1,9 @@
 """`checkpoint`: part of a network that is computed again in backward instead of being kept.
 
-Without reentrance (recommended), what the part saves is packed as a number; the first number that
-backward unpacks makes the part run again, and all of its saved tensors are caught on the way. With
-reentrance, the part is a `Function` whose backward runs it again and goes back through it.
+Without reentrance (recommended), what the part saves is packed as a number; the first number
+that backward unpacks makes the part run again, and all of its saved tensors are caught on the
+way. With reentrance, the part is a `Function` whose backward runs it again and goes back
+through it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def noop_context_fn() -> tuple[Any, Any]:
 
 
 def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Tensors cut from their history, with their `requires_grad`; other arguments as they are."""
+    """Tensors cut from their history, with their `requires_grad`; the rest as it is."""
     return tuple(
         [
             x.detach().requires_grad_(x.requires_grad) if isinstance(x, Tensor) else x
@@ -63,16 +64,7 @@ def checkpoint(
     With `preserve_rng_state` (the default), random numbers are the same in both runs. Raises
     `CheckpointError` in backward where the runs differ.
     """
-    if use_reentrant is None:
-        warnings.warn(
-            "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in "
-            "PyTorch 2.9, calling checkpoint without use_reentrant will raise an exception. "
-            "use_reentrant=False is recommended, but if you need to preserve the current default "
-            "behavior, you can pass use_reentrant=True. Refer to docs for more details on the differences "
-            "between the two variants.",
-            stacklevel=2,
-        )
-        use_reentrant = True
+    use_reentrant = _decided(use_reentrant, "torch.utils.checkpoint")
     preserve = kwargs.pop("preserve_rng_state", True)
     if use_reentrant:
         if kwargs:
@@ -90,6 +82,20 @@ def checkpoint(
     part.stops_early = early_stop and _early_stop
     with saved_tensors_hooks(part.pack, part.unpack), forward_context:
         return function(*args, **kwargs)
+
+
+def _decided(use_reentrant: bool | None, function: str) -> bool:
+    if use_reentrant is not None:
+        return use_reentrant
+    warnings.warn(
+        f"{function}: the use_reentrant parameter should be passed explicitly. Starting in PyTorch "
+        "2.9, calling checkpoint without use_reentrant will raise an exception. "
+        "use_reentrant=False is recommended, but if you need to preserve the current default "
+        "behavior, you can pass use_reentrant=True. Refer to docs for more details on the "
+        "differences between the two variants.",
+        stacklevel=3,
+    )
+    return True
 
 
 # Without reentrance ---------------------------------------------------------------------------
@@ -144,19 +150,19 @@ class _Part:
             count = self.run_again()
         if number not in self.values:
             raise CheckpointError(
-                "torch.utils.checkpoint: A different number of tensors was saved during the original "
-                "forward and recomputation.\nNumber of tensors saved during forward: "
+                "torch.utils.checkpoint: A different number of tensors was saved during the "
+                "original forward and recomputation.\nNumber of tensors saved during forward: "
                 f"{len(self.described)}\nNumber of tensors saved during recomputation: {count}."
             )
         value = self.values.pop(number)
         if self.checks_metadata and (value.shape, value.dtype) != self.described[number]:
             shape, dtype = self.described[number]
             raise CheckpointError(
-                "torch.utils.checkpoint: Recomputed values for the following tensors have different "
-                f"metadata than during the forward pass.\ntensor at position {number}:\nsaved metadata: "
-                f"{{'shape': {shape}, 'dtype': {dtype}, 'device': device(type='cpu')}}\nrecomputed "
-                f"metadata: {{'shape': {value.shape}, 'dtype': {value.dtype}, 'device': "
-                "device(type='cpu')}"
+                "torch.utils.checkpoint: Recomputed values for the following tensors have "
+                "different metadata than during the forward pass.\n"
+                f"tensor at position {number}:\n"
+                f"saved metadata: {{'shape': {shape}, 'dtype': {dtype}}}\n"
+                f"recomputed metadata: {{'shape': {value.shape}, 'dtype': {value.dtype}}}"
             )
         return value
 
@@ -226,9 +232,10 @@ class CheckpointFunction(Function):
     def backward(ctx: Any, *args: Any) -> Any:
         if modes.task is not None and modes.task.runs is not None:
             raise RuntimeError(
-                "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing "
-                "an `inputs` parameter to .backward(). To resolve this error, you can either set "
-                "use_reentrant=False, or call .backward() without passing the `inputs` argument."
+                "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() "
+                "or passing an `inputs` parameter to .backward(). To resolve this error, you "
+                "can either set use_reentrant=False, or call .backward() without passing the "
+                "`inputs` argument."
             )
         inputs = list(ctx.inputs)
         for position, tensor in zip(ctx.positions, ctx.saved_tensors, strict=True):
@@ -263,17 +270,8 @@ def checkpoint_sequential(
     use_reentrant: bool | None = None,
     **kwargs: Any,
 ) -> Any:
-    """Runs a list (or `Sequential`) of functions in `segments` checkpointed parts, the last one kept."""
-    if use_reentrant is None:
-        warnings.warn(
-            "torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed "
-            "explicitly. In version 2.9 we will raise an exception if use_reentrant is not passed. "
-            "use_reentrant=False is recommended, but if you need to preserve the current default "
-            "behavior, you can pass use_reentrant=True. Refer to docs for more details on the differences "
-            "between the two variants.",
-            stacklevel=2,
-        )
-        use_reentrant = True
+    """Runs functions (a list or `Sequential`) in `segments` parts, all but the last checkpointed."""
+    use_reentrant = _decided(use_reentrant, "torch.utils.checkpoint.checkpoint_sequential")
     preserve = kwargs.pop("preserve_rng_state", True)
     if kwargs:
         raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))

@@ -154,8 +154,8 @@ REFUSALS: list[tuple[Callable[[], object], str]] = [
     (change_view_of_leaf, "^a view of a leaf Variable that requires grad is being used"),
     (
         change_saved_input,
-        r"modified by an inplace operation: \[torch.FloatTensor \[1\]\], which is output 0 of Add, is at "
-        "version 1; expected version 0 instead",
+        r"modified by an inplace operation: \[torch.FloatTensor \[1\]\], which is output 0 of "
+        "Add, is at version 1; expected version 0 instead",
     ),
     (change_saved_result, "which is output 0 of Exp, is at version 1; expected version 0"),
     (

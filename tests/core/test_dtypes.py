@@ -32,8 +32,8 @@ c8  c8  c8  c8  c8  c8  c8  c8  c8 c16  c8 c16
 c16 c16 c16 c16 c16 c16 c16 c16 c16 c16 c16 c16
 """
 
-#: The dtype of a tensor with dimensions (row) times a 0-dim tensor (column); float16 beside complex left
-#: out, since PyTorch's complex32 is not there.
+#: The dtype of a tensor with dimensions (row) times a 0-dim tensor (column); float16 beside
+#: complex is left out, since PyTorch's complex32 is not there.
 ZERO_DIM = """
 b1  u1  i1  i2  i4  i8  f2  bf  f4  f8  c8 c16
 u1  u1  u1  u1  u1  u1  f2  bf  f4  f8  c8 c16
