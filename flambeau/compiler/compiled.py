@@ -11,6 +11,7 @@ import numpy as np
 
 from flambeau.autograd.modes import modes
 from flambeau.compiler import guards
+from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.program import Program, trace_backward
 from flambeau.compiler.trace import Tracer, Untraceable, map_tree, tracing, where_it_failed
 from flambeau.core.state import state
@@ -196,6 +197,8 @@ class CompiledFunction:
                 del traced_args, traced_kwargs, stand_ins
                 backward = trace_backward(tracer, results)
                 trace = tracer.finish(results)
+                drop_dead(trace.graph, backward.wanted if backward is not None else [])
+                tracer.drop_unread_inputs()
                 del results
         except RecursionError as error:
             raise Untraceable("endless recursion") from error

@@ -13,6 +13,7 @@ from flambeau.autograd.modes import modes
 from flambeau.autograd.node import FREED_MESSAGE, Node, OutputOf
 from flambeau.compiler.backends.cpu import Executable
 from flambeau.compiler.graph import Graph, Value, extracted
+from flambeau.compiler.graph import Node as GraphNode
 from flambeau.compiler.guards import Settings
 from flambeau.compiler.passes import simplified
 from flambeau.compiler.trace import (
@@ -67,8 +68,13 @@ class Backward:
         self.found: list[int] = []
         self.tangents: list[Value] = []
         self.values: list[Value | None] = []
-        self.first = 0
+        self.forward: set[GraphNode] = set()  # the nodes that were recorded before
         self.freed = False  # the program ran the backward pass itself
+
+    @property
+    def wanted(self) -> list[Value]:
+        """The gradients that there are."""
+        return [v for v in self.values if v is not None]
 
 
 def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
@@ -81,7 +87,8 @@ def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
     if not roots:
         return None
     made = Backward()
-    made.first = len(tracer.graph.nodes)
+    count = len(tracer.graph.nodes)
+    made.forward = set(tracer.graph.nodes)
     leaves = _leaves([t._edge() for t in roots])
     tangents = []
     for k, root in enumerate(roots):
@@ -98,7 +105,7 @@ def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
         if FREED_MESSAGE not in str(error):
             raise
         # The program itself has run the backward pass, as training steps do.
-        del tracer.graph.nodes[made.first :]
+        del tracer.graph.nodes[count:]
         del tracer.graph.inputs[-len(roots) :], tracer.trace.sources[-len(roots) :]
         made.freed = True
         return made
@@ -153,11 +160,12 @@ class Program:
         self.residual_count = 0
         if backward is None or backward.freed:
             return graph
-        forward, after = graph.nodes[: backward.first], graph.nodes[backward.first :]
+        forward = [n for n in graph.nodes if n in backward.forward]
+        after = [n for n in graph.nodes if n not in backward.forward]
         tangents = set(backward.tangents)
         made = set(v for n in forward for v in n.outputs)
         inputs = [v for v in graph.inputs if v not in tangents]
-        wanted = [v for v in backward.values if v is not None]
+        wanted = backward.wanted
         inner = {v for n in after for v in n.outputs}
         read = dict.fromkeys(v for n in after for v in n.values if v not in inner)
         read.update(dict.fromkeys(v for v in wanted if v not in inner))

@@ -358,6 +358,7 @@ class Tracer:
 
     def set_grad(self, tensor: Tensor, value: Tensor | None) -> None:
         self.keep.append(tensor)
+        self.grads.pop(id(tensor), None)  # the order is that of the last assignments
         self.grads[id(tensor)] = (tensor, value)
 
     def enter_module(self, module: Any) -> None:
@@ -393,6 +394,23 @@ class Tracer:
                 raise Untraceable("a tensor of outside that takes the program's history")
         self._check_overlaps()
         return trace
+
+    def drop_unread_inputs(self) -> None:
+        """Inputs that nothing reads go, so that programs which differ in them only are equal."""
+        trace, graph = self.trace, self.graph
+        read = {v for n in graph.nodes for v in n.values} | set(graph.outputs)
+        read.update(graph.inputs[k] for k in trace.writes)
+        kept = [
+            k
+            for k, (value, source) in enumerate(zip(graph.inputs, trace.sources, strict=True))
+            if value in read or isinstance(source, (Tangent, HostArray))
+        ]
+        numbers = {k: n for n, k in enumerate(kept)}
+        graph.inputs = [graph.inputs[k] for k in kept]
+        for number, value in enumerate(graph.inputs):
+            value.input = number
+        trace.sources = [trace.sources[k] for k in kept]
+        trace.writes = [numbers[k] for k in trace.writes]
 
     def _result(self, tensor: Tensor) -> Any:
         position = self.arguments.get(id(tensor))

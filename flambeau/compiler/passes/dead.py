@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from flambeau.compiler.graph import Graph
+from collections.abc import Iterable
+
+from flambeau.compiler.graph import Graph, Value
 
 
-def drop_dead(graph: Graph) -> Graph:
-    """The graph without nodes that no output needs. Inputs stay: they are the program's signature."""
-    needed = set(graph.outputs)
+def drop_dead(graph: Graph, also: Iterable[Value] = ()) -> Graph:
+    """The graph without nodes that no output (or value of `also`) needs. Inputs stay."""
+    needed = {*graph.outputs, *also}
     kept = []
     for node in reversed(graph.nodes):
         if any(v in needed for v in node.outputs):
