@@ -507,9 +507,12 @@ class Tensor:
                     f"type {self.dtype.tensor_type}"
                 )
             if size is not None:
-                array = source.as_strided(
-                    size, stride or contiguous_strides(size), storage_offset
-                )._array
+                step = array.dtype.itemsize
+                strides = [step * n for n in (stride or contiguous_strides(size))]
+                memory = source._memory()
+                array = np.ndarray(
+                    tuple(size), array.dtype, memory, step * storage_offset, strides
+                )
             self._array = array
             self._changes = source._counter()
         self._bump()
