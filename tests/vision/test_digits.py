@@ -6,6 +6,7 @@ import pytest
 from flambeau.vision.datasets.digits import (
     IMAGES_FILE,
     LABELS_FILE,
+    DigitAugment,
     Digits,
     held_out,
     ink_counts,
@@ -66,3 +67,25 @@ def test_the_original_counts_are_kept():
     assert counts.shape == (1797, 8, 8) and counts.min() == 0 and counts.max() == 16
     assert counts[0, 0].tolist() == [0, 0, 5, 13, 9, 1, 0, 0]
     assert int(counts.sum()) == 561718
+
+
+def test_augmentation_depends_on_seed_epoch_and_place_alone():
+    one, other = Digits(augment=DigitAugment()), Digits(augment=DigitAugment())
+    first = one[5][0]
+    one.__getitems__([3, 4])
+    np.testing.assert_array_equal(other.__getitems__([1, 5])[1][0], first)
+    assert not np.array_equal(first, Digits()[5][0])
+    one.set_epoch(1)
+    assert not np.array_equal(one[5][0], first)
+    assert not np.array_equal(Digits(augment=DigitAugment(), seed=1)[5][0], first)
+
+
+def test_an_augmentation_of_nothing_changes_nothing():
+    still = Digits(augment=DigitAugment(rotate=0, scale=0, shift=0))
+    np.testing.assert_array_equal(still[7][0], Digits()[7][0])
+
+
+def test_places_count_from_both_ends():
+    np.testing.assert_array_equal(Digits()[-1][0], Digits()[1437][0])
+    with pytest.raises(IndexError):
+        Digits()[1438]

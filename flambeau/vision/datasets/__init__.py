@@ -1,5 +1,6 @@
 """Data sets read from local files."""
 
+from flambeau.vision.datasets.digits import DigitAugment as DigitAugment
 from flambeau.vision.datasets.digits import Digits as Digits
 from flambeau.vision.datasets.errors import DataError as DataError
 from flambeau.vision.datasets.errors import DatasetNotFoundError as DatasetNotFoundError

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from flambeau.vision.datasets.augment import random_move, sample_generator, warp
 from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError
 from flambeau.vision.datasets.vision import Transform, VisionDataset
 
@@ -396,16 +397,11 @@ class FaceAugment:
         """
         # All numbers are drawn always, so that one option does not change what another one
         # draws.
-        flip, warp, angle, dx, dy, bigger = rng.random(6)
-        if warp < self.warp:
-            angle = np.deg2rad(self.rotate) * (2 * angle - 1)
-            zoom = (1 + self.scale) ** (2 * bigger - 1)
-            moved = 2 * self.shift * (2 * np.array([dx, dy]) - 1)
-            turn = zoom * np.array(
-                [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-            )
-            points = points @ turn.T + moved
-            crop = _warp(crop, turn, moved, size)
+        flip, moves, *numbers = rng.random(6)
+        if moves < self.warp:
+            matrix, offset = random_move(np.array(numbers), self.rotate, self.scale, self.shift)
+            points = points @ matrix.T + offset
+            crop = warp(crop, matrix, offset, size)
         else:
             margin = (len(crop) - size) // 2
             crop = crop[margin : margin + size, margin : margin + size]
@@ -422,19 +418,6 @@ def flip_points(
     for left, right in flip_pairs:
         order[[left, right]] = order[[right, left]]
     return points[..., order, :] * (-1, 1)
-
-
-def _warp(crop: np.ndarray, turn: np.ndarray, moved: np.ndarray, size: int) -> np.ndarray:
-    """Size x size pixels of the crop after points p on it went to `turn @ p + moved`."""
-    back = np.linalg.inv(turn)
-    # Pixel (x, y) of the result is at 2 (x, y) / size - 1 on the crop, whose middle is at S /
-    # 2.
-    offset = back @ (-1 - moved) * (size / 2) + len(crop) / 2
-    rows = (back[0, 0], back[0, 1], offset[0], back[1, 0], back[1, 1], offset[1])
-    image = Image.fromarray(crop).transform(
-        (size, size), Image.Transform.AFFINE, rows, Image.Resampling.BILINEAR
-    )
-    return np.asarray(image)
 
 
 class FaceKeypoints(VisionDataset):
@@ -570,7 +553,7 @@ class FaceKeypoints(VisionDataset):
             return np.stack(crops), points
         samples = [
             self.augment(
-                crop, target, self.size, np.random.default_rng([self.seed, self.epoch, place])
+                crop, target, self.size, sample_generator(self.seed, self.epoch, place)
             )
             for crop, target, place in zip(crops, points, places, strict=True)
         ]
