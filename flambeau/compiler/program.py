@@ -17,6 +17,7 @@ from flambeau.compiler.graph import Node as GraphNode
 from flambeau.compiler.guards import Settings
 from flambeau.compiler.passes import simplified
 from flambeau.compiler.trace import (
+    DETACHED,
     Argument,
     Captured,
     GradientOf,
@@ -24,6 +25,7 @@ from flambeau.compiler.trace import (
     HostNumber,
     Result,
     Same,
+    Symbol,
     Tangent,
     Trace,
     Tracer,
@@ -83,10 +85,22 @@ def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
         return None
     tensors: list[Tensor] = []
     map_tensors(results, tensors.append)
-    roots = list({id(t): t for t in tensors if t.requires_grad and t._node is not None}.values())
+    # A view of a tensor from outside gets its history when it is taken again at each call.
+    roots = list(
+        {
+            id(t): t
+            for t in tensors
+            if t.requires_grad
+            and t._node is not None
+            and isinstance(t._array, Symbol)
+            and t._array.storage.source < 0
+        }.values()
+    )
     if not roots:
         return None
     made = Backward()
+    for tensor in tensors:
+        tracer.value_of(tensor)  # views among the results are part of the forward program
     count = len(tracer.graph.nodes)
     made.forward = set(tracer.graph.nodes)
     leaves = _leaves([t._edge() for t in roots])
@@ -349,6 +363,7 @@ class Program:
                 tensor = wrap(outputs[x.output])
             elif isinstance(x, Same):
                 tensor = arguments[x.position] if x.tensor is None else x.tensor
+                tensor = tensor.detach() if x.steps == DETACHED else replay(tensor, x.steps)
             else:
                 return x
             tensors.append(tensor)
@@ -403,6 +418,13 @@ class CompiledBackward(Node):
         ]
         found = run_once(code, [*tangents, *self.saved])
         return [None if k < 0 else wrap(found[k]) for k in self.plan.found]
+
+
+def replay(tensor: Tensor, steps: Sequence[Any]) -> Tensor:
+    """Takes view steps from a tensor."""
+    for primitive, rest, attributes in steps:
+        tensor = primitive(tensor, *rest, **attributes)
+    return tensor
 
 
 def run_once(code: Executable, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -270,7 +270,8 @@ class Tracer:
         node = make_node(primitive, values, attributes)
         self.graph.nodes.append(node)
         if primitive.outputs == 1:
-            order = _kept_order(inputs, node.outputs[0]) if primitive.pointwise else None
+            keeps = primitive.pointwise and attributes.get("order") != "C"
+            order = _kept_order(inputs, node.outputs[0]) if keeps else None
             return self.fresh(node.outputs[0], order)
         return tuple(map(self.fresh, node.outputs))
 
@@ -418,11 +419,20 @@ class Tracer:
             return Same(None, position)
         if not isinstance(tensor._array, Symbol):
             return Same(tensor, -1)
-        storage = tensor._array.storage
-        if storage.source >= 0:
-            raise Untraceable("a result that shares memory with an argument or a parameter")
+        symbol = tensor._array
+        if symbol.storage.source >= 0:
+            return self._shown(symbol)
         self.graph.outputs.append(self.value_of(tensor))
         return Result(len(self.graph.outputs) - 1, tensor.requires_grad)
+
+    def _shown(self, symbol: Symbol) -> Any:
+        """A result that shares memory with an argument or a tensor of outside."""
+        source = self.trace.sources[symbol.storage.source]
+        if isinstance(source, Argument):
+            return Same(None, source.position, symbol.steps or DETACHED)
+        if isinstance(source, Captured):
+            return Same(source.tensor, -1, symbol.steps or DETACHED)
+        raise Untraceable("a result that shares memory with a gradient")
 
     def _check_overlaps(self) -> None:
         """Two inputs on one memory are two storages here: neither may be written."""
@@ -469,10 +479,15 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class Same:
-    """In a trace's results: a tensor of outside, or argument number `position`."""
+    """In a trace's results: a tensor of outside, or argument number `position`, or a view of it."""
 
     tensor: Tensor | None
     position: int
+    steps: Any = ()
+
+
+#: Instead of view steps: the tensor itself, without history.
+DETACHED = "detached"
 
 
 @contextmanager

@@ -209,6 +209,10 @@ class _Plan:
     def _pack_panel(self, f: Function, b: Pointer, packed: Pointer, panel: Offset) -> None:
         """Copies one panel of B to [k][column]; columns beyond the last are zero."""
         full = self.n // self.panel
+        if isinstance(panel, int):  # the only panel
+            width = self.panel if panel < full else self.n % self.panel
+            self._pack_columns(f, b, packed, width)
+            return
         for condition, width in (
             (lambda: panel < full, self.panel), (lambda: panel.eq(full), self.n % self.panel),
         ):  # fmt: skip

@@ -185,7 +185,7 @@ _amax, _amin = _extreme("amax", np.max), _extreme("amin", np.min)
 
 
 def _refuse_empty(input: Tensor, dims: tuple[int, ...], name: str) -> None:
-    if input._array.ndim and any(input._array.shape[d] == 0 for d in dims):
+    if input._array.ndim and builtins.any(input._array.shape[d] == 0 for d in dims):
         raise (IndexError if len(dims) < input.ndim or input.ndim > 1 else RuntimeError)(
             f"{name}(): Expected reduction dim {dims[0]} to have non-zero size."
         )
