@@ -125,7 +125,7 @@ class _Plan:
         tiles = -(-self.m // self.tile.rows)
         self.row_shares = self.panel_shares = 1
         if self.parallel and wanted > 1:
-            if self.panels >= tiles or self.packs_a and self.panels >= wanted:
+            if self.panels >= tiles or self.packs_a:  # packed rows belong to one task
                 self.panel_shares = min(self.panels, wanted)
             else:
                 self.row_shares = min(tiles, wanted)
