@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flambeau.utils.data import Dataset
+
 Transform = Callable[[Any], Any]
 
 
-class VisionDataset:
+class VisionDataset(Dataset[tuple[Any, Any]]):
     """Base of the image data sets, torchvision's `VisionDataset`.
 
     `transform` is applied to the image of a sample, `target_transform` to its target,
