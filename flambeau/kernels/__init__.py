@@ -5,6 +5,8 @@ For eager operators, on NumPy arrays:
     from flambeau.kernels import call
     call.pointwise_chain(nodes, inputs, outputs, results)     # see expression.py for nodes
     call.reduction(nodes, inputs, [Reduction("sum", 0)], axes, outputs)
+    call.matmul(a, b, out, epilogue, extras)
+    call.conv2d(x, weight, bias, out, Convolution(...))       # and its two gradients
 
 For the compiler, many kernels and one driver in a module:
 
@@ -25,6 +27,11 @@ For the compiler, many kernels and one driver in a module:
   elements, 0 to broadcast. `pointwise.contiguous(dtype, shape)` makes one.
 * A `kernel.Place(slot, offset)` is `table[slot] + offset` bytes; a call's places are the
   kernel's buffers in order, inputs first (reductions: inputs, extras, outputs).
+* `gemm.emit`, `conv.emit_forward`, `conv.emit_input_gradient`, `conv.emit_weight_gradient` take
+  operands of any strides and finish each element by an expression (bias, activation, ...).
+  Convolutions choose by layout: where samples lie side by side ([C, H, W, N], a stride of 1
+  along the batch, or blocks [N/16, C, H, W, 16] given with five strides), they run at the
+  machine's peak without padding or copies; in PyTorch's layout they spread the input first.
 * Memory: `program.workspace` bytes at the workspace place; `program.scratch` bytes for each
   thread at the scratch place, one after the other. Both 128-byte aligned.
 * Numbers that change from call to call (a learning rate) are inputs with all strides 0.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from flambeau.kernels import gemm, jit, pointwise, reduce, threads
+from flambeau.kernels import conv, gemm, jit, pointwise, reduce, threads
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
@@ -136,6 +136,57 @@ def matmul(
 
     arrays = [a, b, *extras, out]
     compiled(("gemm", epilogue, *map(_layout, arrays)), build)(*map(address, arrays))
+
+
+def conv2d(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.ndarray,
+    shape: conv.Convolution,
+) -> None:  # fmt: skip
+    """Fills `out` with a convolution. All arrays may have any strides."""
+    extras = [] if bias is None else [bias]
+
+    def build(module: Module) -> Kernel:
+        if bias is None:
+            return conv.emit_forward(
+                module, "conv", shape, _operand(x), _operand(weight), [_operand(out)]
+            )
+        per_channel = Operand(bias.dtype.name, (0, bias.strides[0] // bias.itemsize, 0, 0))
+        add = (("input", 0), ("input", 1), ("add", 0, 1))
+        return conv.emit_forward(
+            module, "conv", shape, _operand(x), _operand(weight), [_operand(out)], add, (2,),
+            [per_channel],
+        )  # fmt: skip
+
+    _run(("conv", shape), build, x, weight, *extras, out)
+
+
+def conv2d_input_gradient(
+    gradient: np.ndarray, weight: np.ndarray, out: np.ndarray, shape: conv.Convolution
+) -> None:
+    """Fills `out` with the gradient of a convolution's input; `shape` is the forward one's."""
+
+    def build(module: Module) -> Kernel:
+        operands = _operand(gradient), _operand(weight), [_operand(out)]
+        return conv.emit_input_gradient(module, "conv", shape, *operands)
+
+    _run(("conv input", shape), build, gradient, weight, out)
+
+
+def conv2d_weight_gradient(
+    x: np.ndarray, gradient: np.ndarray, out: np.ndarray, shape: conv.Convolution
+) -> None:
+    """Fills `out` with the gradient of a convolution's weight."""
+
+    def build(module: Module) -> Kernel:
+        operands = _operand(x), _operand(gradient), _operand(out)
+        return conv.emit_weight_gradient(module, "conv", shape, *operands)
+
+    _run(("conv weight", shape), build, x, gradient, out)
+
+
+def _run(key: Hashable, build: Callable[[Module], Kernel], *arrays: np.ndarray) -> None:
+    """Runs the kernel for arrays laid out like these."""
+    compiled((key, *map(_layout, arrays)), build)(*map(address, arrays))
 
 
 def _layout(array: np.ndarray) -> Hashable:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flambeau.kernels import conv_batch, conv_weight
+from flambeau.kernels import conv_batch, conv_plane, conv_weight
 from flambeau.kernels.conv_axis import Axis, Convolution, backward_axes, forward_axis
+from flambeau.kernels.element import element_of
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Kernel
 from flambeau.kernels.language import Buffer, Module
@@ -49,7 +50,7 @@ def emit_forward(
     return _emit_sum(
         module, name, conv, x, (*weight.strides, weight.strides[0] * conv.group_out), weight.dtype,
         outputs, epilogue, results, extras, conv.group_in, conv.group_out,
-        [forward_axis(conv, 0)], [forward_axis(conv, 1)],
+        [forward_axis(conv, 0)], [forward_axis(conv, 1)], conv.in_size,
     )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def emit_input_gradient(
     return _emit_sum(
         module, name, conv, gradient, (inside, out, *taps, out * conv.group_out), weight.dtype,
         outputs, epilogue, results, extras, conv.group_out, conv.group_in,
-        backward_axes(conv, 0), backward_axes(conv, 1),
+        backward_axes(conv, 0), backward_axes(conv, 1), conv.out_size,
     )  # fmt: skip
 
 
@@ -74,14 +75,19 @@ def emit_weight_gradient(
     module: Module, name: str, conv: Convolution, x: Operand, gradient: Operand, out: Operand
 ) -> Kernel:
     """The gradient of a convolution's weight. Buffers: x, gradient, out."""
-    lanes = module.target.lanes(x.element.bytes)
+    buffers = (
+        Buffer("x", x.element), Buffer("gradient", gradient.element), Buffer("out", out.element),
+    )  # fmt: skip
+    if not _has_batch_in_lanes([x, gradient]):
+        return conv_plane.emit_weight_gradient(
+            module, name, buffers, conv, forward_axis(conv, 0), forward_axis(conv, 1),
+            x, gradient, out,
+        )  # fmt: skip
+    lanes = module.target.lanes(x.element.computed.bytes)
     what = conv_weight.WeightGradient(
         conv.batch, conv.groups, conv.group_in, conv.group_out,
         forward_axis(conv, 0), forward_axis(conv, 1),
         _blocked(x, lanes), _blocked(gradient, lanes), out,
-    )  # fmt: skip
-    buffers = (
-        Buffer("x", x.element), Buffer("gradient", gradient.element), Buffer("out", out.element),
     )  # fmt: skip
     return conv_weight.emit(module, name, buffers, what, conv.flops)
 
@@ -90,20 +96,32 @@ def _emit_sum(
     module: Module, name: str, conv: Convolution, x: Operand, weight: tuple[int, ...],
     weight_dtype: str, outputs: Sequence[Operand], epilogue: Nodes, results: Sequence[int],
     extras: Sequence[Operand], sources: int, targets: int, rows: Sequence[Axis],
-    columns: Sequence[Axis],
+    columns: Sequence[Axis], in_size: tuple[int, int],
 ) -> Kernel:  # fmt: skip
-    lanes = module.target.lanes(x.element.bytes)
-    what = conv_batch.BatchConvolution(
-        conv.batch, conv.groups, sources, targets, rows, columns,
-        _blocked(x, lanes), Operand(weight_dtype, weight), [_blocked(o, lanes) for o in outputs],
-        epilogue, results, [_blocked(e, lanes) for e in extras],
-    )  # fmt: skip
     buffers = (
-        Buffer("x", x.element), Buffer("weight", what.weight.element),
+        Buffer("x", x.element), Buffer("weight", element_of(weight_dtype)),
         *(Buffer(f"extra{i}", e.element) for i, e in enumerate(extras)),
         *(Buffer(f"out{i}", o.element) for i, o in enumerate(outputs)),
     )  # fmt: skip
+    weights = Operand(weight_dtype, weight)
+    if not _has_batch_in_lanes([x, *outputs]):
+        plane = conv_plane.Sum(
+            conv, rows, columns, sources, targets, in_size, x, weights, outputs, epilogue,
+            results, extras,
+        )  # fmt: skip
+        return conv_plane.emit_sum(module, name, buffers, plane)
+    lanes = module.target.lanes(x.element.computed.bytes)
+    what = conv_batch.BatchConvolution(
+        conv.batch, conv.groups, sources, targets, rows, columns,
+        _blocked(x, lanes), weights, [_blocked(o, lanes) for o in outputs],
+        epilogue, results, [_blocked(e, lanes) for e in extras],
+    )  # fmt: skip
     return conv_batch.emit(module, name, buffers, what, conv.flops)
+
+
+def _has_batch_in_lanes(operands: Sequence[Operand]) -> bool:
+    """Whether neighbours in memory are samples; a batch of one has its pixels side by side."""
+    return all(len(o.strides) == 5 or o.strides[0] == 1 for o in operands)
 
 
 def _blocked(operand: Operand, lanes: int) -> Operand:

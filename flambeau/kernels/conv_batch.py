@@ -53,7 +53,7 @@ def emit(
     module: Module, name: str, buffers: tuple[Buffer, ...], what: BatchConvolution, flops: int
 ) -> Kernel:
     """The kernel; its buffers are x, weight, extras, outputs."""
-    nest = _Nest(module, what)
+    nest = Nest(module, what)
     f, pointers, _, _, begin, end = stage_function(module, name, buffers)
     x, weight, *others = pointers
     with f.range(begin, end) as task:
@@ -62,13 +62,13 @@ def emit(
     return Kernel(name, buffers, (stage,), flops=flops)
 
 
-class _Nest:
+class Nest:
     """A task is a row (of every residue) of one block of samples, for a share of the
     channels."""
 
     def __init__(self, module: Module, what: BatchConvolution):
         self.what = what
-        self.element = what.x.element
+        self.element = what.x.element.computed
         self.lanes = module.target.lanes(self.element.bytes)
         self.blocks = -(-what.batch // self.lanes)
         self.row_count = max(axis.count for axis in what.rows)
@@ -214,7 +214,8 @@ class _Nest:
             inputs[k + 1] = where[k].load_strided(operand.strides[4], lanes, active)
         values = evaluate(f, what.epilogue, inputs, lanes)
         for pointer, node in zip(where[len(what.extras) :], what.results, strict=True):
-            pointer.store(values[node], mask=mask)
+            value = f.convert(values[node], pointer.element.computed)
+            pointer.store(value, mask=mask)
 
 
 def existing_taps(f: Function, axis: Axis, q: Offset) -> tuple[Offset, Offset]:

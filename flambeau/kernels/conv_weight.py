@@ -10,12 +10,10 @@ rows are done for all weights in turn, and the accumulators wait in memory betwe
 
 from __future__ import annotations
 
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flambeau.kernels.conv_axis import Axis
-from flambeau.kernels.conv_batch import existing_taps
 from flambeau.kernels.conv_tile import choose_tile
 from flambeau.kernels.element import I64
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, stage_function
@@ -45,7 +43,7 @@ def emit(
     module: Module, name: str, buffers: tuple[Buffer, ...], what: WeightGradient, flops: int
 ) -> Kernel:
     """The kernel; its buffers are x, gradient, weight."""
-    nest = _Nest(module, what)
+    nest = Nest(module, what)
     f, (x, gradient, weight), workspace, _, begin, end = stage_function(module, name, buffers)
     with f.range(begin, end) as task:
         nest.task(f, x, gradient, weight, workspace.as_elements(nest.element), task)
@@ -53,11 +51,11 @@ def emit(
     return Kernel(name, buffers, (stage,), workspace=nest.workspace, flops=flops)
 
 
-class _Nest:
+class Nest:
     """A task is a share of the sources of all groups, or of the targets of one source."""
 
     def __init__(self, module: Module, what: WeightGradient):
-        self.what, self.element = what, what.x.element
+        self.what, self.element = what, what.x.element.computed
         self.lanes = module.target.lanes(self.element.bytes)
         self.blocks = -(-what.batch // self.lanes)
         taps = len(what.columns.taps)
@@ -177,7 +175,7 @@ class _Nest:
                 c, k = divmod(at, len(taps))
                 where = weight + (target + c) * what.weight.strides[0]
                 where = where + row_tap * what.weight.strides[2]
-                (where + taps[k][0] * what.weight.strides[3]).store(total)
+                self._store(f, total, where + taps[k][0] * what.weight.strides[3])
             return
         assert memory is not None
         block, first, rows = band
@@ -271,6 +269,10 @@ class _Nest:
                 sums[at] = f.fma(value, inputs[k], sums[at])
         return sums
 
+    @staticmethod
+    def _store(f: Function, total: Value, where: Pointer) -> None:
+        where.store(f.convert(total, where.element.computed))
+
     # Accumulators in memory: [source][target][row tap][column tap][lane] -------------------------
 
     def _slot(
@@ -314,7 +316,7 @@ class _Nest:
                 where = weight + target * what.weight.strides[0]
                 where = where + row_tap * what.weight.strides[2]
                 for (tap, _), total in zip(what.columns.taps, totals, strict=True):
-                    (where + tap * what.weight.strides[3]).store(total)
+                    self._store(f, total, where + tap * what.weight.strides[3])
 
 
 def existing_rows(axis: Axis, tap: Offset) -> tuple[Offset, Offset]:

@@ -36,6 +36,16 @@ class Element:
         """The type in which it is computed: f32 for the two half-width floats."""
         return F32 if self in (F16, BF16) else self
 
+    @property
+    def dtype_name(self) -> str:
+        """NumPy's name for it."""
+        if self.kind == "bool":
+            return "bool"
+        if self is BF16:
+            return "bfloat16"
+        kind = {"float": "float", "signed": "int", "unsigned": "uint"}[self.kind]
+        return f"{kind}{8 * self.bytes}"
+
     def __repr__(self) -> str:
         return self.name
 

@@ -660,6 +660,10 @@ class Function:
             return number.value(element)
         return self.constant(number, element)
 
+    def position(self, offset: Offset) -> Index:
+        """An offset as an index, also where it is a plain number."""
+        return Index(self, str(offset)) if isinstance(offset, int) else offset
+
     def zero(self, element: Element, lanes: int = 1) -> Value:
         return self.constant(0, element, lanes)
 
@@ -720,6 +724,14 @@ class Function:
             f"shufflevector {a.type} {a.name}, {b.type} {b.name}, <{len(lanes)} x i32> <{picks}>",
             a.element, len(lanes),
         )  # fmt: skip
+
+    def table(self, numbers: Sequence[int]) -> Pointer:
+        """Whole numbers in the program's constant memory."""
+        texts = ", ".join(f"i64 {n}" for n in numbers)
+        name = f"@table_{self.name}_{len(numbers)}_{abs(hash(tuple(numbers))):x}"
+        kind = f"[{len(numbers)} x i64]"
+        self.module.declare(f"{name} = internal constant {kind} [{texts}], align 8")
+        return Pointer(self, name, I64)
 
     def opaque(self, pointer: Pointer) -> Pointer:
         """The same address, of which LLVM knows nothing: keeps it from hoisting loads."""

@@ -80,16 +80,25 @@ def emit(
     )  # fmt: skip
     if not elements:
         return kernel
-    sizes, strides = collapse(shape, [o.strides for o in operands], by=len(inputs))
-    lanes = choose_lanes(module, nodes, inputs, outputs)
-    plan = _Plan(sizes, strides[: len(inputs)], strides[len(inputs) :], nodes, results, lanes)
+    loops = plan(module, shape, inputs, outputs, nodes, results)
     f, pointers, _, _, begin, end = stage_function(module, name, buffers)
-    plan.emit(f, pointers[: len(inputs)], pointers[len(inputs) :], begin, end)
-    stage = Stage(name, plan.tasks, parallel=work >= WORTH_A_THREAD)
+    loops.emit(f, pointers[: len(inputs)], pointers[len(inputs) :], begin, end)
+    stage = Stage(name, loops.tasks, parallel=work >= WORTH_A_THREAD)
     return Kernel(name, buffers, (stage,), flops=kernel.flops, traffic=kernel.traffic)
 
 
-class _Plan:
+def plan(
+    module: Module, shape: Sequence[int], inputs: Sequence[Operand],
+    outputs: Sequence[Operand], nodes: Nodes, results: Sequence[int],
+) -> Plan:  # fmt: skip
+    """The loops of such a kernel, for generators that put them into functions of their own."""
+    operands = [*inputs, *outputs]
+    sizes, strides = collapse(shape, [o.strides for o in operands], by=len(inputs))
+    lanes = choose_lanes(module, nodes, inputs, outputs)
+    return Plan(sizes, strides[: len(inputs)], strides[len(inputs) :], nodes, results, lanes)
+
+
+class Plan:
     """The loops of one kernel: tasks over the outer dimensions, vectors over the innermost.
 
     Outer dimensions up to `split` are flattened into task numbers; those between are loops

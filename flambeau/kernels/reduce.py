@@ -149,8 +149,7 @@ def emit(
     partials = []
     for element in reduced_types:
         offsets.append(workspace)
-        stored = "bool" if element.kind == "bool" else _numpy_name(element)
-        partials.append(contiguous(stored, partial_shape))
+        partials.append(contiguous(element.dtype_name, partial_shape))
         workspace = round_up(workspace + math.prod(partial_shape) * element.bytes, 64)
     copy = tuple(("reduced", k) for k in range(len(reductions)))
     to_parts = _Finish(copy, range(len(reductions)), (), partials)
@@ -208,12 +207,6 @@ def _buffers(
     more = [Buffer(f"extra{i}", o.element, o.extent(left)) for i, o in enumerate(extras)]
     ends = operand_buffers((), outputs, left)
     return (*operand_buffers(inputs, (), shape), *more, *ends)
-
-
-def _numpy_name(element: Element) -> str:
-    return {"float": "float", "signed": "int", "unsigned": "uint"}[element.kind] + str(
-        8 * element.bytes
-    )
 
 
 def _parts(problem: _Problem) -> int:
