@@ -24,7 +24,7 @@ from flambeau.train.run_folder import RunFolder
 from flambeau.vision.datasets import render_faces
 
 #: Faces of each part. The parts have seeds of their own, so no test face is trained on.
-FACES = {"train": (3000, 1), "validation": (200, 2), "test": (300, 3)}
+FACES = {"train": (5000, 1), "validation": (200, 2), "test": (500, 3)}
 
 
 def demo(
