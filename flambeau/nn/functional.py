@@ -28,6 +28,7 @@ from flambeau.ops.loss import mse_loss as mse_loss
 from flambeau.ops.loss import nll_loss as nll_loss
 from flambeau.ops.loss import reduced, reduction_of
 from flambeau.ops.matmul import linear as linear
+from flambeau.ops.node_names import NODE_NAMES, naming_nodes
 from flambeau.ops.pool import avg_pool1d as avg_pool1d
 from flambeau.ops.pool import avg_pool2d as avg_pool2d
 from flambeau.ops.pool import avg_pool3d as avg_pool3d
@@ -1363,3 +1364,8 @@ def _fractional(rank: int) -> Any:
 
 fractional_max_pool2d, fractional_max_pool2d_with_indices = _fractional(2)
 fractional_max_pool3d, fractional_max_pool3d_with_indices = _fractional(3)
+
+# Nodes print under PyTorch's names.
+for _name, _function in list(globals().items()):
+    if _name in NODE_NAMES and getattr(_function, "__module__", "") == __name__:
+        globals()[_name] = naming_nodes(_function, _name)

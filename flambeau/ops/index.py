@@ -246,6 +246,16 @@ def _basic_gradient(x: np.ndarray, size: Any, key: Any) -> np.ndarray:
     return out
 
 
+def _name_of_basic(key: Any) -> str:
+    """PyTorch takes an index apart, item by item; the last step gives the node its name."""
+    for item in reversed(key if key.__class__ is tuple else (key,)):
+        if item.__class__ is int:
+            return "SelectBackward0"
+        if item != slice(None):
+            return "SliceBackward0"
+    return "AliasBackward0"
+
+
 #: The eager short path of `slice` and `view` together, for an index of ints and slices.
 _basic = Primitive(
     "getitem",
@@ -253,7 +263,7 @@ _basic = Primitive(
     _basic_view,
     derivative={"input": lambda g, input_shape, key: _basic_backward(g, size=tuple(input_shape), key=key)},
     view=True,
-    node_name="SliceBackward0",
+    node_name=lambda node: _name_of_basic(node.attributes["key"]),
 )
 _basic_backward = Primitive(
     "getitem_backward",

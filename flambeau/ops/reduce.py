@@ -54,6 +54,12 @@ def _spread(g: Tensor, shape: Any, dims: tuple[int, ...], keepdim: bool) -> Tens
     return g.expand(shape)
 
 
+def _of_all(node: Any) -> bool:
+    """Whether a reduction's node went over every dimension: PyTorch gives that another number."""
+    dims = node.attributes["dims"]
+    return dims is None or len(dims) == len(node.specs[0][0])
+
+
 _sum = Primitive(
     "sum",
     "input",
@@ -61,6 +67,7 @@ _sum = Primitive(
     rule=_rule,
     derivative={"input": lambda g, input_shape, dims, keepdim: _spread(g, input_shape, dims, keepdim)},
     lowering=Kernel("reduce", ("sum",)),
+    node_name=lambda node: "SumBackward0" if _of_all(node) else "SumBackward1",
 )
 
 
@@ -116,6 +123,7 @@ _mean = Primitive(
         / builtins.max(_count(input_shape, dims), 1)
     },
     lowering=Kernel("reduce", ("mean",)),
+    node_name=lambda node: "MeanBackward0" if _of_all(node) else "MeanBackward1",
 )
 
 

@@ -26,6 +26,7 @@ from flambeau.autograd.node import (
 )
 from flambeau.core.dtypes import FROM_NUMPY
 from flambeau.core.dtypes import dtype as Dtype
+from flambeau.ops.node_names import naming_nodes
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 from flambeau.tensor.views import make_view
@@ -114,7 +115,7 @@ class Primitive:
         lowering: Any = None,
         view: bool = False,
         outputs: int = 1,
-        node_name: str | None = None,
+        node_name: str | Callable[[PrimitiveNode], str] | None = None,
         random: bool = False,
     ):
         self.name = name
@@ -316,7 +317,12 @@ class Plan:
 class PrimitiveNode(Node):
     """The backward of one call of a primitive."""
 
-    __slots__ = ("attributes", "out_specs", "plan", "saved", "saved_out", "specs", "versions")
+    __slots__ = (
+        "attributes", "label", "out_specs", "plan", "saved", "saved_out", "specs", "versions",
+    )  # fmt: skip
+
+    #: The name of the node where a composition gives it one (see `node_names`).
+    label: str | None
 
     #: Inputs that backward needs; `FREED` afterwards. Tensors stand beside their `versions`.
     saved: Any
@@ -354,7 +360,10 @@ class PrimitiveNode(Node):
         return self.plan.primitive.outputs
 
     def name(self) -> str:
-        return self.plan.primitive.node_name
+        if self.label is not None:
+            return self.label
+        name = self.plan.primitive.node_name
+        return name(self) if callable(name) else name
 
     def release(self) -> None:
         if self.saved or self.saved_out:
@@ -363,6 +372,8 @@ class PrimitiveNode(Node):
 
     def __getattr__(self, name: str) -> Any:
         """`_saved_NAME`, as PyTorch's nodes have it."""
+        if name == "label":  # an empty slot: few nodes have one
+            return None
         if name.startswith("_saved_"):
             return self.value(name.removeprefix("_saved_"))
         raise AttributeError(f"{self.name()} has no attribute {name!r}")
@@ -458,6 +469,13 @@ def _version(x: Any) -> int:
     if not isinstance(x, Tensor):
         return 0
     counter = x._changes
+    if x._extra is not None and x._extra.inference:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+            "inference mode in computation tracked by autograd. To work around this, you can make a "
+            "clone to get a normal tensor and use it in autograd, or use `torch.no_grad()` instead of "
+            "`torch.inference_mode()`."
+        )
     return 0 if counter is None else counter[0]
 
 
@@ -506,6 +524,7 @@ def operator(
 
     def register(f: Callable[..., Any]) -> Any:
         public = name or f.__name__
+        f = naming_nodes(f, public)
         call = with_out(f, public) if out else f
         for n in (public, *aliases):
             if function_name:
