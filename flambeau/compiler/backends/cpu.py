@@ -16,7 +16,7 @@ import numpy as np
 from flambeau.compiler.backends import families
 from flambeau.compiler.backends.expressions import BOOL, Builder, Element, add_primitive, can_lower
 from flambeau.compiler.backends.memory import Lifetime, plan
-from flambeau.compiler.backends.place import Place, whole
+from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, whole
 from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.passes.fuse import Group, fuse
 from flambeau.compiler.views import contiguous_strides
@@ -259,6 +259,7 @@ class _Compilation:
         self.constant_slots: dict[int, int] = {}
         self.located: dict[Value, Place] = {v: whole(v) for v in graph.inputs}
         self.steps: list[Step] = []
+        self.turned: dict[Place, Place] = {}
         for group in fuse(graph, kind_of):
             self._lower(group)
         self.homes: dict[Value, tuple[int, int]] = {}
@@ -380,6 +381,10 @@ class _Compilation:
         shape = group.nodes[0].outputs[0].shape
         builder = Builder()
         elements, operands = self._expression(builder, group.nodes, shape)
+        # The result lies as its inputs do, so that layouts follow from convolutions onwards.
+        if any(has_batch_last(self.located[v]) and v.shape == shape for v in group.inputs if v in self.located):
+            for value in group.outputs:
+                self.located[value] = batch_last(value)
         outputs = [self.located[v] for v in group.outputs]
         results = [elements[v].position for v in group.outputs]
         call = self.pointwise_call(operands, outputs, builder.nodes, results)
@@ -437,6 +442,16 @@ class _Compilation:
             lambda name: gemm.emit(self.module, name, m, n, k, *operands, batch=batch),
         )
         return kernel, [a, b, out]
+
+    def in_lanes(self, place: Place) -> Place:
+        """`place` with its samples side by side: a copy, made once, where it lies otherwise."""
+        if place.strides[0] == 1 and place.shape[0] > 1:
+            return place
+        found = self.turned.get(place)
+        if found is None:
+            found = self.turned[place] = batch_last(Value(place.shape, place.dtype))
+            self._step(None, [self._copy(place, found)], [found.root])
+        return found
 
     def _family(self, group: Group) -> None:
         """A node whose kernels a family makes; the host computes what none can."""
@@ -594,11 +609,36 @@ class Work:
         """Where a constant array lies."""
         return self._compilation.locate(constant(array))
 
-    def temporary(self, shape: Sequence[int], dtype: np.dtype) -> Place:
-        """Memory that is free again after this node."""
+    def temporary(
+        self, shape: Sequence[int], dtype: np.dtype, like: Place | None = None
+    ) -> Place:
+        """Memory that is free again after this node, with its samples as in `like`."""
         value = Value(shape, dtype)
         self.temporaries.append(value)
-        return whole(value)
+        return batch_last(value) if like is not None and has_batch_last(like) else whole(value)
+
+    def lay_out(self, value: Value, like: Place | None = None) -> Place:
+        """Puts a result's samples side by side (as in `like`, if that is given)."""
+        if like is None or has_batch_last(like):
+            self._compilation.located[value] = batch_last(value)
+        return self._compilation.located[value]
+
+    def in_lanes(self, place: Place) -> Place:
+        """A place with its samples side by side."""
+        return self._compilation.in_lanes(place)
+
+    @property
+    def lanes(self) -> int:
+        """How many float32 numbers a vector holds."""
+        return self._compilation.module.target.lanes(4)
+
+    def native(self, key: tuple, places: list[Place], emit: Any) -> None:
+        """A kernel that `emit(module, name, operands)` writes, shared by equal keys."""
+        compilation, operands = self._compilation, [p.operand for p in places]
+        kernel = compilation.kernel(
+            (*key, *operands), lambda name: emit(compilation.module, name, operands)
+        )
+        self.calls.append((kernel, places))
 
     def copy(self, source: Place, target: Place) -> None:
         self.calls.append(self._compilation._copy(source, target))

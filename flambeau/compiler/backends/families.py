@@ -6,8 +6,9 @@ adds kernels in order. It raises `NotImplementedError` for what it cannot do; th
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from flambeau.compiler.backends.expressions import Builder, Element
 from flambeau.compiler.backends.place import Place
 from flambeau.compiler.graph import Node
 from flambeau.compiler.views import contiguous_strides
+from flambeau.kernels import conv
+from flambeau.kernels.conv_axis import Convolution
 from flambeau.ops.pool import divisors
 
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ def _padded(
     ]
     if tuple(sizes) == x.shape[2:] and not any(before):
         return x
-    out = work.temporary((*x.shape[:2], *sizes), x.dtype)
+    out = work.temporary((*x.shape[:2], *sizes), x.dtype, like=x)
     work.fill(out, number)
     offset = sum(a * s for a, s in zip(before, out.strides[2:], strict=True))
     strides = (*out.strides[:2], *(d * s for d, s in zip(dilation, out.strides[2:], strict=True)))
@@ -174,9 +177,75 @@ def convolution(work: Work, node: Node) -> None:
     if not node.outputs[0].size or not all(v.size for v in node.values):
         raise NotImplementedError("an empty convolution")
     (which,) = node.primitive.lowering.options
+    if _is_for_lanes(work, node):
+        _CONVOLUTIONS_IN_LANES[which](work, node)
+        return
     {"forward": _convolution_forward, "input": _convolution_input, "weight": _convolution_weight}[which](
         work, node
     )
+
+
+# Convolution with the batch in the lanes ------------------------------------------------------------
+
+#: Beyond so many channels, blocks of channels would fill the lanes better.
+_MOST_CHANNELS = 256
+
+
+def _is_for_lanes(work: Work, node: Node) -> bool:
+    """Whether samples fill the lanes: 2d, at least a vector of them, few left over."""
+    first, second = node.values
+    n = first.shape[0]
+    lanes = work.lanes * 4 // first.dtype.itemsize
+    filled = n / (-(-n // lanes) * lanes)
+    channels = max(first.shape[1], second.shape[1])
+    return len(first.shape) == 4 and n >= lanes and filled >= 0.65 and channels <= _MOST_CHANNELS
+
+
+def _shape_of(node: Node, x: tuple[int, ...], w: tuple[int, ...]) -> Convolution:
+    a = node.attributes
+    return Convolution(
+        x[0], x[1], w[0], x[2:], w[2:], a["stride"], a["padding"], a["dilation"], a["groups"]
+    )
+
+
+def _forward_in_lanes(work: Work, node: Node) -> None:
+    x, w = node.values
+    shape = _shape_of(node, x.shape, w.shape)
+    source, weight = work.in_lanes(work.place(x)), work.place(w)
+    places = [source, weight, work.lay_out(node.outputs[0])]
+    work.native(
+        ("convolution", shape), places,
+        lambda module, name, o: conv.emit_forward(module, name, shape, o[0], o[1], [o[2]]),
+    )  # fmt: skip
+
+
+def _input_in_lanes(work: Work, node: Node) -> None:
+    g, w = node.values
+    out = node.outputs[0]
+    shape = _shape_of(node, out.shape, w.shape)
+    gradient, weight = work.in_lanes(work.place(g)), work.place(w)
+    places = [gradient, weight, work.lay_out(out)]
+    work.native(
+        ("convolution_input", shape), places,
+        lambda module, name, o: conv.emit_input_gradient(module, name, shape, o[0], o[1], [o[2]]),
+    )  # fmt: skip
+
+
+def _weight_in_lanes(work: Work, node: Node) -> None:
+    g, x = node.values
+    out = node.outputs[0]
+    shape = _shape_of(node, x.shape, out.shape)
+    source, gradient = work.in_lanes(work.place(x)), work.in_lanes(work.place(g))
+    places = [source, gradient, work.place(out)]
+    work.native(
+        ("convolution_weight", shape), places,
+        lambda module, name, o: conv.emit_weight_gradient(module, name, shape, o[0], o[1], o[2]),
+    )  # fmt: skip
+
+
+_CONVOLUTIONS_IN_LANES = {
+    "forward": _forward_in_lanes, "input": _input_in_lanes, "weight": _weight_in_lanes,
+}  # fmt: skip
 
 
 # Pooling ------------------------------------------------------------------------------------------
@@ -232,7 +301,7 @@ def _average(work: Work, node: Node) -> None:
     a = node.attributes
     rank = len(a["kernel"])
     x = _planes(work.place(node.values[0]), rank)
-    out = _planes(work.place(node.outputs[0]), rank)
+    out = _planes(work.lay_out(node.outputs[0], like=x), rank)
     once = (1,) * rank
     places = a["places"]
     after = _after(x.shape[2:], a["kernel"], a["stride"], a["padding"], once, places)
@@ -259,9 +328,16 @@ def _average_backward(work: Work, node: Node) -> None:
     a = node.attributes
     rank = len(a["kernel"])
     g = _planes(work.place(node.values[0]), rank)
-    out = _planes(work.place(node.outputs[0]), rank)
+    out = _planes(work.lay_out(node.outputs[0], like=g), rank)
     places = g.shape[2:]
     shares = _shares(work, a["size"], places, a, g.dtype, 2)
+    if _apart(a["kernel"], a["stride"], a["padding"]):
+        for target, (share, by) in _windows_apart(out, [g, shares], a["kernel"]):
+            e = Builder()
+            result = e.mul(e.input(0, g.dtype), e.input(1, g.dtype))
+            work.pointwise([target], e, [result], [share, by])
+        _clear_rest(work, out, places, a["kernel"])
+        return
     scaled = work.temporary(g.shape, g.dtype)
     e = Builder()
     result = e.mul(e.input(0, g.dtype), e.input(1, g.dtype))
@@ -274,6 +350,61 @@ def _average_backward(work: Work, node: Node) -> None:
         return
     e = Builder()
     work.reduction(tuple(range(2, 2 + rank)), [windows], out, e, "sum", e.input(0, g.dtype))
+
+
+def _apart(kernel: Any, stride: Any, padding: Any) -> bool:
+    """Whether windows neither overlap nor leave gaps."""
+    return tuple(kernel) == tuple(stride) and not any(padding)
+
+
+def _pieces(size: int, count: int, kernel: int) -> list[tuple[int, int, int]]:
+    """(first window, windows, elements of each): whole windows, then a last one that is cut."""
+    full = min(size // kernel, count)
+    found = [(0, full, kernel)] if full else []
+    if count > full and size > full * kernel:
+        found.append((full, 1, size - full * kernel))
+    return found
+
+
+def _windows_apart_with(
+    out: Place, coarse: list[Place], fine: list[Place], kernel: Any
+) -> Iterator[tuple[Place, list[Place], list[Place]]]:
+    """For windows side by side: parts of `out` as (N, C, windows, inside, windows, inside, ...).
+
+    Beside each part, `coarse` operands (one element a window) spread over the inside, and `fine` ones
+    (one element an element) cut alike.
+    """
+    rank = len(kernel)
+    places = coarse[0].shape[2:]
+    axes = [_pieces(n, c, k) for n, c, k in zip(out.shape[2:], places, kernel, strict=True)]
+    for piece in itertools.product(*axes):
+        shape = list(out.shape[:2])
+        for _, count, inside in piece:
+            shape += [count, inside]
+
+        def cut(p: Place, whole_windows: bool, piece: Any = piece, shape: Any = shape) -> Place:
+            strides, offset = [0 if n == 1 else s for n, s in zip(p.shape[:2], p.strides[:2], strict=True)], 0
+            for axis in range(rank):
+                step, k = p.strides[2 + axis], kernel[axis]
+                strides += [step, 0] if whole_windows else [k * step, step]
+                offset += piece[axis][0] * step * (1 if whole_windows else k)
+            return p.seen(shape, strides, offset)
+
+        yield cut(out, False), [cut(p, True) for p in coarse], [cut(p, False) for p in fine]
+
+
+def _windows_apart(
+    out: Place, coarse: list[Place], kernel: Any
+) -> Iterator[tuple[Place, list[Place]]]:
+    for target, spread, _ in _windows_apart_with(out, coarse, [], kernel):
+        yield target, spread
+
+
+def _clear_rest(work: Work, out: Place, places: Any, kernel: Any) -> None:
+    """Zero for the elements that no window reaches."""
+    for axis, (n, count, k) in enumerate(zip(out.shape[2:], places, kernel, strict=True)):
+        if count * k < n:
+            work.fill(out.part(2 + axis, count * k, n - count * k), 0)
 
 
 def _covering(
@@ -299,7 +430,7 @@ def _maximum(work: Work, node: Node) -> None:
     if source.dtype.kind != "f" or source.dtype.itemsize == 2:
         raise NotImplementedError("max pooling of this dtype")
     x = _planes(work.place(source), rank)
-    values, indices = (_planes(work.place(v), rank) for v in node.outputs)
+    values, indices = (_planes(work.lay_out(v, like=x), rank) for v in node.outputs)
     size, kernel, places = x.shape[2:], a["kernel"], a["places"]
     after = _after(size, kernel, a["stride"], a["padding"], a["dilation"], places)
     x = _padded(work, x, a["padding"], after, (1,) * rank, -math.inf)
@@ -381,12 +512,20 @@ def _maximum_backward(work: Work, node: Node) -> None:
         raise NotImplementedError("a pool of large windows")
     g, at = (_planes(work.place(v), rank) for v in node.values)
     size = node.attributes["size"]
-    out = _planes(work.place(node.outputs[0]), rank)
+    out = _planes(work.lay_out(node.outputs[0], like=g), rank)
+    mine = work.constant(np.arange(math.prod(size)).reshape(1, 1, *size))
+    if _apart(a["kernel"], a["stride"], a["padding"]):
+        for target, (grad, best), (own,) in _windows_apart_with(out, [g, at], [mine], a["kernel"]):
+            e = Builder()
+            x = e.input(0, g.dtype)
+            hit = e.eq(e.input(1, at.dtype), e.input(2, mine.dtype))
+            work.pointwise([target], e, [e.select(hit, x, e.const(0, x))], [grad, best, own])
+        _clear_rest(work, out, g.shape[2:], a["kernel"])
+        return
     spread = [
         _by_offset(_covering(work, x, size, a["kernel"], a["stride"], a["padding"], (1,) * rank, n), rank)
         for x, n in ((g, 0), (at, -1))
     ]
-    mine = work.constant(np.arange(math.prod(size)).reshape(1, 1, *size))
     count = math.prod(a["kernel"])
     e = Builder()
     own = e.input(2 * count, mine.dtype)

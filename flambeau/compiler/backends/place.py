@@ -16,8 +16,8 @@ from flambeau.kernels.pointwise import Operand
 class Place:
     """A part of the memory of `root`; offset and strides count elements.
 
-    `layout` is a seam: "plain" is row-major; others (batch in the lanes, channels in blocks) would
-    be chosen for whole buffers.
+    `layout` names how a whole buffer lies: "plain" is row-major (or a part of anything), "batch in
+    lanes" has the samples side by side.
     """
 
     root: Value
@@ -72,6 +72,18 @@ class Place:
 def whole(value: Value) -> Place:
     """All of a value, in row-major order."""
     return Place(value, 0, value.shape, contiguous_strides(value.shape, 1))
+
+
+def batch_last(value: Value) -> Place:
+    """All of a value (N, C, *sizes) with the samples side by side: memory (C, *sizes, N)."""
+    n = value.shape[0]
+    inner = contiguous_strides((*value.shape[1:], n), 1)
+    return Place(value, 0, value.shape, (1, *inner[:-1]), "batch in lanes")
+
+
+def has_batch_last(place: Place) -> bool:
+    """Whether neighbours in memory are samples, in all of a root's memory."""
+    return place.layout == "batch in lanes"
 
 
 def _start(array: np.ndarray) -> int:

@@ -38,7 +38,22 @@ def _permute(graph: Graph, node: Node, inputs: tuple) -> Any:
         dims, x = tuple(before[d] for d in dims), x.node.inputs[0]
     if dims == tuple(range(len(dims))):
         return x
+    swapped = (*range(len(dims) - 2), len(dims) - 1, len(dims) - 2)
+    if dims == swapped and x.node is not None and x.node.primitive.name == "mm":
+        # (A B)' = B' A': the product comes out in order, and nobody has to turn it.
+        a, b = x.node.inputs
+        if len(a.shape) == len(b.shape) == len(dims):
+            turned = [graph.call(node.primitive, m, dims=dims) for m in (b, a)]
+            return graph.call(x.node.primitive, *(_untwisted(graph, m) for m in turned))
     return graph.call(node.primitive, x, dims=dims) if x is not inputs[0] else None
+
+
+def _untwisted(graph: Graph, value: Value) -> Value:
+    """A permuted value, or what it was permuted from if both cancel."""
+    node = value.node
+    assert node is not None
+    found = _permute(graph, node, node.inputs)
+    return value if found is None else found
 
 
 def _expand(graph: Graph, node: Node, inputs: tuple) -> Any:
