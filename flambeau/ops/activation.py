@@ -28,10 +28,10 @@ def _gate(g: np.ndarray, out: np.ndarray) -> np.ndarray:
 #: `g` where the activation `out` is positive, 0 elsewhere.
 _masked = Primitive(
     "threshold_backward",
-    "g out",
+    "grad result",
     _gate,
     rule=pointwise_rule("same"),
-    derivative={"g": lambda g, out: _masked(g, out)},
+    derivative={"grad": lambda g, result: _masked(g, result)},
     lowering=Elementwise(lambda k, g, out: k.select(k.gt(out, k.const(0, out)), g, k.const(0, g))),
 )
 

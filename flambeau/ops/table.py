@@ -122,6 +122,8 @@ class Primitive:
         names = inputs.split()
         self.variadic = bool(names) and names[-1].endswith("*")
         self.inputs = tuple(n.rstrip("?*") for n in names)
+        if {"out", "position"} & set(self.inputs):
+            raise TypeError(f"{name}: derivatives know 'out' and 'position' as something else")
         self.compute = compute
         self._rule = rule
         self.derivatives = {k: Derivative(f) for k, f in (derivative or {}).items()}
@@ -214,7 +216,8 @@ class Primitive:
 
     def attach(self, out: Any, inputs: Sequence[Any], attributes: dict[str, Any]) -> None:
         """Makes the backward node of a call and gives it to the results."""
-        node = PrimitiveNode(self, out, inputs, attributes)
+        kind = PrimitiveNode if self.outputs == 1 else SeveralOutputs
+        node = kind(self, out, inputs, attributes)
         if self.outputs == 1:
             if out._array.dtype.kind in "fcV":
                 out._node, out._requires_grad = node, True
@@ -295,7 +298,7 @@ def wants_grad(inputs: Sequence[Any]) -> bool:
 class Plan:
     """What the backward of a primitive saves and computes, for one choice of inputs with gradients."""
 
-    __slots__ = ("keep", "keep_out", "metas", "primitive", "slots", "steps")
+    __slots__ = ("keep", "keep_out", "metas", "primitive", "shares", "slots", "steps")
 
     def __init__(self, primitive: Primitive, wanted: tuple[bool, ...]):
         #: (input number, formula, names of its arguments), or the number alone where nothing is wanted.
@@ -304,7 +307,10 @@ class Plan:
             (i, d.function, d.names[1:]) if w and (d := primitive.formula(i)) is not None else None
             for i, w in enumerate(wanted)
         )
-        names = {n for step in self.steps if step is not None for n in step[2]}
+        every = [n for step in self.steps if step is not None for n in step[2]]
+        names = set(every)
+        #: Whether two formulas ask for the same value, which is then unpacked once.
+        self.shares = len(names) < len(every)
         keep = [i for i, n in enumerate(primitive.inputs) if n in names]
         if primitive.variadic and keep and keep[-1] == len(primitive.inputs) - 1:
             keep += range(keep[-1] + 1, len(wanted))
@@ -355,9 +361,6 @@ class PrimitiveNode(Node):
     def primitive(self) -> Primitive:
         return self.plan.primitive
 
-    @property
-    def outputs(self) -> int:  # type: ignore[override]
-        return self.plan.primitive.outputs
 
     def name(self) -> str:
         if self.label is not None:
@@ -385,8 +388,9 @@ class PrimitiveNode(Node):
         if name == "out":
             if self.saved is FREED:
                 raise RuntimeError(FREED_MESSAGE)
-            values = [self.unpack_out(slot) for slot in range(len(self.saved_out))]
-            return values[0] if len(values) == 1 else tuple(values)
+            if self.outputs == 1:
+                return self.unpack_out(0)
+            return tuple([self.unpack_out(slot) for slot in range(len(self.saved_out))])
         if name in inputs:
             if self.saved is FREED:
                 raise RuntimeError(FREED_MESSAGE)
@@ -409,7 +413,8 @@ class PrimitiveNode(Node):
         slot = self.plan.slots[index]
         x = self.saved[slot]
         if isinstance(x, Tensor):
-            if _version(x) != self.versions[slot]:
+            counter = x._changes
+            if counter is not None and counter[0] != self.versions[slot]:
                 raise RuntimeError(changed_message(x, self.versions[slot], None, 0))
             return x
         return x.unpack(self) if type(x) is SavedTensor else x
@@ -429,36 +434,50 @@ class PrimitiveNode(Node):
         return out
 
     def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
+        return self.differentiate(grads[0])
+
+    def differentiate(self, g: Any) -> list[Any]:
+        """The gradients of the inputs for the gradient `g` of the result (a tuple for several)."""
         plan = self.plan
-        primitive = plan.primitive
-        g: Any = grads[0]
-        if primitive.outputs > 1:
-            g = tuple(
-                wrap(np.zeros(shape, stored)) if grad is None and stored.kind in "fcV" else grad
-                for grad, (shape, stored) in zip(grads, self.out_specs, strict=True)
-            )
-        known: dict[str, Any] = {}
+        known: dict[str, Any] | None = {} if plan.shares else None
         results: list[Any] = []
         for step in plan.steps:
             if step is None:
                 results.append(None)
                 continue
             position, function, names = step
-            arguments = [g]
-            for name in names:
-                if name == "position":
-                    arguments.append(position)
-                    continue
-                if name not in known:
-                    known[name] = self.value(name)
-                arguments.append(known[name])
-            result = function(*arguments)
-            if primitive.pointwise and self.specs is not None:
+            if not names:
+                result = function(g)
+            elif known is None:
+                result = function(g, *[position if n == "position" else self.value(n) for n in names])
+            else:
+                for n in names:
+                    if n not in known:
+                        known[n] = position if n == "position" else self.value(n)
+                result = function(g, *[position if n == "position" else known[n] for n in names])
+            if self.specs is not None and plan.primitive.pointwise:
                 shape = self.specs[position][0]
                 if result._array.shape != shape:
                     result = result.sum_to_size(shape)
             results.append(result)
         return results
+
+
+class SeveralOutputs(PrimitiveNode):
+    """The backward of one call of a primitive with several results."""
+
+    __slots__ = ()
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        return self.plan.primitive.outputs
+
+    def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
+        filled = [
+            wrap(np.zeros(shape, stored)) if grad is None and stored.kind in "fcV" else grad
+            for grad, (shape, stored) in zip(grads, self.out_specs, strict=True)
+        ]
+        return self.differentiate(tuple(filled))
 
 
 _new_node = object.__new__
