@@ -41,6 +41,7 @@ def run_backward(
     before, outer_task = modes.grad_enabled, modes.task
     modes.grad_enabled = create_graph
     task = modes.task = Task(waiting, leaf_waiting, runs)
+    plain = targets is None and _watched_apply is None  # no one looks on
 
     def deliver(edge: Any, grad: Tensor | None) -> None:
         """Adds `grad` to what arrived at `edge`; a node that has all of its gradients becomes
@@ -84,6 +85,14 @@ def run_backward(
         while ready:
             node = heapq.heappop(ready)[1]
             arrived = buffers.pop(node, None)
+            if plain and arrived is not None and node.rare is None and node.outputs == 1:
+                results = node.apply([arrived])
+                if not keep_graph:
+                    node.release()
+                for edge, grad in zip(node.edges, results, strict=True):
+                    if edge is not None:
+                        deliver(edge, grad)
+                continue
             continues = runs is None or node in runs
             if arrived is None:  # every path to here ended without a gradient
                 if not node.runs_without_gradient:
