@@ -619,7 +619,7 @@ class SequentialLR(LRScheduler):
             _write(group, group["initial_lr"])
         for scheduler in schedulers:  # undo the first step that each took when it was made
             scheduler.last_epoch -= 1
-        schedulers[0]._is_initial = True
+        schedulers[0]._is_initial, schedulers[0]._step_count = True, 0
         schedulers[0].step()
         schedulers[0]._is_initial = False
         self._last_lr = schedulers[0].get_last_lr()
