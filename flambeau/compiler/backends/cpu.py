@@ -414,6 +414,8 @@ class _Compilation:
         element: Element,
     ) -> KernelCall:  # fmt: skip
         """A kernel that reduces an expression over places of one shape."""
+        if not op.startswith("arg"):  # whose positions count in order
+            inputs, axes = _in_memory_order(inputs, axes)
         shape, operands = inputs[0].shape, [p.operand for p in inputs]
         key = ("reduce", shape, axes, tuple(operands), target.operand, tuple(nodes), op, element)
         kernel = self.kernel(
@@ -584,6 +586,29 @@ class _Compilation:
         offsets, self.arena_bytes = plan([Lifetime(v.nbytes, born[v], dies[v]) for v in values])
         for value, offset in zip(values, offsets, strict=True):
             self.homes[value] = (ARENA, offset)
+
+
+def _in_memory_order(
+    inputs: list[Place], axes: tuple[int, ...]
+) -> tuple[list[Place], tuple[int, ...]]:
+    """The places with the reduced dimensions last, those with the largest steps in memory first."""
+    rank = len(inputs[0].shape)
+    densest = max(inputs, key=lambda p: sum(s != 0 for s in p.strides))
+    kept = [d for d in range(rank) if d not in axes]
+    reduced = sorted(axes, key=lambda d: -abs(densest.strides[d]))
+    moved = [p.moved([*kept, *reduced]) for p in inputs]
+    for d in range(rank - 1, len(kept), -1):  # neighbours that lie without gaps become one
+        if all(p.strides[d - 1] == p.strides[d] * p.shape[d] for p in moved):
+            moved = [_joined(p, d - 1) for p in moved]
+    return moved, tuple(range(len(kept), len(moved[0].shape)))
+
+
+def _joined(place: Place, d: int) -> Place:
+    """With dimensions `d` and `d + 1` as one."""
+    shape, strides = place.shape, place.strides
+    return place.seen(
+        (*shape[:d], shape[d] * shape[d + 1], *shape[d + 2 :]), (*strides[:d], *strides[d + 1 :])
+    )
 
 
 def _usual(place: Place) -> Place:
