@@ -51,7 +51,12 @@ _expand = Primitive(
 def writable_broadcast(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
     """`x` broadcast to `size` as a view that may be written, as PyTorch's `expand` gives."""
     extra = len(size) - x.ndim
-    strides = [0] * extra + [0 if n == 1 and m != 1 else s for n, m, s in zip(x.shape, size[extra:], x.strides, strict=True)]
+    strides = [0] * extra + [
+        0 if n == 1 and m != 1 else step
+        for n, m, step in zip(x.shape, size[extra:], x.strides, strict=True)
+    ]
+    if x.flags.c_contiguous and x.size:  # several times faster than as_strided
+        return np.ndarray(size, x.dtype, x, 0, strides)
     return np.lib.stride_tricks.as_strided(x, tuple(size), strides)
 
 
