@@ -274,6 +274,10 @@ class Program:
 
     def __call__(self, arguments: Sequence[Tensor]) -> Any:
         """Runs the program; the results as the function would have returned them."""
+        with self.code.lock:
+            return self._run(arguments)
+
+    def _run(self, arguments: Sequence[Tensor]) -> Any:
         code = self.code
         staged: list[tuple[np.ndarray, np.ndarray]] = []
         inputs: list[np.ndarray] = [None] * len(self.trace.sources)  # type: ignore[list-item]
@@ -310,6 +314,8 @@ class Program:
         code.run()
         for original, ordered in staged:
             original[...] = ordered
+        for k in range(self.first_write):
+            arrays[first + k] = None  # results belong to the caller alone
         return self._finish(arguments, inputs, outputs)
 
     def _outputs(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -430,12 +436,17 @@ def replay(tensor: Tensor, steps: Sequence[Any]) -> Tensor:
 def run_once(code: Executable, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Runs a program on arrays; new arrays with its outputs."""
     outputs = [np.empty(v.shape, v.dtype) for v in code.graph.outputs]
-    for first, arrays in ((code.inputs, inputs), (code.outputs, outputs)):
-        for k, array in enumerate(arrays):
-            array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
-            code.arrays[first + k] = array
-            code.table[first + k] = address(array)
-    code.run()
+    with code.lock:
+        for first, arrays in ((code.inputs, inputs), (code.outputs, outputs)):
+            for k, array in enumerate(arrays):
+                array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
+                code.arrays[first + k] = array
+                code.table[first + k] = address(array)
+        code.run()
+        for k in range(code.inputs, code.constants):
+            code.arrays[k] = None
+        for k in range(code.outputs, len(code.arrays)):
+            code.arrays[k] = None
     return outputs
 
 

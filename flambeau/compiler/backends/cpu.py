@@ -7,6 +7,7 @@ program is one module. Memory is a table of addresses: the arena, the inputs, th
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,6 +117,7 @@ class Executable:
         self.table = np.zeros(count, np.int64)
         self.arrays: list[Any] = [None] * count
         self.kernels = compiled.kernel_count
+        self.lock = threading.Lock()  # table, arena and arrays serve one call at a time
         self._segments(compiled, key)
         self._memory(compiled.arena_bytes)
         self._host_calls = [self._bind(s) if isinstance(s, Step) else s for s in self._runs]
