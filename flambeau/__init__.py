@@ -72,6 +72,9 @@ _FUNCTIONS = {
     "load": "serialization",
     "compile": "compiler",
     "vmap": "func",
+    "is_anomaly_enabled": "autograd.anomaly",
+    "is_anomaly_check_nan_enabled": "autograd.anomaly",
+    "set_anomaly_enabled": "autograd.anomaly",
 }
 
 

@@ -47,6 +47,11 @@ def _switch(enabled: bool, check_nan: bool) -> None:
     engine._watched_apply = _watched_apply if enabled else None
 
 
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Switches anomaly detection on or off until further notice."""
+    _switch(bool(mode), check_nan)
+
+
 def _remember_origin(made: Node) -> None:
     """Notes where in the program `made` comes from, leaving out the frames of this package."""
     frames = traceback.extract_stack()
