@@ -571,22 +571,22 @@ def _dense(symbol: Symbol) -> bool:
 
 
 def _kept_order(inputs: Sequence[Any], out: Value) -> tuple[int, ...] | None:
-    """The strides of a pointwise result where all inputs agree on an order other than row-major."""
-    orders = set()
-    for x in inputs:
-        if isinstance(x, Tensor) and tuple(x._array.shape) == out.shape and len(out.shape) > 1:
-            strides = x._array.strides
-            orders.add(tuple(sorted(range(len(strides)), key=lambda d: (-abs(strides[d]), d))))
-    if len(orders) != 1:
+    """The strides that NumPy gives a pointwise result, where they may not be row-major ones."""
+    arrays = [x._array for x in inputs if isinstance(x, Tensor)]
+    if len(out.shape) < 2 or all(
+        tuple(a.strides) == contiguous_strides(tuple(a.shape), a.dtype.itemsize) for a in arrays
+    ):
         return None
-    (order,) = orders
-    if order == tuple(range(len(order))):
-        return None
-    strides, step = [0] * len(order), out.dtype.itemsize
-    for d in reversed(order):
-        strides[d] = step
-        step *= max(out.shape[d], 1)
-    return tuple(strides)
+    stand_ins = [stand_in(tuple(a.shape), tuple(a.strides), a.dtype) for a in arrays]
+    iterator = np.nditer(
+        [*stand_ins, None],
+        ["zerosize_ok", "refs_ok"],
+        [*(["readonly"] for _ in arrays), ["writeonly", "allocate"]],
+        op_dtypes=[*(a.dtype for a in arrays), out.dtype],
+        order="K",
+    )
+    allocated = iterator.operands[-1]
+    return allocated.strides if allocated.shape == out.shape else None
 
 
 def where_it_failed(error: BaseException) -> str:

@@ -654,6 +654,14 @@ class Work:
         """A place with its samples side by side."""
         return self._compilation.in_lanes(place)
 
+    def in_order(self, place: Place) -> Place:
+        """A place whose last dimension lies without gaps."""
+        if place.strides[-1] == 1 and (place.strides[0] != 1 or place.shape[0] == 1):
+            return place
+        ordered = self.temporary(place.shape, place.dtype)
+        self.copy(place, ordered)
+        return ordered
+
     @property
     def lanes(self) -> int:
         """How many float32 numbers a vector holds."""

@@ -177,15 +177,15 @@ def convolution(work: Work, node: Node) -> None:
     if not node.outputs[0].size or not all(v.size for v in node.values):
         raise NotImplementedError("an empty convolution")
     (which,) = node.primitive.lowering.options
-    if _is_for_lanes(work, node):
-        _CONVOLUTIONS_IN_LANES[which](work, node)
+    if len(node.values[0].shape) == 4:
+        _CONVOLUTIONS[which](work, node, _is_for_lanes(work, node))
         return
     {"forward": _convolution_forward, "input": _convolution_input, "weight": _convolution_weight}[which](
         work, node
     )
 
 
-# Convolution with the batch in the lanes ------------------------------------------------------------
+# Convolution in two dimensions: the kernels' own ------------------------------------------------------------
 
 #: Beyond so many channels, blocks of channels would fill the lanes better.
 _MOST_CHANNELS = 256
@@ -208,44 +208,45 @@ def _shape_of(node: Node, x: tuple[int, ...], w: tuple[int, ...]) -> Convolution
     )
 
 
-def _forward_in_lanes(work: Work, node: Node) -> None:
+def _operands(work: Work, node: Node, in_lanes: bool) -> list[Place]:
+    """The inputs, activations with samples side by side or else with rows in order."""
+    turn = work.in_lanes if in_lanes else work.in_order
+    weight_is_second = node.primitive.name != "convolution_weight"
+    first, second = map(work.place, node.values)
+    return [turn(first), second if weight_is_second else turn(second)]
+
+
+def _forward(work: Work, node: Node, in_lanes: bool) -> None:
     x, w = node.values
     shape = _shape_of(node, x.shape, w.shape)
-    source, weight = work.in_lanes(work.place(x)), work.place(w)
-    places = [source, weight, work.lay_out(node.outputs[0])]
+    out = work.lay_out(node.outputs[0]) if in_lanes else work.place(node.outputs[0])
     work.native(
-        ("convolution", shape), places,
+        ("convolution", shape), [*_operands(work, node, in_lanes), out],
         lambda module, name, o: conv.emit_forward(module, name, shape, o[0], o[1], [o[2]]),
     )  # fmt: skip
 
 
-def _input_in_lanes(work: Work, node: Node) -> None:
-    g, w = node.values
+def _input_gradient(work: Work, node: Node, in_lanes: bool) -> None:
     out = node.outputs[0]
-    shape = _shape_of(node, out.shape, w.shape)
-    gradient, weight = work.in_lanes(work.place(g)), work.place(w)
-    places = [gradient, weight, work.lay_out(out)]
+    shape = _shape_of(node, out.shape, node.values[1].shape)
+    target = work.lay_out(out) if in_lanes else work.place(out)
     work.native(
-        ("convolution_input", shape), places,
+        ("convolution_input", shape), [*_operands(work, node, in_lanes), target],
         lambda module, name, o: conv.emit_input_gradient(module, name, shape, o[0], o[1], [o[2]]),
     )  # fmt: skip
 
 
-def _weight_in_lanes(work: Work, node: Node) -> None:
-    g, x = node.values
+def _weight_gradient(work: Work, node: Node, in_lanes: bool) -> None:
     out = node.outputs[0]
-    shape = _shape_of(node, x.shape, out.shape)
-    source, gradient = work.in_lanes(work.place(x)), work.in_lanes(work.place(g))
-    places = [source, gradient, work.place(out)]
+    shape = _shape_of(node, node.values[1].shape, out.shape)
+    gradient, source = _operands(work, node, in_lanes)
     work.native(
-        ("convolution_weight", shape), places,
+        ("convolution_weight", shape), [source, gradient, work.place(out)],
         lambda module, name, o: conv.emit_weight_gradient(module, name, shape, o[0], o[1], o[2]),
     )  # fmt: skip
 
 
-_CONVOLUTIONS_IN_LANES = {
-    "forward": _forward_in_lanes, "input": _input_in_lanes, "weight": _weight_in_lanes,
-}  # fmt: skip
+_CONVOLUTIONS = {"forward": _forward, "input": _input_gradient, "weight": _weight_gradient}
 
 
 # Pooling ------------------------------------------------------------------------------------------
