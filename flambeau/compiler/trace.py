@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.compiler.graph import Graph, Value, constant, make_node
+from flambeau.compiler.graph import Graph, Node, Value, constant, make_node
 from flambeau.compiler.views import Step, contiguous_strides, stand_in, view_put
 from flambeau.core.state import set_tracer, state
 from flambeau.ops.table import Primitive
@@ -270,9 +270,7 @@ class Tracer:
         node = make_node(primitive, values, attributes)
         self.graph.nodes.append(node)
         if primitive.outputs == 1:
-            keeps = primitive.pointwise and attributes.get("order") != "C"
-            order = _kept_order(inputs, node.outputs[0]) if keeps else None
-            return self.fresh(node.outputs[0], order)
+            return self.fresh(node.outputs[0], _strides_of(node, inputs))
         return tuple(map(self.fresh, node.outputs))
 
     def view(self, primitive: Primitive, inputs: Sequence[Any], attributes: dict[str, Any]) -> Symbol:
@@ -570,23 +568,45 @@ def _dense(symbol: Symbol) -> bool:
     return True
 
 
-def _kept_order(inputs: Sequence[Any], out: Value) -> tuple[int, ...] | None:
-    """The strides that NumPy gives a pointwise result, where they may not be row-major ones."""
+def _strides_of(node: Node, inputs: Sequence[Any]) -> tuple[int, ...] | None:
+    """The strides that NumPy gives a result, where they may not be row-major ones."""
     arrays = [x._array for x in inputs if isinstance(x, Tensor)]
-    if len(out.shape) < 2 or all(
+    out, attributes = node.outputs[0], node.attributes
+    if all(
         tuple(a.strides) == contiguous_strides(tuple(a.shape), a.dtype.itemsize) for a in arrays
     ):
         return None
-    stand_ins = [stand_in(tuple(a.shape), tuple(a.strides), a.dtype) for a in arrays]
+    if node.primitive.pointwise and attributes.get("order") != "C":
+        return _allocated([stand_in(tuple(a.shape), tuple(a.strides), a.dtype) for a in arrays], out)
+    if node.primitive.name == "cat":
+        return _allocated([stand_in(out.shape, tuple(a.strides), a.dtype) for a in arrays], out)
+    if getattr(node.primitive.lowering, "family", "") == "reduce" and attributes["dims"] is not None:
+        (a,) = arrays
+        dims = attributes["dims"]
+        if attributes["keepdim"]:
+            shape = tuple(1 if d in dims else n for d, n in enumerate(a.shape))
+            return _allocated([stand_in(shape, tuple(a.strides), a.dtype)], out)
+        kept = [d for d in range(len(a.shape)) if d not in dims]
+        part = stand_in(
+            tuple(a.shape[d] for d in kept), tuple(a.strides[d] for d in kept), a.dtype
+        )
+        return _allocated([part], out)
+    return None
+
+
+def _allocated(arrays: Sequence[np.ndarray], out: Value) -> tuple[int, ...] | None:
+    """The strides of what NumPy allocates for a result of these arrays."""
+    if len(out.shape) < 2:
+        return None
     iterator = np.nditer(
-        [*stand_ins, None],
+        [*arrays, None],
         ["zerosize_ok", "refs_ok"],
         [*(["readonly"] for _ in arrays), ["writeonly", "allocate"]],
         op_dtypes=[*(a.dtype for a in arrays), out.dtype],
         order="K",
     )
-    allocated = iterator.operands[-1]
-    return allocated.strides if allocated.shape == out.shape else None
+    made = iterator.operands[-1]
+    return made.strides if made.shape == out.shape else None
 
 
 def where_it_failed(error: BaseException) -> str:
