@@ -96,7 +96,7 @@ def _whole(tensor: Tensor) -> np.ndarray:
     """The memory of a tensor; of one that is no part of a gapless array, its elements alone."""
     memory = tensor._memory()
     if memory is None:
-        base = tensor._array if tensor._view is None else tensor._view.base._array
+        base = tensor._root()._array
         memory = base.T if base.T.flags.c_contiguous else np.ascontiguousarray(base)
     return memory
 

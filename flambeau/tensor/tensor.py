@@ -175,7 +175,7 @@ class Tensor:
         """Elements between the start of the memory and this tensor's first."""
         if self._view is None or not isinstance(self._array, ndarray):
             return 0
-        base = self._view.base._array
+        base = self._root()._array
         return (address(self._array) - address(base)) // self._array.dtype.itemsize
 
     def data_ptr(self) -> int:
@@ -726,9 +726,16 @@ class Tensor:
             array.shape, array.dtype, memo[key], address(array) - address(base), array.strides
         )
 
+    def _root(self) -> Tensor:
+        """The tensor whose memory this one is a part of."""
+        root = self
+        while root._view is not None:
+            root = root._view.base
+        return root
+
     def _memory(self) -> ndarray | None:
         """The whole memory that this tensor is a part of, where that is one gapless array."""
-        base = self._array if self._view is None else self._view.base._array
+        base = self._root()._array
         if not base.flags.c_contiguous or not base.size:
             return None
         start, first = address(base), address(self._array)

@@ -131,15 +131,14 @@ def make_view(view: Tensor, parent: Tensor, step: Step) -> None:
     made.version = counter[0]
     made.multiple = None
     made.forbidden = None if modes.grad_enabled else INFERENCE if modes.inference else NO_GRAD
-    if origin is None:
+    if origin is None or not (origin.differentiable or origin.forbidden):
+        # A parent that is a detached view is a base of its own: its history starts anew.
         made.base, made.path, made.differentiable = parent, (None, step), True
     else:
         made.base, made.path = origin.base, (origin.path, step)
         made.differentiable = origin.differentiable
         if origin.forbidden is not None and made.forbidden is None:
-            made.forbidden, made.multiple = origin.forbidden, origin.multiple
-        if not origin.differentiable and origin.forbidden is None:
-            made.forbidden = None  # views of a detached tensor may be changed anywhere
+            made.forbidden = origin.forbidden
     view._view = made
     if parent._extra is not None and parent._extra.inference:
         view._own_extra().inference = True

@@ -148,3 +148,14 @@ def test_changes_through_random_views(moves: list[tuple[int, int]]) -> None:
     y.sum().backward()
     assert np.array_equal(y.detach().numpy(), factors)
     assert np.array_equal(x.grad.numpy(), factors)
+
+
+def test_a_detached_view_is_a_base_of_its_own() -> None:
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+    d = torch.zeros(4, 2)[1:].detach()
+    row = d[1]
+    d[0] = w * 2
+    d.add_(w)
+    assert row.requires_grad and row.storage_offset() == 4
+    (d.sum() + row.sum()).backward()
+    assert w.grad.tolist() == [6, 6]
