@@ -59,7 +59,7 @@ def plane_for(rows: Sequence[Axis], columns: Sequence[Axis], slack: int) -> Plan
     """The plane that holds whatever these axes ask for, plus `slack` elements."""
     lows, steps, lengths = [], [], []
     for axes in (rows, columns):
-        reaches = [axis.reach for axis in axes if axis.taps]
+        reaches = [axis.reach for axis in axes if axis.taps] or [(0, 0)]
         low = min(first for first, _ in reaches)
         high = max(last for _, last in reaches)
         lows.append(low)

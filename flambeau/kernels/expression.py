@@ -96,19 +96,43 @@ def _sign(f: Function, x: Value) -> Value:
     return f.select(x.is_nan(), x, result) if x.element.is_float else result
 
 
+def _divide(f: Function, x: Value, y: Value) -> Value:
+    """x / y, whole numbers toward zero. Never traps: by zero it gives x, by -1 it wraps."""
+    if x.element.is_float:
+        return x / y
+    negated = y.eq(-1) if x.element.kind == "signed" else None
+    quotient = x / _safe_divisor(f, y)
+    return quotient if negated is None else f.select(negated, -x, quotient)
+
+
+def _safe_divisor(f: Function, y: Value) -> Value:
+    """1 for the whole numbers on which processors trap, and in lanes that do not exist."""
+    bad = y.eq(0)
+    if y.element.kind == "signed":
+        bad = bad | y.eq(-1)
+    return f.select(bad, 1, y)
+
+
 def _floor_divide(f: Function, x: Value, y: Value) -> Value:
     if x.element.is_float:
         return f.intrinsic("floor", x / y)
-    quotient = x / y
+    quotient = _divide(f, x, y)
     if x.element.kind == "unsigned":
         return quotient
     inexact = (quotient * y).ne(x) & ((x ^ y) < 0)
     return f.select(inexact, quotient - 1, quotient)
 
 
+def _c_remainder(f: Function, x: Value, y: Value) -> Value:
+    """With the sign of the dividend, as C's `%` and `fmod`."""
+    if x.element.is_float:
+        return mathfn.from_libm(f, "fmod", x, y)
+    return x % _safe_divisor(f, y)
+
+
 def _remainder(f: Function, x: Value, y: Value) -> Value:
     """With the sign of the divisor, as Python's `%`."""
-    rest = x % y if not x.element.is_float else mathfn.from_libm(f, "fmod", x, y)
+    rest = _c_remainder(f, x, y)
     if x.element.kind == "unsigned":
         return rest
     wrong = rest.ne(0) & ((rest < 0) ^ (y < 0))
@@ -137,10 +161,10 @@ OPERATIONS: dict[str, Callable[..., Value]] = {
     "add": lambda f, a, b: a + b,
     "sub": lambda f, a, b: a - b,
     "mul": lambda f, a, b: a * b,
-    "div": lambda f, a, b: a / b,
+    "div": _divide,
     "floor_divide": _floor_divide,
     "remainder": _remainder,
-    "fmod": lambda f, a, b: mathfn.from_libm(f, "fmod", a, b) if a.element.is_float else a % b,
+    "fmod": _c_remainder,
     "fma": lambda f, a, b, c: f.fma(a, b, c),
     "neg": lambda f, a: -a,
     "abs": lambda f, a: mathfn.absolute(f, a),

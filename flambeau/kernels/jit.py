@@ -24,7 +24,11 @@ _serial = itertools.count()
 
 
 class Code:
-    """Compiled functions in memory, found by name. They stay as long as this object lives."""
+    """Compiled functions in memory, found by name.
+
+    They stay as long as this object, or a function taken from it, lives; addresses keep
+    nothing.
+    """
 
     def __init__(self, machine_code: bytes, names: list[str]):
         self._library = _link(machine_code, names)
@@ -36,7 +40,9 @@ class Code:
 
     def function(self, name: str, arguments: int) -> Any:
         """The function as a ctypes callable taking that many addresses or integers."""
-        return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arguments)(self.address(name))
+        found = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * arguments)(self.address(name))
+        found.code = self  # keeps the machine code as long as the function
+        return found
 
     def __iter__(self) -> Any:
         return iter(self._names)

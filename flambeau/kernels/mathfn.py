@@ -70,18 +70,21 @@ def _power_of_two(f: Function, n: Value, like: Value) -> Value:
     return f.bitcast((n + form.bias) << form.mantissa, form.element)
 
 
-def _reduce_exp(f: Function, x: Value) -> tuple[Value, Value]:
-    """r in [-ln2/2, ln2/2] and whole n with x = n ln2 + r."""
+def _reduced_expm1(f: Function, x: Value) -> tuple[Value, Value]:
+    """e^r - 1 and whole n, with x = n ln2 + r and r in [-ln2/2, ln2/2]."""
     form = _format(x)
     whole, n = _nearest(f, x * (1.0 / _LN2))
-    r = f.fma(whole, -form.ln2_high, x)
-    return f.fma(whole, -form.ln2_low, r), n
+    exact = f.fma(whole, -form.ln2_high, x)
+    r = f.fma(whole, -form.ln2_low, exact)
+    lost = f.fma(whole, -form.ln2_low, exact - r)  # what rounding r lost
+    return _small_expm1(f, r, lost), n
 
 
-def _exp_series(f: Function, r: Value) -> Value:
-    """(e^r - 1 - r) / r^2 = 1/2! + r/3! + r^2/4! ..."""
+def _small_expm1(f: Function, r: Value, lost: Value) -> Value:
+    """r + lost + r^2 (1/2! + r/3! + r^2/4! ...)."""
     terms = _format(r).exp_terms
-    return polynomial(f, r, [1.0 / math.factorial(k) for k in range(2, terms + 1)])
+    series = polynomial(f, r, [1.0 / math.factorial(k) for k in range(2, terms + 1)])
+    return r + f.fma(series * r, r, lost)
 
 
 def _clamp(f: Function, x: Value, low: float, high: float) -> Value:
@@ -91,9 +94,8 @@ def _clamp(f: Function, x: Value, low: float, high: float) -> Value:
 
 
 def exp(f: Function, x: Value) -> Value:
-    r, n = _reduce_exp(f, _clamp(f, x, *_format(x).exp_limits))
-    e = f.fma(_exp_series(f, r) * r, r, r) + 1.0
-    return _scale(f, e, n)
+    small, n = _reduced_expm1(f, _clamp(f, x, *_format(x).exp_limits))
+    return _scale(f, small + 1.0, n)
 
 
 def _scale(f: Function, x: Value, n: Value) -> Value:
@@ -108,14 +110,13 @@ def exp2(f: Function, x: Value) -> Value:
     x = _clamp(f, x, math.floor(low), math.ceil(high))
     whole, n = _nearest(f, x)
     r = (x - whole) * _LN2
-    return _scale(f, f.fma(_exp_series(f, r) * r, r, r) + 1.0, n)
+    return _scale(f, _small_expm1(f, r, f.zero(r.element, r.lanes)) + 1.0, n)
 
 
 def expm1(f: Function, x: Value) -> Value:
     """e^x - 1 = 2 (h (e^r - 1) + h - 1/2) with h = 2^(n-1), exact where x is small."""
     form = _format(x)
-    r, n = _reduce_exp(f, _clamp(f, x, -2.0 * form.mantissa, form.exp_limits[1]))
-    small = f.fma(_exp_series(f, r) * r, r, r)
+    small, n = _reduced_expm1(f, _clamp(f, x, -2.0 * form.mantissa, form.exp_limits[1]))
     half = _power_of_two(f, n - 1, x)
     result = (f.fma(half, small, half - 0.5)) * 2.0
     return f.select(n.eq(0), small, result)
@@ -174,10 +175,20 @@ def log1p(f: Function, x: Value) -> Value:
     return f.select(plain, log(f, u), f.select(x.eq(0.0), x, result))
 
 
+def _quotient(f: Function, a: Value, b: Value, lost: Value) -> Value:
+    """a / (b + lost), with one step of correction, for a sum b that lost its last bits."""
+    inverse = 1.0 / b
+    quotient = a * inverse
+    rest = f.fma(-quotient, b, a) - quotient * lost
+    return f.fma(rest, inverse, quotient)
+
+
 def sigmoid(f: Function, x: Value) -> Value:
     """1 / (1 + e^-x), by e^-|x| so that nothing overflows."""
     e = exp(f, -absolute(f, x))
-    return f.select(x < 0.0, e, f.constant_like(1.0, x)) / (e + 1.0)
+    above = f.select(x < 0.0, e, f.constant_like(1.0, x))
+    total = e + 1.0
+    return _quotient(f, above, total, (1.0 - total) + e)
 
 
 def tanh(f: Function, x: Value) -> Value:
@@ -185,7 +196,11 @@ def tanh(f: Function, x: Value) -> Value:
     magnitude = absolute(f, x)
     far = 10.0 if x.element is F32 else 20.0
     e = expm1(f, f.select(magnitude > far, far, magnitude) * 2.0)
-    return f.intrinsic("copysign", e / (e + 2.0), x)
+    total = e + 2.0
+    two = f.constant_like(2.0, e)
+    larger, smaller = f.select(e > 2.0, e, two), f.select(e > 2.0, two, e)
+    lost = (larger - total) + smaller
+    return f.intrinsic("copysign", _quotient(f, e, total, lost), x)
 
 
 def softplus(f: Function, x: Value) -> Value:
@@ -193,21 +208,25 @@ def softplus(f: Function, x: Value) -> Value:
     return f.maximum(x, 0.0) + log1p(f, exp(f, -absolute(f, x)))
 
 
+def _half_exp(f: Function, x: Value) -> Value:
+    """e^x / 2, which overflows later than e^x."""
+    small, n = _reduced_expm1(f, _clamp(f, x, 0.0, _format(x).exp_limits[1] + 1.0))
+    return _scale(f, small + 1.0, n - 1)
+
+
 def sinh(f: Function, x: Value) -> Value:
-    """(e + e / (e + 1)) / 2 with e = e^|x| - 1."""
+    """(e + e / (e + 1)) / 2 with e = e^|x| - 1, or half of e^|x| where the rest is lost."""
     magnitude = absolute(f, x)
     e = expm1(f, magnitude)
     near = (e + e / (e + 1.0)) * 0.5
-    half = exp(f, magnitude * 0.5)
-    far = half * 0.5 * half
-    return f.intrinsic("copysign", f.select(magnitude > 20.0, far, near), x)
+    far = f.select(magnitude > 20.0, _half_exp(f, magnitude), near)
+    return f.intrinsic("copysign", far, x)
 
 
 def cosh(f: Function, x: Value) -> Value:
-    """(e^|x| + e^-|x|) / 2, the first as a square so that it overflows where it should."""
-    magnitude = absolute(f, x)
-    half = exp(f, magnitude * 0.5)
-    return f.fma(half * 0.5, half, 0.5 / (half * half))
+    """(e^|x| + e^-|x|) / 2."""
+    half = _half_exp(f, absolute(f, x))
+    return half + 0.25 / half
 
 
 _PI_HALF = (
@@ -263,27 +282,28 @@ def tan(f: Function, x: Value) -> Value:
     return from_libm(f, "tan", x)
 
 
-# -log(erfc(x)) on [1, 4], in powers of x - 2.5.
+# -log(erfc(x)) on [0.85, 4], in powers of x - 1.
 _ERFC_LOGARITHM = [
-    7.806815282, 5.352680655, 0.9438935605, 0.01085862665, -0.002164962194, 0.0004200348031,
-    -7.754779972e-05, 1.333995827e-05, -1.577663511e-06,
+    1.84960551, 2.638967315, 0.8431075227, 0.04156842507, -0.01006840232, 0.0020477198,
+    -0.0003176803503, 3.244102194e-05, -1.594145397e-06,
 ]  # fmt: skip
+# (erf(x) - x) / x in powers of x^2.
 _ERF_SERIES = [
-    2.0 / math.sqrt(math.pi) * (-1.0) ** k / (math.factorial(k) * (2 * k + 1))
+    2.0 / math.sqrt(math.pi) * (-1.0) ** k / (math.factorial(k) * (2 * k + 1)) - (k == 0)
     for k in range(12)
 ]
 
 
 def erf(f: Function, x: Value) -> Value:
-    """A power series near zero, 1 - e^-g(x) with a polynomial g beyond 1."""
+    """A power series near zero, 1 - e^-g(x) with a polynomial g beyond 0.85."""
     if x.element is F64:
         return from_libm(f, "erf", x)
     magnitude = absolute(f, x)
-    near = polynomial(f, x * x, _ERF_SERIES) * x
-    bounded = _clamp(f, magnitude, 1.0, 4.0)
-    far = 1.0 - exp(f, -polynomial(f, bounded - 2.5, _ERFC_LOGARITHM))
+    near = f.fma(polynomial(f, x * x, _ERF_SERIES), x, x)
+    bounded = _clamp(f, magnitude, 0.85, 4.0)
+    far = 1.0 - exp(f, -polynomial(f, bounded - 1.0, _ERFC_LOGARITHM))
     far = f.select(magnitude > 4.0, 1.0, far)
-    return f.select(magnitude < 1.0, near, f.intrinsic("copysign", far, x))
+    return f.select(magnitude < 0.85, near, f.intrinsic("copysign", far, x))
 
 
 def pow(f: Function, x: Value, y: Value) -> Value:

@@ -1,9 +1,9 @@
 """Pooling: maximum (with positions) and average, forward and backward, in any layout.
 
-All four are the same walk: each output cell visits the taps of its window that exist. Forward, the
-cell is an output pixel and the taps are input pixels. Backward, the cell is an input pixel and the
-taps are the output pixels whose windows contain it; each hands over its gradient (average), or does
-so if this cell was its maximum. Nothing is scattered, so threads never meet.
+All four are the same walk: each output cell visits the taps of its window that exist. Forward,
+the cell is an output pixel and the taps are input pixels. Backward, the cell is an input pixel
+and the taps are the output pixels whose windows contain it; each hands over its gradient
+(average), or does so if this cell was its maximum. Nothing is scattered, so threads never meet.
 
 Lanes are samples or channels where those lie side by side, and neighbouring pixels otherwise.
 """
@@ -126,7 +126,12 @@ def emit_average(
 
 
 def emit_max_backward(
-    module: Module, name: str, pool: Pooling, gradient: Operand, positions: Operand, out: Operand
+    module: Module,
+    name: str,
+    pool: Pooling,
+    gradient: Operand,
+    positions: Operand,
+    out: Operand,
 ) -> Kernel:
     """The gradient of the input of `emit_max`. Buffers: gradient, positions, out."""
     element = gradient.element.computed
@@ -161,7 +166,7 @@ def emit_average_backward(
     return walk.kernel(name, ["gradient"], start, tap, lambda f, cell, kept: kept)
 
 
-# The walk ---------------------------------------------------------------------------------------
+# The walk -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -259,11 +264,16 @@ class _Walk:
         self.full = module.target.lanes(element.bytes)
         sizes = (pool.batch, pool.channels)
         self.lane_dim = next(
-            (d for d in (0, 1) if sizes[d] > 1 and all(o.strides[d] == 1 for o in self.operands)),
+            (
+                d
+                for d in (0, 1)
+                if sizes[d] > 1 and all(o.strides[d] == 1 for o in self.operands)
+            ),
             3,
         )
         self.counts = [
-            -(-size // self.full) if d == self.lane_dim else size for d, size in enumerate(sizes)
+            -(-size // self.full) if d == self.lane_dim else size
+            for d, size in enumerate(sizes)
         ]
         self.sizes = sizes
         self.row_count = max(axis.count for axis in rows)
@@ -299,7 +309,8 @@ class _Walk:
         return Kernel(name, buffers, (stage,), flops=self.work)
 
     def _fills(self) -> list[tuple[int, int]]:
-        """How many lanes exist in a block, and how many a vector has, for each kind of block."""
+        """How many lanes exist in a block, and how many a vector has, for each kind of
+        block."""
         if self.lane_dim == 3:
             return [(self.full, self.full)]
         full, rest = divmod(self.sizes[self.lane_dim], self.full)
@@ -326,7 +337,9 @@ class _Walk:
                             finish,
                         )  # fmt: skip
 
-    def _vectors(self, f: Function, axis: Axis, lanes: int, active: int) -> Iterator[tuple[Offset, int, int]]:
+    def _vectors(
+        self, f: Function, axis: Axis, lanes: int, active: int
+    ) -> Iterator[tuple[Offset, int, int]]:
         """The vectors of a row: cells that miss taps one by one, then those that have all."""
         low, high = axis.interior
         border = [*range(low), *range(max(high, low), axis.count)]

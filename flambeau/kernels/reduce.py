@@ -27,7 +27,7 @@ from flambeau.kernels.pointwise import (
 )  # fmt: skip
 
 _ACCUMULATORS = 4  # independent chains, so that additions overlap
-_BLOCK = 256  # vectors that are summed before they join the total
+_BLOCK = 32  # vectors that are summed before they join the total
 _PARTS = 64
 
 

@@ -1,0 +1,142 @@
+"""Convolutions: forward and both gradients, in both layouts, against double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from flambeau.kernels import call, conv, threads
+from flambeau.kernels.conv import Convolution
+from flambeau.kernels.pointwise import Operand
+from flambeau.kernels.target import Target, named
+
+from . import support
+from .conftest import RUNNABLE
+
+TOLERANCE = {np.dtype(np.float32): 5e-6, np.dtype(np.float64): 1e-13}
+
+
+def plain(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x)
+
+
+def batch_in_lanes(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+
+
+LAYOUTS = {"plain": plain, "batch": batch_in_lanes, "last": channels_last}
+
+
+def check(target: Target, shape: Convolution, layout: str, dtype: type = np.float32) -> None:
+    """All three kernels of a convolution."""
+    rng = np.random.default_rng(0)
+    lay = LAYOUTS[layout]
+    x = rng.standard_normal((shape.batch, shape.in_channels, *shape.in_size)).astype(dtype)
+    weight = rng.standard_normal((shape.out_channels, shape.group_in, *shape.kernel)).astype(
+        dtype
+    )
+    bias = rng.standard_normal(shape.out_channels).astype(dtype)
+    out_shape = (shape.batch, shape.out_channels, *shape.out_size)
+    gradient = rng.standard_normal(out_shape).astype(dtype)
+    rest = shape.stride, shape.padding, shape.dilation, shape.groups
+    expected = support.convolution(x, weight, *rest) + bias[:, None, None]
+    of_x, of_weight = support.convolution_gradients(x, weight, gradient, *rest)
+
+    x, gradient = lay(x), lay(gradient)
+    out, dx = lay(np.full(out_shape, 7, dtype)), lay(np.full(x.shape, 7, dtype))
+    dw = np.full(weight.shape, 7, dtype)
+    at = support.operand
+    support.run(
+        lambda m: conv.emit_forward(
+            m, "k", shape, at(x), at(weight), [at(out)],
+            (("input", 0), ("input", 1), ("add", 0, 1)), (2,),
+            [Operand(bias.dtype.name, (0, 1, 0, 0))],
+        ),
+        x, weight, bias, out, target=target, checked=False,
+    )  # fmt: skip
+    support.run(
+        lambda m: conv.emit_input_gradient(m, "k", shape, at(gradient), at(weight), [at(dx)]),
+        gradient, weight, dx, target=target, checked=False,
+    )  # fmt: skip
+    support.run(
+        lambda m: conv.emit_weight_gradient(m, "k", shape, at(x), at(gradient), at(dw)),
+        x, gradient, dw, target=target, checked=False,
+    )  # fmt: skip
+    tolerance = TOLERANCE[np.dtype(dtype)]
+    support.close(out, expected, tolerance)
+    support.close(dx, of_x, tolerance)
+    support.close(dw, of_weight, tolerance)
+
+
+@st.composite
+def _shapes(draw: st.DrawFn) -> Convolution:
+    pair = st.integers(1, 3)
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
+    dilation = (draw(st.integers(1, 2)), draw(st.integers(1, 2)))
+    shape = Convolution(
+        draw(st.integers(1, 18)), groups * draw(st.integers(1, 5)), groups * draw(pair) * 2,
+        (draw(st.integers(1, 13)), draw(st.integers(1, 20))), kernel, (draw(pair), draw(pair)),
+        (draw(st.integers(0, kernel[0])), draw(st.integers(0, kernel[1]))), dilation, groups,
+    )  # fmt: skip
+    assume(min(shape.out_size) >= 1)
+    return shape
+
+
+@pytest.mark.parametrize("layout", ["plain", "batch"])
+@pytest.mark.parametrize("name", RUNNABLE)
+@settings(max_examples=15, deadline=None)
+@given(shape=_shapes())
+def test_any_shape(name: str, layout: str, shape: Convolution) -> None:
+    check(named(name), shape, layout)
+
+
+CASES = {
+    "first layer": Convolution(16, 1, 8, (30, 30), (5, 5), (2, 2)),
+    "wide": Convolution(3, 20, 40, (9, 20), (3, 3), (1, 1), (1, 1)),
+    "banded": Convolution(16, 2, 4, (40, 40), (3, 3)),
+    "grouped and wide": Convolution(2, 6, 34, (50, 48), (3, 3), (1, 1), (1, 1), (1, 1), 2),
+    "depthwise": Convolution(5, 8, 8, (7, 7), (3, 3), (1, 1), (1, 1), (1, 1), 8),
+    "one by one, strided": Convolution(3, 5, 7, (6, 6), (1, 1), (2, 2)),
+    "one dimension": Convolution(2, 3, 20, (1, 30), (1, 7), (1, 2), (0, 3)),
+    "small maps": Convolution(33, 24, 40, (4, 4), (3, 3), (1, 1), (1, 1)),
+}
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_cases(target: Target, case: str, layout: str) -> None:
+    check(target, CASES[case], layout)
+
+
+@pytest.mark.parametrize("layout", ["plain", "batch"])
+def test_double_precision(target: Target, layout: str) -> None:
+    check(target, CASES["small maps"], layout, np.float64)
+
+
+@pytest.mark.parametrize("layout", ["plain", "batch"])
+def test_threads_agree_to_the_bit(layout: str) -> None:
+    shape = Convolution(16, 16, 24, (20, 20), (3, 3), (1, 1), (1, 1))
+    rng = np.random.default_rng(0)
+    lay = LAYOUTS[layout]
+    x = lay(rng.standard_normal((16, 16, 20, 20)).astype("f4"))
+    g = lay(rng.standard_normal((16, 24, 20, 20)).astype("f4"))
+    weight, bias = (rng.standard_normal(s).astype("f4") for s in ((24, 16, 3, 3), (24,)))
+    before, seen = threads.get_num_threads(), []
+    for count in (1, 2, 3, 4):
+        threads.set_num_threads(count)
+        out, dx, dw = np.empty_like(g), np.empty_like(x), np.empty_like(weight)
+        call.conv2d(x, weight, bias, out, shape)
+        call.conv2d_input_gradient(g, weight, dx, shape)
+        call.conv2d_weight_gradient(x, g, dw, shape)
+        seen.append((out, dx, dw))
+    threads.set_num_threads(before)
+    for other in seen[1:]:
+        for a, b in zip(other, seen[0], strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -1,0 +1,93 @@
+"""Every generator for every instruction set: also for processors that are not here."""
+
+from __future__ import annotations
+
+import pytest
+
+from flambeau.kernels import conv, gemm, jit, pointwise, pool, reduce
+from flambeau.kernels.conv import Convolution
+from flambeau.kernels.expression import OPERATIONS
+from flambeau.kernels.kernel import Kernel
+from flambeau.kernels.language import Module
+from flambeau.kernels.pointwise import Operand, contiguous
+from flambeau.kernels.pool import Pooling
+from flambeau.kernels.reduce import Reduction
+from flambeau.kernels.target import named
+
+from . import support
+
+CONV = Convolution(18, 5, 20, (9, 9), (3, 3), (2, 2), (1, 1))
+POOL = Pooling(18, 5, (9, 9), (4, 4), (2, 2), (2, 2))
+PLAIN, LANES = Operand("float32", (405, 81, 9, 1)), Operand("float32", (1, 1458, 162, 18))
+PLAIN_OUT, LANES_OUT = Operand("float32", (500, 25, 5, 1)), Operand("float32", (1, 450, 90, 18))
+WEIGHT = contiguous("float32", (20, 5, 3, 3))
+MATH = ("exp", "log1p", "tanh", "sin", "erf", "pow")
+
+
+def _pointwise(module: Module) -> Kernel:
+    nodes = tuple(("input", 0) if i == 0 else (op, 0, 0) if op == "pow" else (op, 0)
+                  for i, op in enumerate(("", *MATH)))  # fmt: skip
+    ends = [contiguous(d, (5, 33)) for d in ("float32", "float16", "bfloat16", "float32")]
+    return pointwise.emit(
+        module, "k", (5, 33), [Operand("bfloat16", (33, 1))], ends, nodes, (1, 2, 3, 6)
+    )
+
+
+def _reduce(module: Module) -> Kernel:
+    kinds = [Reduction("sum", 0), Reduction("argmax", 0)]
+    ends = [contiguous("float32", (300,)), contiguous("int64", (300,))]
+    return reduce.emit(
+        module, "k", (300, 70), (1,), [contiguous("float32", (300, 70))], ends,
+        (("input", 0),), kinds,
+    )  # fmt: skip
+
+
+def _gemm(module: Module) -> Kernel:
+    a, b, c = (contiguous("float32", s) for s in ((100, 300), (300, 70), (100, 70)))
+    return gemm.emit(module, "k", 100, 70, 300, a, Operand("float32", (1, 300)), c) if b else b
+
+
+GENERATORS = {
+    "pointwise": _pointwise,
+    "reduce": _reduce,
+    "gemm": _gemm,
+    "conv": lambda m: conv.emit_forward(m, "k", CONV, PLAIN, WEIGHT, [PLAIN_OUT]),
+    "conv batch": lambda m: conv.emit_forward(m, "k", CONV, LANES, WEIGHT, [LANES_OUT]),
+    "conv input": lambda m: conv.emit_input_gradient(m, "k", CONV, PLAIN_OUT, WEIGHT, [PLAIN]),
+    "conv weight": lambda m: conv.emit_weight_gradient(m, "k", CONV, PLAIN, PLAIN_OUT, WEIGHT),
+    "conv weight batch": lambda m: conv.emit_weight_gradient(
+        m, "k", CONV, LANES, LANES_OUT, WEIGHT
+    ),
+    "pool": lambda m: pool.emit_max(m, "k", POOL, PLAIN, [Operand("float32", (80, 16, 4, 1))]),
+}
+
+
+@pytest.mark.parametrize("generator", sorted(GENERATORS))
+@pytest.mark.parametrize("name", ["sse2", "avx2", "avx512", "neon"])
+def test_generates(name: str, generator: str) -> None:
+    target = named(name)
+    module = Module(target)
+    support.link(module, GENERATORS[generator](module))
+    try:
+        code = jit.compile_object(module.text(), target)
+    except RuntimeError as error:  # an llvmlite built for one architecture only
+        if "No available targets" not in str(error):
+            raise
+        pytest.skip(str(error))
+    machine = {"neon": 183}.get(name, 62)  # e_machine of an ELF header
+    if code[:4] == b"\x7fELF":
+        assert int.from_bytes(code[18:20], "little") == machine
+
+
+def test_foreign_code_is_not_loaded() -> None:
+    foreign = named("neon") if named("neon").triple != named("sse2").triple else None
+    from flambeau.kernels.target import can_run
+
+    if foreign is None or can_run(foreign):
+        pytest.skip("every target runs here")
+    with pytest.raises(RuntimeError, match="cannot run"):
+        jit.load(Module(foreign))
+
+
+def test_every_operation_is_listed_once() -> None:
+    assert len(OPERATIONS) == len(set(OPERATIONS)) > 50
