@@ -2,6 +2,7 @@
 
 from flambeau.nn.module import Module as Module
 from flambeau.nn.modules.activation import *
+from flambeau.nn.modules.adaptive import *
 from flambeau.nn.modules.batchnorm import *
 from flambeau.nn.modules.channelshuffle import *
 from flambeau.nn.modules.container import *
@@ -17,5 +18,7 @@ from flambeau.nn.modules.normalization import *
 from flambeau.nn.modules.padding import *
 from flambeau.nn.modules.pixelshuffle import *
 from flambeau.nn.modules.pooling import *
+from flambeau.nn.modules.rnn import *
 from flambeau.nn.modules.sparse import *
+from flambeau.nn.modules.transformer import *
 from flambeau.nn.modules.upsampling import *
