@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from flambeau.compiler.backends import families
-from flambeau.compiler.backends.expressions import BOOL, Builder, Element, add_primitive, can_lower
+from flambeau.compiler.backends.expressions import (
+    BOOL,
+    Builder,
+    Element,
+    add_primitive,
+    can_lower,
+)
 from flambeau.compiler.backends.memory import Lifetime, plan
 from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, whole
 from flambeau.compiler.graph import Graph, Node, Value, constant
@@ -60,6 +66,16 @@ def kind_of(node: Node) -> str:
         return "copies"
     family = getattr(primitive.lowering, "family", None)
     return "family" if family in families.EMITTERS else "host"
+
+
+def takes_epilogue(node: Node, results: int) -> bool:
+    """Whether the kernel of a node can finish its elements by a pointwise expression."""
+    if node.outputs[0].dtype.itemsize < 4:
+        return False
+    if node.primitive.name == "mm":
+        return results == 1 and kind_of(node) == "matmul"
+    sums = node.primitive.name in ("convolution", "convolution_input")
+    return sums and kind_of(node) == "family" and len(node.outputs[0].shape) == 4
 
 
 def _is_number(value: Value) -> bool:
@@ -262,7 +278,7 @@ class _Compilation:
         self.located: dict[Value, Place] = {v: whole(v) for v in graph.inputs}
         self.steps: list[Step] = []
         self.turned: dict[Place, Place] = {}
-        for group in fuse(graph, kind_of):
+        for group in fuse(graph, kind_of, takes_epilogue):
             self._lower(group)
         self.homes: dict[Value, tuple[int, int]] = {}
         self._outputs()
@@ -350,9 +366,17 @@ class _Compilation:
             lambda name: pointwise.emit(self.module, name, shape, inputs, outputs, tuple(nodes), results),
         )
 
-    def _expression(self, builder: Builder, nodes: list[Node], shape: tuple[int, ...]) -> tuple[dict[Value, Element], list[Place]]:
-        """Adds the elements of pointwise nodes to an expression; returns them and what is read."""
+    def _expression(
+        self, builder: Builder, nodes: list[Node], shape: tuple[int, ...], given: Value | None = None
+    ) -> tuple[dict[Value, Element], list[Place]]:
+        """Adds the elements of pointwise nodes to an expression; returns them and what is read.
+
+        `given` is a value that the kernel has in a register, as the expression's first input.
+        """
         elements: dict[Value, Element] = {}
+        first = 0
+        if given is not None:
+            elements[given], first = builder.input(0, given.dtype), 1
         operands: list[Place] = []
         numbers: dict[Place, int] = {}
 
@@ -366,7 +390,7 @@ class _Compilation:
                 else:
                     place = self.locate(x).broadcast(shape)
                     if place not in numbers:
-                        numbers[place] = len(operands)
+                        numbers[place] = first + len(operands)
                         operands.append(place)
                     found = builder.input(numbers[place], x.dtype)
                 elements[x] = found
@@ -430,22 +454,37 @@ class _Compilation:
         return kernel, [*inputs, target]
 
     def _matmul(self, group: Group) -> None:
-        (node,) = group.nodes
+        node, *epilogue = group.nodes
         a, b = map(self.locate, node.values)
-        (out,) = node.outputs
+        (out,) = group.outputs
         batch = out.shape[:-2]
         a, b = a.broadcast((*batch, *a.shape[-2:])), b.broadcast((*batch, *b.shape[-2:]))
-        self._step(group, [self.product_call(_usual(a), _usual(b), whole(out))], [out])
+        end = self.epilogue(node, epilogue, [out])
+        nodes = (*end.nodes, ("convert", end.results[0], out.dtype.name))  # the last is stored
+        call = self.product_call(_usual(a), _usual(b), whole(out), nodes, end.extras)
+        self._step(group, [call], [out])
 
-    def product_call(self, a: Place, b: Place, out: Place) -> KernelCall:
-        """A kernel for (*batch, m, k) x (*batch, k, n) -> (*batch, m, n)."""
+    def epilogue(self, node: Node, after: list[Node], outputs: list[Value]) -> Epilogue:
+        """What a kernel does with each sum before it stores it."""
+        builder = Builder()
+        value = node.outputs[0]
+        elements, extras = self._expression(builder, after, value.shape, given=value)
+        return Epilogue(builder.nodes, [elements[v].position for v in outputs], extras)
+
+    def product_call(
+        self, a: Place, b: Place, out: Place, epilogue: tuple = (("input", 0),),
+        extras: Sequence[Place] = (),
+    ) -> KernelCall:  # fmt: skip
+        """A kernel for (*batch, m, k) x (*batch, k, n) -> (*batch, m, n), and an epilogue."""
         batch, (m, k), n = out.shape[:-2], a.shape[-2:], b.shape[-1]
-        operands = [p.operand for p in (a, b, out)]
+        operands, more = [p.operand for p in (a, b, out)], [p.operand for p in extras]
         kernel = self.kernel(
-            ("product", m, n, k, batch, *operands),
-            lambda name: gemm.emit(self.module, name, m, n, k, *operands, batch=batch),
+            ("product", m, n, k, batch, *operands, epilogue, *more),
+            lambda name: gemm.emit(
+                self.module, name, m, n, k, *operands, batch=batch, epilogue=epilogue, extras=more
+            ),
         )
-        return kernel, [a, b, out]
+        return kernel, [a, b, *extras, out]
 
     def in_lanes(self, place: Place) -> Place:
         """`place` with its samples side by side: a copy, made once, where it lies otherwise."""
@@ -459,16 +498,24 @@ class _Compilation:
 
     def _family(self, group: Group) -> None:
         """A node whose kernels a family makes; the host computes what none can."""
-        (node,) = group.nodes
+        node, *after = group.nodes
         work = Work(self, node)
+        work.after, work.results = after, group.outputs
         try:
             families.EMITTERS[node.primitive.lowering.family](work, node)
         except NotImplementedError as e:
             group.notes.append(f"on the host: {e}")
-            self._host(group)
+            self._host_alone(group, node, after)
             return
-        writes = [*node.outputs, *work.temporaries]
-        self._step(group, work.calls, writes)
+        self._step(group, work.calls, [*group.outputs, *work.temporaries])
+
+    def _host_alone(self, group: Group, node: Node, after: list[Node]) -> None:
+        """The host computes a node; what was to be its epilogue runs by itself."""
+        outputs, group.nodes, group.outputs = group.outputs, [node], list(node.outputs)
+        self._host(group)
+        if after:
+            rest = Group("pointwise", after, outputs)
+            self._pointwise(rest)
 
     def _host(self, group: Group) -> None:
         (node,) = group.nodes
@@ -620,6 +667,15 @@ def _usual(place: Place) -> Place:
     return place
 
 
+@dataclass
+class Epilogue:
+    """An expression of a sum, ("input", 0), and of extras; which nodes are stored."""
+
+    nodes: list[tuple]
+    results: list[int]
+    extras: list[Place]
+
+
 class Work:
     """What a family's emitter works with: the kernels of one node, and memory that only it uses."""
 
@@ -627,6 +683,13 @@ class Work:
         self._compilation = compilation
         self.calls: list[KernelCall] = []
         self.temporaries: list[Value] = []
+        self.node = node
+        self.after: list[Node] = []  # pointwise nodes that the kernel should take in
+        self.results: list[Value] = list(node.outputs)  # what leaves it
+
+    def epilogue(self) -> Epilogue:
+        """The expression of the nodes that the kernel takes in."""
+        return self._compilation.epilogue(self.node, self.after, self.results)
 
     def place(self, value: Value) -> Place:
         """Where an input or an output lies."""

@@ -19,6 +19,9 @@ from flambeau.compiler.graph import Node
 from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import conv
 from flambeau.kernels.conv_axis import Convolution
+from flambeau.kernels.kernel import Kernel
+from flambeau.kernels.language import Module
+from flambeau.kernels.pointwise import Operand
 from flambeau.ops.pool import divisors
 
 if TYPE_CHECKING:
@@ -218,22 +221,29 @@ def _operands(work: Work, node: Node, in_lanes: bool) -> list[Place]:
 
 def _forward(work: Work, node: Node, in_lanes: bool) -> None:
     x, w = node.values
-    shape = _shape_of(node, x.shape, w.shape)
-    out = work.lay_out(node.outputs[0]) if in_lanes else work.place(node.outputs[0])
-    work.native(
-        ("convolution", shape), [*_operands(work, node, in_lanes), out],
-        lambda module, name, o: conv.emit_forward(module, name, shape, o[0], o[1], [o[2]]),
-    )  # fmt: skip
+    _sum(work, node, in_lanes, _shape_of(node, x.shape, w.shape), conv.emit_forward)
 
 
 def _input_gradient(work: Work, node: Node, in_lanes: bool) -> None:
-    out = node.outputs[0]
-    shape = _shape_of(node, out.shape, node.values[1].shape)
-    target = work.lay_out(out) if in_lanes else work.place(out)
-    work.native(
-        ("convolution_input", shape), [*_operands(work, node, in_lanes), target],
-        lambda module, name, o: conv.emit_input_gradient(module, name, shape, o[0], o[1], [o[2]]),
-    )  # fmt: skip
+    shape = _shape_of(node, node.outputs[0].shape, node.values[1].shape)
+    _sum(work, node, in_lanes, shape, conv.emit_input_gradient)
+
+
+def _sum(work: Work, node: Node, in_lanes: bool, shape: Convolution, emit: Callable) -> None:
+    """A convolution and the pointwise expression that finishes its elements."""
+    inputs = _operands(work, node, in_lanes)
+    end = work.epilogue()
+    extras = [work.in_lanes(e) if in_lanes and e.strides[0] > 1 else e for e in end.extras]
+    outputs = [work.lay_out(v) if in_lanes else work.place(v) for v in work.results]
+    nodes, results, count = tuple(end.nodes), tuple(end.results), len(extras)
+
+    def write(module: Module, name: str, o: list[Operand]) -> Kernel:
+        return emit(
+            module, name, shape, o[0], o[1], o[2 + count :], nodes, results, o[2 : 2 + count]
+        )
+
+    key = (node.primitive.name, shape, nodes, results, count)
+    work.native(key, [*inputs, *extras, *outputs], write)
 
 
 def _weight_gradient(work: Work, node: Node, in_lanes: bool) -> None:

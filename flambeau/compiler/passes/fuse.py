@@ -40,19 +40,30 @@ class Group:
         return list(found)
 
 
-def fuse(graph: Graph, kind_of: Callable[[Node], str]) -> list[Group]:
+def fuse(
+    graph: Graph,
+    kind_of: Callable[[Node], str],
+    takes_epilogue: Callable[[Node, int], bool] = lambda node, outputs: False,
+) -> list[Group]:
     """The graph's nodes in groups, in an order in which they can run.
 
     Args:
         graph: the program.
         kind_of: "view", "pointwise", "reduce", or any other name for nodes that run alone.
+        takes_epilogue: whether a node's kernel can finish its elements by an expression with so
+            many results.
     """
-    return _Fusion(graph, kind_of).run()
+    return _Fusion(graph, kind_of, takes_epilogue).run()
 
 
 class _Fusion:
-    def __init__(self, graph: Graph, kind_of: Callable[[Node], str]):
-        self.graph = graph
+    def __init__(
+        self,
+        graph: Graph,
+        kind_of: Callable[[Node], str],
+        takes_epilogue: Callable[[Node, int], bool],
+    ):
+        self.graph, self.takes_epilogue = graph, takes_epilogue
         self.kind = {node: kind_of(node) for node in graph.nodes}
         self.index = {node: k for k, node in enumerate(graph.nodes)}
         self.users = graph.users()
@@ -67,9 +78,14 @@ class _Fusion:
             self.group[node] = Group(self.kind[node], [node])
             if self.kind[node] == "pointwise":
                 self._join_producers(node)
+        self._epilogues()
         groups = list(dict.fromkeys(self.group.values()))
         for group in groups:
-            group.nodes.sort(key=self.index.__getitem__)
+            # What takes an epilogue comes first; for the rest the program's order is valid.
+            finished = group.kind not in ("pointwise", "reduce")
+            group.nodes.sort(
+                key=lambda n, late=finished: (late and self.kind[n] == "pointwise", self.index[n])
+            )
             group.outputs = self._leaving(group)
         return self._ordered(groups)
 
@@ -100,6 +116,28 @@ class _Fusion:
             and value not in self.kept
             and all(self.group.get(user) is group for user in self.users.get(value, ()))
         )
+
+    # Epilogues -------------------------------------------------------------------------------------
+
+    def _epilogues(self) -> None:
+        """Gives a product or convolution the pointwise group that alone reads it."""
+        for node in self.graph.nodes:
+            value = node.outputs[0]
+            readers = {id(g): g for g in (self.group[u] for u in self.users.get(value, ()))}
+            if len(readers) != 1 or value in self.kept or len(node.outputs) != 1:
+                continue
+            (after,) = readers.values()
+            mine = self.group[node]
+            if after.kind != "pointwise" or after.nodes[0].outputs[0].shape != value.shape:
+                continue
+            if any(p is after for p in self._producers(mine)):
+                continue  # it needs something of the group that it would finish
+            results = len(self._leaving(after))
+            if not self.takes_epilogue(node, results) or self._would_cycle(mine, after):
+                continue
+            for joined in after.nodes:
+                self.group[joined] = mine
+            mine.nodes += after.nodes
 
     # Chains -----------------------------------------------------------------------------------------
 
