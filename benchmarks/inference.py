@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from train_steps import models  # noqa: E402
+from train_steps import models
 
 ROWS = ["keypoints1", "lenet1", "keypoints16"]
 
@@ -39,7 +39,9 @@ def child(args: Any) -> None:
     random = np.random.default_rng(0)
     with torch.no_grad():
         for p in model.parameters():
-            values = random.standard_normal(tuple(p.shape)) / np.sqrt(max(np.prod(p.shape[1:]), 1))
+            values = random.standard_normal(tuple(p.shape)) / np.sqrt(
+                max(np.prod(p.shape[1:]), 1)
+            )
             p.copy_(torch.from_numpy(values.astype(np.float32)))
     x = torch.from_numpy(random.standard_normal(shape).astype(np.float32))
     model.eval()
@@ -88,8 +90,12 @@ def main() -> None:
                     )
                     if result.returncode:
                         raise RuntimeError(result.stderr[-2000:])
-                    rounds[framework].append(json.loads(result.stdout.splitlines()[-1])["median"])
-                a, b = (np.load(os.path.join(folder, f + ".npy")) for f in ("torch", "flambeau"))
+                    rounds[framework].append(
+                        json.loads(result.stdout.splitlines()[-1])["median"]
+                    )
+                a, b = (
+                    np.load(os.path.join(folder, f + ".npy")) for f in ("torch", "flambeau")
+                )
                 assert np.abs(a - b).max() <= 1e-4 * np.abs(a).max(), f"{row}: results differ"
             ours, theirs = (statistics.median(rounds[f]) for f in ("flambeau", "torch"))
             spread = {f: f"({min(t):.3f} - {max(t):.3f})" for f, t in rounds.items()}

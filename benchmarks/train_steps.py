@@ -33,7 +33,12 @@ def models(torch: Any, row: str) -> tuple[Any, Any, Any, Any]:
         def __init__(self) -> None:
             super().__init__()
             self.features = nn.Sequential(
-                nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)
+                nn.Conv2d(3, 6, 5),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(6, 16, 5),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
             )
             self.classifier = nn.Sequential(
                 nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)
@@ -84,7 +89,11 @@ def prepare(framework: str, row: str, threads: int) -> tuple[Any, Any, Any]:
     with torch.no_grad():
         for p in model.parameters():
             scale = 1 / np.sqrt(max(np.prod(p.shape[1:]), 1))
-            p.copy_(torch.from_numpy((random.standard_normal(tuple(p.shape)) * scale).astype(np.float32)))
+            p.copy_(
+                torch.from_numpy(
+                    (random.standard_normal(tuple(p.shape)) * scale).astype(np.float32)
+                )
+            )
     x = torch.from_numpy(random.standard_normal(shape).astype(np.float32))
     if row.startswith("keypoints"):
         y = torch.from_numpy(random.standard_normal((shape[0], 42)).astype(np.float32))
@@ -136,7 +145,9 @@ def spawn(framework: str, row: str, mode: str, args: Any, out: str) -> dict[str,
         "--threads", str(args.threads), "--seconds", str(args.seconds), "--out", out,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False
+    )
     if result.returncode:
         raise RuntimeError(result.stderr[-2000:])
     return json.loads(result.stdout.strip().splitlines()[-1])
@@ -167,7 +178,9 @@ def main() -> None:
     sides = [("torch", "eager"), ("flambeau", "compile")]
     if not args.no_compile:
         sides.insert(1, ("torch", "compile"))
-    print(f"{args.threads} threads, {args.rounds} rounds; ms a step: median (least - most of rounds)")
+    print(
+        f"{args.threads} threads, {args.rounds} rounds; ms a step: median (least - most of rounds)"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for row in args.rows:
             rounds: dict[tuple[str, str], list[float]] = {s: [] for s in sides}
@@ -180,7 +193,9 @@ def main() -> None:
                     firsts[side].append(found["first"])
                 worst = gradients_agree(files["torch", "eager"], files["flambeau", "compile"])
                 if worst > 1e-3:
-                    raise AssertionError(f"{row}: gradients differ by {worst:.1e} of their scale")
+                    raise AssertionError(
+                        f"{row}: gradients differ by {worst:.1e} of their scale"
+                    )
             ours = statistics.median(rounds["flambeau", "compile"])
             parts = []
             for side in sides:
@@ -191,7 +206,10 @@ def main() -> None:
                     f"{side[0]} {side[1]} {middle:.2f} ({min(times):.2f} - {max(times):.2f}){ratio}"
                 )
             first = statistics.median(firsts["flambeau", "compile"])
-            print(f"{row:12} {'; '.join(parts)}; first call {first:.2f} s; gradients {worst:.0e}", flush=True)
+            print(
+                f"{row:12} {'; '.join(parts)}; first call {first:.2f} s; gradients {worst:.0e}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -56,9 +56,13 @@ def compile(
     if mode is not None and mode not in _MODES:
         raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(_MODES)}")
     if options:
-        raise RuntimeError(f"Unexpected optimization option {next(iter(options))}, known options are []")
+        raise RuntimeError(
+            f"Unexpected optimization option {next(iter(options))}, known options are []"
+        )
     if backend not in ("inductor", "cpu", "eager"):
-        raise RuntimeError(f"Invalid backend: {backend!r}, should be one of: 'inductor', 'cpu', 'eager'")
+        raise RuntimeError(
+            f"Invalid backend: {backend!r}, should be one of: 'inductor', 'cpu', 'eager'"
+        )
     if model is None:
         return functools.partial(
             compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode,
@@ -140,7 +144,9 @@ class CompiledFunction:
             return type(x), id(x)
         return type(x), x
 
-    def _specialise(self, key: Hashable, args: tuple, kwargs: dict, tensors: list[Tensor]) -> Any:
+    def _specialise(
+        self, key: Hashable, args: tuple, kwargs: dict, tensors: list[Tensor]
+    ) -> Any:
         """Traces and compiles the call; runs it eagerly where that is not possible."""
         known = sum(map(len, self.programs.values()))
         if known >= RECOMPILE_LIMIT * 4 or (
@@ -158,9 +164,14 @@ class CompiledFunction:
             if self.fullgraph:
                 raise
             result = self.function(*args, **kwargs)  # raises the user's own errors again
-            why = str(error) if isinstance(error, Untraceable) else f"{type(error).__name__}: {error}"
+            why = (
+                str(error)
+                if isinstance(error, Untraceable)
+                else f"{type(error).__name__}: {error}"
+            )
             self._run_eagerly(
-                key, f"{why} cannot be traced ({where_it_failed(error)}); the function runs eagerly"
+                key,
+                f"{why} cannot be traced ({where_it_failed(error)}); the function runs eagerly",
             )
             return result
         self.programs.setdefault(key, []).insert(0, program)
@@ -184,17 +195,18 @@ class CompiledFunction:
         trace = None
         try:
             with tracing(tracer):
-                stand_ins = iter([tracer.argument(t, k) for k, t in enumerate(tensors)])
+                # Taken one by one: nothing here may outlive the trace.
+                stand_ins = [tracer.argument(t, k) for k, t in enumerate(tensors)][::-1]
 
                 def replaced(x: Any) -> Any:
                     if isinstance(x, np.ndarray):
                         raise Untraceable("a NumPy array as argument")
-                    return next(stand_ins) if isinstance(x, Tensor) else x
+                    return stand_ins.pop() if isinstance(x, Tensor) else x
 
                 traced_args = map_tree(args, replaced)
                 traced_kwargs = map_tree(kwargs, replaced)
                 results = self.function(*traced_args, **traced_kwargs)
-                del traced_args, traced_kwargs, stand_ins
+                del traced_args, traced_kwargs
                 backward = trace_backward(tracer, results)
                 trace = tracer.finish(results)
                 drop_dead(trace.graph, backward.wanted if backward is not None else [])

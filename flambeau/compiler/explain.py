@@ -48,7 +48,11 @@ def explain_program(code: Executable) -> str:
     total = 0.0
     for step, seconds, flops, traffic in timed(code):
         total += seconds
-        rate = f"{flops / seconds / 1e9:8.1f} {traffic / seconds / 1e9:7.1f}" if seconds else " " * 16
+        rate = (
+            f"{flops / seconds / 1e9:8.1f} {traffic / seconds / 1e9:7.1f}"
+            if seconds
+            else " " * 16
+        )
         lines.append(f"  {seconds * 1e6:8.1f} {rate}  {title(step)}")
     lines.append(f"  {total * 1e6:8.1f} us in all, kernel by kernel, on one thread")
     return "\n".join(lines)
@@ -110,7 +114,10 @@ def _time(
     assert code.code is not None
     count = len(addresses) + 4
     stages = [
-        (ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count)(code.code.address(s.function)), s.tasks)
+        (
+            ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * count)(code.code.address(s.function)),
+            s.tasks,
+        )
         for s in kernel.stages
     ]
     best = float("inf")

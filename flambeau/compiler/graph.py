@@ -120,9 +120,7 @@ class Graph:
         for value in self.inputs:
             known[value] = new.add_input(value.shape, value.dtype)
         for node in self.nodes:
-            inputs = tuple(
-                known.get(x, x) if isinstance(x, Value) else x for x in node.inputs
-            )
+            inputs = tuple(known.get(x, x) if isinstance(x, Value) else x for x in node.inputs)
             found = replace(new, node, inputs)
             if found is None:
                 found = new.call(node.primitive, *inputs, **node.attributes)
@@ -190,7 +188,9 @@ def constant(array: np.ndarray) -> Value:
     return Value(array.shape, array.dtype, constant=array)
 
 
-def make_node(primitive: Primitive, inputs: Sequence[Operand], attributes: dict[str, Any]) -> Node:
+def make_node(
+    primitive: Primitive, inputs: Sequence[Operand], attributes: dict[str, Any]
+) -> Node:
     """A node whose outputs have the specs that the primitive's rule gives."""
     return Node(primitive, inputs, attributes, specs_of(primitive, inputs, attributes))
 

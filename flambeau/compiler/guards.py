@@ -37,7 +37,10 @@ class Settings:
     def add_function(self, function: Callable[..., Any]) -> None:
         """The simple constants among the globals that a function names."""
         function = getattr(function, "__func__", function)
-        code, names = getattr(function, "__code__", None), getattr(function, "__globals__", None)
+        code, names = (
+            getattr(function, "__code__", None),
+            getattr(function, "__globals__", None),
+        )
         if code is None or names is None:
             return
         for name in _names(code):

@@ -113,7 +113,11 @@ def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
     made.roots = [ids[id(t)] for t in roots]
     try:
         found = engine.run_backward(
-            [t._edge() for t in roots], tangents, keep_graph=True, create_graph=False, targets=leaves
+            [t._edge() for t in roots],
+            tangents,
+            keep_graph=True,
+            create_graph=False,
+            targets=leaves,
         )
     except RuntimeError as error:
         if FREED_MESSAGE not in str(error):
@@ -242,9 +246,7 @@ class Program:
         self.changed_gradients = [
             sources[w].owner for w in self.trace.writes if isinstance(sources[w], GradientOf)
         ]
-        self.result_specs = [
-            (v.shape, v.dtype) for v in self.graph.outputs
-        ]
+        self.result_specs = [(v.shape, v.dtype) for v in self.graph.outputs]
         self.result_count = self.first_write
 
     # Guards -------------------------------------------------------------------------------------

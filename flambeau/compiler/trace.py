@@ -60,7 +60,9 @@ class Symbol:
     ):
         self.storage, self.steps = storage, steps
         self.shape, self.dtype = tuple(shape), dtype
-        self.strides = contiguous_strides(self.shape, dtype.itemsize) if strides is None else strides
+        self.strides = (
+            contiguous_strides(self.shape, dtype.itemsize) if strides is None else strides
+        )
 
     @property
     def ndim(self) -> int:
@@ -232,7 +234,13 @@ class Tracer:
             self.storages[id(array)] = storage
             self.keep += [tensor, array]
             self.touched.append(
-                (tensor, tensor._node, tensor._requires_grad, tensor._changes, tensor._version_number())
+                (
+                    tensor,
+                    tensor._node,
+                    tensor._requires_grad,
+                    tensor._changes,
+                    tensor._version_number(),
+                )
             )
         return self.symbol(storage, array)
 
@@ -260,7 +268,9 @@ class Tracer:
 
     # What the seam calls ------------------------------------------------------------------------
 
-    def record(self, primitive: Primitive, inputs: Sequence[Any], attributes: dict[str, Any]) -> Any:
+    def record(
+        self, primitive: Primitive, inputs: Sequence[Any], attributes: dict[str, Any]
+    ) -> Any:
         """The symbol (or symbols) of a call."""
         if primitive.random:
             raise Untraceable(f"{primitive.name} of computed values")
@@ -273,7 +283,9 @@ class Tracer:
             return self.fresh(node.outputs[0], _strides_of(node, inputs))
         return tuple(map(self.fresh, node.outputs))
 
-    def view(self, primitive: Primitive, inputs: Sequence[Any], attributes: dict[str, Any]) -> Symbol:
+    def view(
+        self, primitive: Primitive, inputs: Sequence[Any], attributes: dict[str, Any]
+    ) -> Symbol:
         base = self.symbol_of(inputs[0])
         specs = stand_in(base.shape, base.strides, base.dtype)
         try:
@@ -299,7 +311,9 @@ class Tracer:
     def host_array(
         self, read: Callable[[], np.ndarray], shape: Sequence[int], dtype: np.dtype
     ) -> Symbol:
-        made = self.input(HostArray(read), stand_in(tuple(shape), (0,) * len(shape), np.dtype(dtype)))
+        made = self.input(
+            HostArray(read), stand_in(tuple(shape), (0,) * len(shape), np.dtype(dtype))
+        )
         # The array is new at each call: writing to it changes nothing outside.
         return self.fresh(made.storage.value)
 
@@ -435,7 +449,11 @@ class Tracer:
     def _check_overlaps(self) -> None:
         """Two inputs on one memory are two storages here: neither may be written."""
         arrays = [
-            (s.tensor._array if isinstance(s, Captured) else self.real_arguments[s.position]._array)
+            (
+                s.tensor._array
+                if isinstance(s, Captured)
+                else self.real_arguments[s.position]._array
+            )
             if isinstance(s, (Captured, Argument))
             else None
             for s in self.trace.sources
@@ -443,7 +461,12 @@ class Tracer:
         for written in self.trace.writes:
             a = arrays[written]
             for k, b in enumerate(arrays):
-                if a is not None and b is not None and k != written and np.may_share_memory(a, b):
+                if (
+                    a is not None
+                    and b is not None
+                    and k != written
+                    and np.may_share_memory(a, b)
+                ):
                     raise Untraceable("a change in place of memory that another tensor shares")
 
     def forget(self) -> None:
@@ -577,10 +600,15 @@ def _strides_of(node: Node, inputs: Sequence[Any]) -> tuple[int, ...] | None:
     ):
         return None
     if node.primitive.pointwise and attributes.get("order") != "C":
-        return _allocated([stand_in(tuple(a.shape), tuple(a.strides), a.dtype) for a in arrays], out)
+        return _allocated(
+            [stand_in(tuple(a.shape), tuple(a.strides), a.dtype) for a in arrays], out
+        )
     if node.primitive.name == "cat":
         return _allocated([stand_in(out.shape, tuple(a.strides), a.dtype) for a in arrays], out)
-    if getattr(node.primitive.lowering, "family", "") == "reduce" and attributes["dims"] is not None:
+    if (
+        getattr(node.primitive.lowering, "family", "") == "reduce"
+        and attributes["dims"] is not None
+    ):
         (a,) = arrays
         dims = attributes["dims"]
         if attributes["keepdim"]:

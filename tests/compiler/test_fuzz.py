@@ -35,7 +35,18 @@ def program(seed: int) -> tuple[Any, list[Any]]:
 def _step(choose: random.Random, alive: list[Any]) -> Any:
     x = choose.choice(alive)
     kind = choose.choice(
-        ["pointwise", "binary", "binary", "reduce", "view", "view", "inplace", "matmul", "compare", "cat"]
+        [
+            "pointwise",
+            "binary",
+            "binary",
+            "reduce",
+            "view",
+            "view",
+            "inplace",
+            "matmul",
+            "compare",
+            "cat",
+        ]
     )
     if kind == "pointwise":
         return getattr(x.clamp(-3, 3), choose.choice(_POINTWISE))()
@@ -43,17 +54,30 @@ def _step(choose: random.Random, alive: list[Any]) -> Any:
         y = choose.choice(alive)
         if not _broadcasts(x, y):
             y = choose.uniform(-2, 2)
-        return getattr(torch, choose.choice(["add", "sub", "mul", "maximum" if _is(y) else "add"]))(x, y)
+        return getattr(
+            torch, choose.choice(["add", "sub", "mul", "maximum" if _is(y) else "add"])
+        )(x, y)
     if kind == "reduce" and x.ndim:
         dims = choose.sample(range(x.ndim), choose.randint(1, x.ndim))
-        return getattr(torch, choose.choice(["sum", "mean", "amax"]))(x, dims, keepdim=choose.random() < 0.5)
+        return getattr(torch, choose.choice(["sum", "mean", "amax"]))(
+            x, dims, keepdim=choose.random() < 0.5
+        )
     if kind == "view" and x.ndim:
         return _view(choose, x)
     if kind == "inplace":
         target = _view(choose, x) if x.ndim and choose.random() < 0.6 else x
-        if target.ndim and any(s == 0 and n > 1 for s, n in zip(target.stride(), target.shape, strict=True)):
+        if target.ndim and any(
+            s == 0 and n > 1 for s, n in zip(target.stride(), target.shape, strict=True)
+        ):
             return x + 1
-        choose.choice([lambda t: t.mul_(0.5), lambda t: t.add_(1), lambda t: t.neg_(), lambda t: t.zero_()])(target)
+        choose.choice(
+            [
+                lambda t: t.mul_(0.5),
+                lambda t: t.add_(1),
+                lambda t: t.neg_(),
+                lambda t: t.zero_(),
+            ]
+        )(target)
         return target
     if kind == "matmul" and x.ndim >= 2:
         return (x @ x.transpose(-1, -2)).tanh()

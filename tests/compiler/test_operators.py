@@ -13,7 +13,19 @@ UNARY = [
     "asinh", "erf", "erfc", "relu", "square", "sign", "floor", "ceil", "trunc", "round", "frac", "sgn",
 ]  # fmt: skip
 POSITIVE = ["log", "log2", "log10", "log1p", "sqrt", "rsqrt", "reciprocal", "acosh"]
-BINARY = ["add", "sub", "mul", "div", "maximum", "minimum", "fmax", "fmin", "atan2", "remainder", "fmod"]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "atan2",
+    "remainder",
+    "fmod",
+]
 COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor"]
 
 
@@ -105,7 +117,9 @@ def test_convolutions_of_other_ranks() -> None:
 
 
 @pytest.mark.parametrize("ceil_mode", [False, True])
-@pytest.mark.parametrize("kernel, stride, padding", [(2, 2, 0), (3, 2, 1), (2, 1, 0), (5, 3, 2)])
+@pytest.mark.parametrize(
+    "kernel, stride, padding", [(2, 2, 0), (3, 2, 1), (2, 1, 0), (5, 3, 2)]
+)
 def test_pooling(kernel: int, stride: int, padding: int, ceil_mode: bool) -> None:
     x = torch.randn(2, 3, 11, 9)
     check(lambda x: F.avg_pool2d(x, kernel, stride, padding, ceil_mode), x)

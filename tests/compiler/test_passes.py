@@ -118,7 +118,9 @@ def test_blocks_that_live_together_do_not_overlap() -> None:
     blocks = []
     for _ in range(200):
         first = int(random.integers(0, 50))
-        blocks.append(Lifetime(int(random.integers(1, 5000)), first, first + int(random.integers(0, 9))))
+        blocks.append(
+            Lifetime(int(random.integers(1, 5000)), first, first + int(random.integers(0, 9)))
+        )
     offsets, total = plan(blocks)
     for i, (a, b) in enumerate(zip(blocks, offsets, strict=True)):
         assert b % 128 == 0 and b + a.nbytes <= total

@@ -22,7 +22,9 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "dampening": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, dampening=0.5),
     "maximize": lambda p: torch.optim.SGD(p, lr=0.01, maximize=True),
     "adam": lambda p: torch.optim.Adam(p, lr=1e-3, eps=1e-4),
-    "amsgrad": lambda p: torch.optim.Adam(p, lr=1e-3, eps=1e-4, amsgrad=True, weight_decay=1e-2),
+    "amsgrad": lambda p: torch.optim.Adam(
+        p, lr=1e-3, eps=1e-4, amsgrad=True, weight_decay=1e-2
+    ),
     "adamw": lambda p: torch.optim.AdamW(p, lr=1e-3, eps=1e-4),
 }
 
@@ -268,7 +270,9 @@ def test_views_share_memory() -> None:
 
 
 def test_batch_norm_updates_its_statistics() -> None:
-    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3))
+    model = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3)
+    )
     a, b = training_pair(model, stepper("momentum"))
     for _ in range(4):
         x, y = torch.randn(5, 2, 6, 6), torch.randint(0, 3, (5,))

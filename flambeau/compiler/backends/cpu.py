@@ -156,7 +156,11 @@ class Executable:
                 name = f"run{len(programs)}"
                 programs.append(
                     emit_driver(
-                        module, name, list(calls), native.Place(WORKSPACE), native.Place(SCRATCH)
+                        module,
+                        name,
+                        list(calls),
+                        native.Place(WORKSPACE),
+                        native.Place(SCRATCH),
                     )
                 )
                 runs.append(len(programs) - 1)
@@ -324,7 +328,13 @@ class _Compilation:
             self.located[value] = whole(value)
         getattr(self, f"_{group.kind}")(group)
 
-    def _step(self, group: Group | None, calls: list[tuple[Kernel, list[Place]]], writes: list[Value], **options: Any) -> None:
+    def _step(
+        self,
+        group: Group | None,
+        calls: list[tuple[Kernel, list[Place]]],
+        writes: list[Value],
+        **options: Any,
+    ) -> None:
         roots = set(writes)
         reads = [o.root for _, operands in calls for o in operands if o.root not in roots]
         self.steps.append(Step(group, list(dict.fromkeys(reads)), writes, calls, **options))
@@ -334,7 +344,9 @@ class _Compilation:
         base, *rest = node.inputs
         (out,) = node.outputs
         try:
-            self.located[out] = self.locate(base).view((node.primitive, tuple(rest), node.attributes))
+            self.located[out] = self.locate(base).view(
+                (node.primitive, tuple(rest), node.attributes)
+            )
         except ValueError:
             # A reshape across strides: the base is put in order first.
             group.notes.append("copied: its strides do not allow the view")
@@ -344,7 +356,9 @@ class _Compilation:
 
     def _copy(self, source: Place, target: Place) -> KernelCall:
         """A kernel that copies elements."""
-        return self.pointwise_call([source.broadcast(target.shape)], [target], (("input", 0),), (0,))
+        return self.pointwise_call(
+            [source.broadcast(target.shape)], [target], (("input", 0),), (0,)
+        )
 
     def _fill(self, number: Any, target: Place) -> KernelCall:
         """A kernel that sets every element."""
@@ -355,19 +369,38 @@ class _Compilation:
     ) -> KernelCall:
         """A kernel of an expression over places of one shape."""
         kernel = self._elementwise(
-            outputs[0].shape, [p.operand for p in inputs], [p.operand for p in outputs], nodes, results
+            outputs[0].shape,
+            [p.operand for p in inputs],
+            [p.operand for p in outputs],
+            nodes,
+            results,
         )
         return kernel, [*inputs, *outputs]
 
-    def _elementwise(self, shape: Any, inputs: Any, outputs: Any, nodes: Any, results: Any) -> Kernel:
-        key = ("pointwise", tuple(shape), tuple(inputs), tuple(outputs), tuple(nodes), tuple(results))
+    def _elementwise(
+        self, shape: Any, inputs: Any, outputs: Any, nodes: Any, results: Any
+    ) -> Kernel:
+        key = (
+            "pointwise",
+            tuple(shape),
+            tuple(inputs),
+            tuple(outputs),
+            tuple(nodes),
+            tuple(results),
+        )
         return self.kernel(
             key,
-            lambda name: pointwise.emit(self.module, name, shape, inputs, outputs, tuple(nodes), results),
+            lambda name: pointwise.emit(
+                self.module, name, shape, inputs, outputs, tuple(nodes), results
+            ),
         )
 
     def _expression(
-        self, builder: Builder, nodes: list[Node], shape: tuple[int, ...], given: Value | None = None
+        self,
+        builder: Builder,
+        nodes: list[Node],
+        shape: tuple[int, ...],
+        given: Value | None = None,
     ) -> tuple[dict[Value, Element], list[Place]]:
         """Adds the elements of pointwise nodes to an expression; returns them and what is read.
 
@@ -408,7 +441,11 @@ class _Compilation:
         builder = Builder()
         elements, operands = self._expression(builder, group.nodes, shape)
         # The result lies as its inputs do, so that layouts follow from convolutions onwards.
-        if any(has_batch_last(self.located[v]) and v.shape == shape for v in group.inputs if v in self.located):
+        if any(
+            has_batch_last(self.located[v]) and v.shape == shape
+            for v in group.inputs
+            if v in self.located
+        ):
             for value in group.outputs:
                 self.located[value] = batch_last(value)
         outputs = [self.located[v] for v in group.outputs]
@@ -443,7 +480,16 @@ class _Compilation:
         if not op.startswith("arg"):  # whose positions count in order
             inputs, axes = _in_memory_order(inputs, axes)
         shape, operands = inputs[0].shape, [p.operand for p in inputs]
-        key = ("reduce", shape, axes, tuple(operands), target.operand, tuple(nodes), op, element)
+        key = (
+            "reduce",
+            shape,
+            axes,
+            tuple(operands),
+            target.operand,
+            tuple(nodes),
+            op,
+            element,
+        )
         kernel = self.kernel(
             key,
             lambda name: reduce.emit(
@@ -481,7 +527,15 @@ class _Compilation:
         kernel = self.kernel(
             ("product", m, n, k, batch, *operands, epilogue, *more),
             lambda name: gemm.emit(
-                self.module, name, m, n, k, *operands, batch=batch, epilogue=epilogue, extras=more
+                self.module,
+                name,
+                m,
+                n,
+                k,
+                *operands,
+                batch=batch,
+                epilogue=epilogue,
+                extras=more,
             ),
         )
         return kernel, [a, b, *extras, out]
@@ -548,10 +602,17 @@ class _Compilation:
         if name == "slice_backward":
             starts, steps, fill = attributes["starts"], attributes["steps"], 0
         else:
-            starts, steps, fill = attributes["before"], (1,) * len(out.shape), attributes["value"]
+            starts, steps, fill = (
+                attributes["before"],
+                (1,) * len(out.shape),
+                attributes["value"],
+            )
         offset = sum(a * s for a, s in zip(starts, target.strides, strict=True))
         strides = [s * t for s, t in zip(target.strides, steps, strict=True)]
-        return [self._fill(fill, target), self._copy(first, target.seen(first.shape, strides, offset))]
+        return [
+            self._fill(fill, target),
+            self._copy(first, target.seen(first.shape, strides, offset)),
+        ]
 
     # Outputs and memory ------------------------------------------------------------------------
 
@@ -656,7 +717,8 @@ def _joined(place: Place, d: int) -> Place:
     """With dimensions `d` and `d + 1` as one."""
     shape, strides = place.shape, place.strides
     return place.seen(
-        (*shape[:d], shape[d] * shape[d + 1], *shape[d + 2 :]), (*strides[:d], *strides[d + 1 :])
+        (*shape[:d], shape[d] * shape[d + 1], *shape[d + 2 :]),
+        (*strides[:d], *strides[d + 1 :]),
     )
 
 
@@ -745,7 +807,11 @@ class Work:
         self.calls.append(self._compilation._fill(number, target))
 
     def pointwise(
-        self, outputs: list[Place], builder: Builder, results: list[Element], inputs: list[Place]
+        self,
+        outputs: list[Place],
+        builder: Builder,
+        results: list[Element],
+        inputs: list[Place],
     ) -> None:
         positions = [r.position for r in results]
         inputs = [p.broadcast(outputs[0].shape) for p in inputs]

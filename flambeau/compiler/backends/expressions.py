@@ -48,7 +48,9 @@ class Builder:
         held = number_as(value, FROM_NUMPY[dtype])
         return self.add_node("constant", held, dtype.name, dtype=dtype)
 
-    def operation(self, name: str, *operands: Element, dtype: np.dtype | None = None) -> Element:
+    def operation(
+        self, name: str, *operands: Element, dtype: np.dtype | None = None
+    ) -> Element:
         dtype = operands[-1].dtype if dtype is None else dtype
         made = self.add_node(name, *(o.position for o in operands), dtype=dtype)
         if dtype.itemsize == 2 and dtype.kind in "fV":

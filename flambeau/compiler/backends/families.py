@@ -53,14 +53,18 @@ def _padded(
 ) -> Place:
     """`x` (N, C, *in) with `dilation - 1` fillers between its elements and more around them."""
     sizes = [
-        a + (n - 1) * d + 1 + b for n, a, b, d in zip(x.shape[2:], before, after, dilation, strict=True)
+        a + (n - 1) * d + 1 + b
+        for n, a, b, d in zip(x.shape[2:], before, after, dilation, strict=True)
     ]
     if tuple(sizes) == x.shape[2:] and not any(before):
         return x
     out = work.temporary((*x.shape[:2], *sizes), x.dtype, like=x)
     work.fill(out, number)
     offset = sum(a * s for a, s in zip(before, out.strides[2:], strict=True))
-    strides = (*out.strides[:2], *(d * s for d, s in zip(dilation, out.strides[2:], strict=True)))
+    strides = (
+        *out.strides[:2],
+        *(d * s for d, s in zip(dilation, out.strides[2:], strict=True)),
+    )
     work.copy(x, out.seen(x.shape, strides, offset))
     return out
 
@@ -80,9 +84,7 @@ def _by_offset(windows: Place, rank: int) -> Place:
     return windows.moved((0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)))
 
 
-def _convolve(
-    work: Work, x: Place, w: Place, out: Place, stride: Any, dilation: Any
-) -> None:
+def _convolve(work: Work, x: Place, w: Place, out: Place, stride: Any, dilation: Any) -> None:
     """Without padding and groups: patches side by side, times the kernels as rows."""
     rank = len(x.shape) - 2
     n, channels = x.shape[:2]
@@ -157,7 +159,9 @@ def _convolution_weight(work: Work, node: Node) -> None:
     each, per_group = x.shape[1] // groups, g.shape[1] // groups
     n, area = g.shape[0], math.prod(places)
     for i in range(groups):
-        windows = _windows(x.part(1, i * each, each), places, kernel, a["stride"], a["dilation"])
+        windows = _windows(
+            x.part(1, i * each, each), places, kernel, a["stride"], a["dilation"]
+        )
         patches = windows.moved((1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank)))
         columns = work.temporary(patches.shape, x.dtype)
         work.copy(patches, columns)
@@ -183,9 +187,11 @@ def convolution(work: Work, node: Node) -> None:
     if len(node.values[0].shape) == 4:
         _CONVOLUTIONS[which](work, node, _is_for_lanes(work, node))
         return
-    {"forward": _convolution_forward, "input": _convolution_input, "weight": _convolution_weight}[which](
-        work, node
-    )
+    {
+        "forward": _convolution_forward,
+        "input": _convolution_input,
+        "weight": _convolution_weight,
+    }[which](work, node)
 
 
 # Convolution in two dimensions: the kernels' own ------------------------------------------------------------
@@ -201,7 +207,9 @@ def _is_for_lanes(work: Work, node: Node) -> bool:
     lanes = work.lanes * 4 // first.dtype.itemsize
     filled = n / (-(-n // lanes) * lanes)
     channels = max(first.shape[1], second.shape[1])
-    return len(first.shape) == 4 and n >= lanes and filled >= 0.65 and channels <= _MOST_CHANNELS
+    return (
+        len(first.shape) == 4 and n >= lanes and filled >= 0.65 and channels <= _MOST_CHANNELS
+    )
 
 
 def _shape_of(node: Node, x: tuple[int, ...], w: tuple[int, ...]) -> Convolution:
@@ -295,16 +303,30 @@ def _planes(x: Place, rank: int) -> Place:
     raise NotImplementedError("pooling over this many dimensions")
 
 
-def _after(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, places: Any) -> list[int]:
+def _after(
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, places: Any
+) -> list[int]:
     return [
         max((o - 1) * t + d * (k - 1) + 1 - n - p, 0)
-        for n, k, t, p, d, o in zip(size, kernel, stride, padding, dilation, places, strict=True)
+        for n, k, t, p, d, o in zip(
+            size, kernel, stride, padding, dilation, places, strict=True
+        )
     ]
 
 
-def _shares(work: Work, size: Any, places: Any, a: dict[str, Any], dtype: np.dtype, lead: int) -> Place:
+def _shares(
+    work: Work, size: Any, places: Any, a: dict[str, Any], dtype: np.dtype, lead: int
+) -> Place:
     """1 / the divisor of each window, broadcast over the leading dimensions."""
-    by = divisors(size, a["kernel"], a["stride"], a["padding"], places, a["count_include_pad"], a["override"])
+    by = divisors(
+        size,
+        a["kernel"],
+        a["stride"],
+        a["padding"],
+        places,
+        a["count_include_pad"],
+        a["override"],
+    )
     return work.constant((1 / by).astype(dtype).reshape((1,) * lead + by.shape))
 
 
@@ -353,7 +375,9 @@ def _average_backward(work: Work, node: Node) -> None:
     e = Builder()
     result = e.mul(e.input(0, g.dtype), e.input(1, g.dtype))
     work.pointwise([scaled], e, [result], [g, shares])
-    windows = _covering(work, scaled, a["size"], a["kernel"], a["stride"], a["padding"], (1,) * rank)
+    windows = _covering(
+        work, scaled, a["size"], a["kernel"], a["stride"], a["padding"], (1,) * rank
+    )
     windows = _by_offset(windows, rank)
     if math.prod(a["kernel"]) <= MOST_ADDED:
         e = Builder()
@@ -394,7 +418,10 @@ def _windows_apart_with(
             shape += [count, inside]
 
         def cut(p: Place, whole_windows: bool, piece: Any = piece, shape: Any = shape) -> Place:
-            strides, offset = [0 if n == 1 else s for n, s in zip(p.shape[:2], p.strides[:2], strict=True)], 0
+            strides, offset = (
+                [0 if n == 1 else s for n, s in zip(p.shape[:2], p.strides[:2], strict=True)],
+                0,
+            )
             for axis in range(rank):
                 step, k = p.strides[2 + axis], kernel[axis]
                 strides += [step, 0] if whole_windows else [k * step, step]
@@ -425,7 +452,8 @@ def _covering(
     """For each element of the input, what the windows that cover it hold: (N, C, *size, *kernel)."""
     before = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
     after = [
-        n - ((o - 1) * t + 1) + p for n, o, t, p in zip(size, g.shape[2:], stride, padding, strict=True)
+        n - ((o - 1) * t + 1) + p
+        for n, o, t, p in zip(size, g.shape[2:], stride, padding, strict=True)
     ]
     if any(b < 0 for b in before):
         raise NotImplementedError("a pool padded by more than its window")
@@ -457,7 +485,9 @@ def _maximum(work: Work, node: Node) -> None:
     for axis in range(rank):
         shape = [1] * (2 * rank)
         shape[axis] = places[axis]
-        start = (np.arange(places[axis]) * a["stride"][axis] - a["padding"][axis]).reshape(shape)
+        start = (np.arange(places[axis]) * a["stride"][axis] - a["padding"][axis]).reshape(
+            shape
+        )
         shape = [1] * (2 * rank)
         shape[rank + axis] = kernel[axis]
         here = start + (np.arange(kernel[axis]) * a["dilation"][axis]).reshape(shape)
@@ -489,7 +519,9 @@ def _maximum_in_registers(
     for axis in range(rank):
         shape = [1] * rank
         shape[axis] = -1
-        corner = corner * size[axis] + (np.arange(places[axis]) * a["stride"][axis] - a["padding"][axis]).reshape(shape)
+        corner = corner * size[axis] + (
+            np.arange(places[axis]) * a["stride"][axis] - a["padding"][axis]
+        ).reshape(shape)
     first = work.constant(corner[None, None])
     e = Builder()
     best = at = e.number(0, first.dtype)
@@ -502,7 +534,9 @@ def _maximum_in_registers(
         if i == 0:
             best, at = x, here
             continue
-        wins = e.logical_and(e.logical_or(e.gt(x, best), e.isnan(x)), e.logical_not(e.isnan(best)))
+        wins = e.logical_and(
+            e.logical_or(e.gt(x, best), e.isnan(x)), e.logical_not(e.isnan(best))
+        )
         best, at = e.select(wins, x, best), e.select(wins, here, at)
     corner_at = e.input(math.prod(a["kernel"]), first.dtype)
     inputs = [*_offsets(windows, rank), first]
@@ -526,7 +560,9 @@ def _maximum_backward(work: Work, node: Node) -> None:
     out = _planes(work.lay_out(node.outputs[0], like=g), rank)
     mine = work.constant(np.arange(math.prod(size)).reshape(1, 1, *size))
     if _apart(a["kernel"], a["stride"], a["padding"]):
-        for target, (grad, best), (own,) in _windows_apart_with(out, [g, at], [mine], a["kernel"]):
+        for target, (grad, best), (own,) in _windows_apart_with(
+            out, [g, at], [mine], a["kernel"]
+        ):
             e = Builder()
             x = e.input(0, g.dtype)
             hit = e.eq(e.input(1, at.dtype), e.input(2, mine.dtype))
@@ -534,7 +570,10 @@ def _maximum_backward(work: Work, node: Node) -> None:
         _clear_rest(work, out, g.shape[2:], a["kernel"])
         return
     spread = [
-        _by_offset(_covering(work, x, size, a["kernel"], a["stride"], a["padding"], (1,) * rank, n), rank)
+        _by_offset(
+            _covering(work, x, size, a["kernel"], a["stride"], a["padding"], (1,) * rank, n),
+            rank,
+        )
         for x, n in ((g, 0), (at, -1))
     ]
     count = math.prod(a["kernel"])

@@ -29,7 +29,7 @@ def plan(lifetimes: Sequence[Lifetime]) -> tuple[list[int], int]:
         block = lifetimes[k]
         size = -(-max(block.nbytes, 1) // _ALIGNMENT) * _ALIGNMENT
         offset = 0
-        for start, end, other in sorted(
+        for start, end, _ in sorted(
             (p for p in placed if p[2].first <= block.last and block.first <= p[2].last),
             key=lambda p: p[0],
         ):

@@ -70,7 +70,9 @@ def _positions(graph: Graph, x: Value, index: Value, dim: int) -> Value | None:
     line = [1] * len(shape)
     line[dim] = shape[dim]
     return graph.call(
-        PRIMITIVES["eq"], constant(np.arange(shape[dim], dtype=index.dtype).reshape(line)), index
+        PRIMITIVES["eq"],
+        constant(np.arange(shape[dim], dtype=index.dtype).reshape(line)),
+        index,
     )
 
 

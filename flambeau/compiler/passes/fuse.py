@@ -84,7 +84,10 @@ class _Fusion:
             # What takes an epilogue comes first; for the rest the program's order is valid.
             finished = group.kind not in ("pointwise", "reduce")
             group.nodes.sort(
-                key=lambda n, late=finished: (late and self.kind[n] == "pointwise", self.index[n])
+                key=lambda n, late=finished: (
+                    late and self.kind[n] == "pointwise",
+                    self.index[n],
+                )
             )
             group.outputs = self._leaving(group)
         return self._ordered(groups)

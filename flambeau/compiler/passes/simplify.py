@@ -85,7 +85,10 @@ def _is(x: Any, number: float) -> bool:
 
 
 def _fits(x: Any, node: Node) -> bool:
-    return isinstance(x, Value) and (x.shape, x.dtype) == (node.outputs[0].shape, node.outputs[0].dtype)
+    return isinstance(x, Value) and (x.shape, x.dtype) == (
+        node.outputs[0].shape,
+        node.outputs[0].dtype,
+    )
 
 
 def _mul(graph: Graph, node: Node, inputs: tuple) -> Any:
