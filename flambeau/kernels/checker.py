@@ -79,8 +79,8 @@ class Checker:
             site = self._sites[site_number - 1]
             verb = "store" if site.writes else "load"
             raise KernelError(
-                f"{site.function}: a {verb} of {site.lanes} elements of {site.buffer.name!r} at "
-                f"{position} of {site.buffer.extent} {_REASONS[reason]}"
+                f"{site.function}: a {verb} of {site.lanes} elements of {site.buffer.name!r} "
+                f"at {position} of {site.buffer.extent} {_REASONS[reason]}"
             )
 
 

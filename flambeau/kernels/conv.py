@@ -48,16 +48,16 @@ def emit_forward(
     Buffers: x, weight, extras, outputs.
     """
     return _emit_sum(
-        module, name, conv, x, (*weight.strides, weight.strides[0] * conv.group_out), weight.dtype,
-        outputs, epilogue, results, extras, conv.group_in, conv.group_out,
+        module, name, conv, x, (*weight.strides, weight.strides[0] * conv.group_out),
+        weight.dtype, outputs, epilogue, results, extras, conv.group_in, conv.group_out,
         [forward_axis(conv, 0)], [forward_axis(conv, 1)], conv.in_size,
     )  # fmt: skip
 
 
 def emit_input_gradient(
     module: Module, name: str, conv: Convolution, gradient: Operand, weight: Operand,
-    outputs: Sequence[Operand], epilogue: Nodes = (("input", 0),), results: Sequence[int] = (0,),
-    extras: Sequence[Operand] = (),
+    outputs: Sequence[Operand], epilogue: Nodes = (("input", 0),),
+    results: Sequence[int] = (0,), extras: Sequence[Operand] = (),
 ) -> Kernel:  # fmt: skip
     """The gradient of a convolution's input; also the transposed convolution.
 
@@ -76,7 +76,8 @@ def emit_weight_gradient(
 ) -> Kernel:
     """The gradient of a convolution's weight. Buffers: x, gradient, out."""
     buffers = (
-        Buffer("x", x.element), Buffer("gradient", gradient.element), Buffer("out", out.element),
+        Buffer("x", x.element), Buffer("gradient", gradient.element),
+        Buffer("out", out.element),
     )  # fmt: skip
     if not _has_batch_in_lanes([x, gradient]):
         return conv_plane.emit_weight_gradient(

@@ -273,7 +273,7 @@ class Nest:
     def _store(f: Function, total: Value, where: Pointer) -> None:
         where.store(f.convert(total, where.element.computed))
 
-    # Accumulators in memory: [source][target][row tap][column tap][lane] -------------------------
+    # Accumulators in memory: [source][target][row tap][column tap][lane] ------------------
 
     def _slot(
         self, memory: Pointer, source: Offset, target: Offset, row_tap: Offset
@@ -308,15 +308,15 @@ class Nest:
     ) -> None:
         what, lanes = self.what, self.lanes
         _, _, weight = self._of_source(memory, memory, weight, source)
-        with f.range(*self._targets(share)) as target:
-            with f.range(0, len(what.rows.taps)) as row_tap:
-                slot = self._slot(memory, source, target, row_tap)
-                taps = range(len(what.columns.taps))
-                totals = lane_sums(f, [(slot + k * lanes).load(lanes) for k in taps])
-                where = weight + target * what.weight.strides[0]
-                where = where + row_tap * what.weight.strides[2]
-                for (tap, _), total in zip(what.columns.taps, totals, strict=True):
-                    self._store(f, total, where + tap * what.weight.strides[3])
+        targets = f.range(*self._targets(share))
+        with targets as target, f.range(0, len(what.rows.taps)) as row_tap:
+            slot = self._slot(memory, source, target, row_tap)
+            taps = range(len(what.columns.taps))
+            totals = lane_sums(f, [(slot + k * lanes).load(lanes) for k in taps])
+            where = weight + target * what.weight.strides[0]
+            where = where + row_tap * what.weight.strides[2]
+            for (tap, _), total in zip(what.columns.taps, totals, strict=True):
+                self._store(f, total, where + tap * what.weight.strides[3])
 
 
 def existing_rows(axis: Axis, tap: Offset) -> tuple[Offset, Offset]:

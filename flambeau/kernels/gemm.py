@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from flambeau.kernels import dot
 from flambeau.kernels.element import Element, element_of
 from flambeau.kernels.expression import Nodes, evaluate
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, stage_function
@@ -87,8 +88,63 @@ def emit(
 
     Halves are summed in f32, integers as they are. Buffers: a, b, extras, out.
     """
+    element, lanes = a.element.computed, module.target.lanes(a.element.computed.bytes)
+    if dot.fits(m, k, a, b, element, lanes) and math.prod((*batch, n)):
+        return _emit_dots(module, name, m, n, k, a, b, out, tuple(batch), epilogue, extras)
     plan = _Plan(module, name, m, n, k, a, b, out, tuple(batch), epilogue, tuple(extras))
     return plan.emit()
+
+
+def _emit_dots(
+    module: Module, name: str, m: int, n: int, k: int, a: Operand, b: Operand, out: Operand,
+    batch: tuple[int, ...], epilogue: Nodes, extras: Sequence[Operand],
+) -> Kernel:  # fmt: skip
+    """The product of a few rows, see `dot.py`: a task is a block of columns of one matrix."""
+    element = a.element.computed
+    lanes = module.target.lanes(element.bytes)
+    operands = [a, b, *extras, out]
+    buffers, facts = _facts(m, n, k, operands, batch)
+    blocks = -(-n // dot.tile(module.target, m, lanes)[1])
+    f, pointers, _, _, begin, end = stage_function(module, name, buffers)
+    with f.range(begin, end) as task:
+        matrices = _of_batch(pointers, operands, batch, task // blocks)
+        dot.emit_columns(
+            f, (m, n, k), a, b, out, extras, epilogue, matrices, task % blocks, element, lanes
+        )
+    work = math.prod(batch) * m * n * k
+    stage = Stage(name, blocks * math.prod(batch), 2 * work >= WORTH_A_THREAD)
+    return Kernel(name, buffers, (stage,), **facts)
+
+
+def _facts(
+    m: int, n: int, k: int, operands: Sequence[Operand], batch: tuple[int, ...]
+) -> tuple[tuple[Buffer, ...], dict[str, int]]:
+    """The buffers of a product of a, b, extras and out, and what it costs."""
+    a, b, *extras, out = operands
+    shape = (*batch, m, n)
+    buffers = (
+        _matrix_buffer("a", a, (*batch, m, k)),
+        _matrix_buffer("b", b, (*batch, k, n)),
+        *(_matrix_buffer(f"extra{i}", e, shape) for i, e in enumerate(extras)),
+        _matrix_buffer("out", out, shape),
+    )
+    count = math.prod(batch)
+    read = m * k * a.element.bytes + k * n * b.element.bytes
+    written = m * n * out.element.bytes
+    return buffers, {"flops": 2 * count * m * n * k, "traffic": count * (read + written)}
+
+
+def _of_batch(
+    pointers: Sequence[Pointer], operands: Sequence[Operand], batch: tuple[int, ...],
+    number: Offset,
+) -> list[Pointer]:  # fmt: skip
+    """Where the matrices of one element of the batch begin."""
+    moved = list(pointers)
+    for dim in reversed(range(len(batch))):
+        here = number % batch[dim] if dim else number
+        number = number // batch[dim] if dim else number
+        moved = [p + here * o.strides[dim] for p, o in zip(moved, operands, strict=True)]
+    return moved
 
 
 class _Plan:
@@ -134,21 +190,9 @@ class _Plan:
     # The kernel -------------------------------------------------------------------------------
 
     def emit(self) -> Kernel:
-        shape = (*self.batch, self.m, self.n)
-        buffers = (
-            _matrix_buffer("a", self.a, (*self.batch, self.m, self.k)),
-            _matrix_buffer("b", self.b, (*self.batch, self.k, self.n)),
-            *(_matrix_buffer(f"extra{i}", e, shape) for i, e in enumerate(self.extras)),
-            _matrix_buffer("out", self.out, shape),
-        )
-        count = math.prod(self.batch)
-        result = {
-            "flops": 2 * count * self.m * self.n * self.k,
-            "traffic": count * (self.m * self.k * self.a.element.bytes
-                                + self.k * self.n * self.b.element.bytes
-                                + self.m * self.n * self.out.element.bytes),
-        }  # fmt: skip
-        if not math.prod(shape):
+        operands = [self.a, self.b, *self.extras, self.out]
+        buffers, result = _facts(self.m, self.n, self.k, operands, self.batch)
+        if not math.prod((*self.batch, self.m, self.n)):
             return Kernel(self.name, buffers, (), **result)
         packed_b = self.panels * self.panel * self.k * self.element.bytes if self.packs_b else 0
         packed_a = self.row_block * self.depth * self.element.bytes if self.packs_a else 0
@@ -176,14 +220,14 @@ class _Plan:
         f, pointers, workspace, scratch, begin, end = stage_function(
             self.module, self.name, buffers
         )
-        a, b, *extras, out = pointers
         own = scratch.as_elements(self.element)
         with f.range(begin, end) as task:
             panel_share: Offset = task % self.panel_shares
             rest: Offset = task // self.panel_shares
             row_share: Offset = rest % self.row_shares
             number: Offset = rest // self.row_shares
-            matrices = self._of_batch([a, b, *extras, out], number)
+            operands = [self.a, self.b, *self.extras, self.out]
+            matrices = _of_batch(pointers, operands, self.batch, number)
             first_panel, last_panel = _shares(panel_share, self.panel_shares, self.panels)
             packed = workspace.as_elements(self.element)
             if self.packs_b and packed_b < 0:
@@ -194,17 +238,6 @@ class _Plan:
             for block, deep in _depth_blocks(f, self.k, self.depth):
                 product.rows(row_share, (first_panel, last_panel), block, deep)
         return Stage(self.name, self.tasks, self.parallel)
-
-    def _of_batch(self, pointers: list[Pointer], number: Offset) -> list[Pointer]:
-        """The matrices of one element of the batch."""
-        operands = [self.a, self.b, *self.extras, self.out]
-        for dim in reversed(range(len(self.batch))):
-            here = number % self.batch[dim] if dim else number
-            number = number // self.batch[dim] if dim else number
-            pointers = [
-                p + here * o.strides[dim] for p, o in zip(pointers, operands, strict=True)
-            ]
-        return pointers
 
     def _pack_panel(self, f: Function, b: Pointer, packed: Pointer, panel: Offset) -> None:
         """Copies one panel of B to [k][column]; columns beyond the last are zero."""

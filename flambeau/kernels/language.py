@@ -721,7 +721,8 @@ class Function:
             )
         picks = ", ".join(f"i32 {lane}" for lane in lanes)
         return self.emit(
-            f"shufflevector {a.type} {a.name}, {b.type} {b.name}, <{len(lanes)} x i32> <{picks}>",
+            f"shufflevector {a.type} {a.name}, {b.type} {b.name}, "
+            f"<{len(lanes)} x i32> <{picks}>",
             a.element, len(lanes),
         )  # fmt: skip
 

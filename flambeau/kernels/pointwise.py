@@ -107,7 +107,8 @@ class Plan:
 
     def __init__(
         self, sizes: Sequence[int], input_strides: Sequence[Sequence[int]],
-        output_strides: Sequence[Sequence[int]], nodes: Nodes, results: Sequence[int], lanes: int,
+        output_strides: Sequence[Sequence[int]], nodes: Nodes, results: Sequence[int],
+        lanes: int,
     ):  # fmt: skip
         self.sizes, self.lanes = list(sizes), lanes
         self.input_strides, self.output_strides = input_strides, output_strides

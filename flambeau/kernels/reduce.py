@@ -319,7 +319,7 @@ class _Nest:
             else:
                 self._along(f, inside, outside)
 
-    # Lanes are neighbouring results ---------------------------------------------------------------
+    # Lanes are neighbouring results -------------------------------------------------------
 
     def _across(
         self, f: Function, inputs: list[Pointer], ends: list[Pointer], column: Offset
@@ -357,7 +357,7 @@ class _Nest:
             at = _step(ends, self.end_strides, -1, number * lanes)
             self._store(f, chain, at, lanes, active)
 
-    # Lanes are elements of one result -------------------------------------------------------------
+    # Lanes are elements of one result -----------------------------------------------------
 
     def _along(self, f: Function, inputs: list[Pointer], ends: list[Pointer]) -> None:
         """One result: vectors along the innermost reduced dimension, folded at the end."""
@@ -399,7 +399,7 @@ class _Nest:
             total = self._join(f, total, chain)
         self._store(f, self._fold(f, total), ends, 1, 1)
 
-    # Common to both -------------------------------------------------------------------------------
+    # Common to both -----------------------------------------------------------------------
 
     def _nest(
         self, f: Function, dim: int, depth: int, inputs: list[Pointer], chains: list[_State],

@@ -269,7 +269,7 @@ class _PortablePool:
         seen = 0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._sequence != seen or self._stopped)  # noqa: B023
+                self._changed.wait_for(lambda: self._sequence != seen or self._stopped)
                 if self._stopped or self._job is None:
                     return
                 seen, (function, table) = self._sequence, self._job

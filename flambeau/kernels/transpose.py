@@ -34,13 +34,13 @@ def lane_sums(f: Function, rows: Sequence[Value]) -> list[Value]:
     done = 0
     while done < len(rows):
         count = min(lanes, 1 << ((len(rows) - done).bit_length() - 1))
-        folded = _folded(f, rows[done : done + count])
-        sums += [f.extract(folded, i * (lanes // count)) for i in range(count)]
+        together = folded(f, rows[done : done + count])
+        sums += [f.extract(together, i * (lanes // count)) for i in range(count)]
         done += count
     return sums
 
 
-def _folded(f: Function, rows: Sequence[Value]) -> Value:
+def folded(f: Function, rows: Sequence[Value]) -> Value:
     """The lane sums of a power of two of vectors; that of row i in lane i * lanes / rows.
 
     Each round exchanges halves of two vectors and adds, so that both sums go on in one vector.
