@@ -44,7 +44,7 @@ def keypoint_net(torch: Any) -> Any:
 
 
 JOBS = {
-    "digits": (lenet, "CrossEntropyLoss", lambda optim, p: optim.SGD(p, 0.005, momentum=0.9, weight_decay=1e-4), 16),
+    "digits": (lenet, "CrossEntropyLoss", lambda optim, p: optim.SGD(p, 0.01, momentum=0.9), 16),
     "keypoints": (keypoint_net, "MSELoss", lambda optim, p: optim.Adam(p, 1e-3), 16),
 }
 
