@@ -43,7 +43,7 @@ _HOOK_TABLES = (
 
 
 class IncompatibleKeys(
-    namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])  # noqa: PYI024
+    namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 ):
     """What `load_state_dict` returns: the keys that had no counterpart, either way."""
 

@@ -229,7 +229,7 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         weight: one factor a class.
         ignore_index: the class that does not count.
         label_smoothing: share of the target spread over all classes.
-        options: PyTorch's choice of algorithm; only `None` is there.
+        options: how PyTorch saves memory; the result is the same.
 
     Raises:
         RuntimeError: if `weight` has another shape, or `label_smoothing` is outside [0, 1].

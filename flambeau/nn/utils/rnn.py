@@ -21,8 +21,8 @@ __all__ = [
     "pack_sequence",
     "pad_packed_sequence",
     "pad_sequence",
-    "unpad_sequence",
     "unpack_sequence",
+    "unpad_sequence",
 ]
 
 

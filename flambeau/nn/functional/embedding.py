@@ -1,0 +1,189 @@
+"""Tables looked up by index."""
+
+from __future__ import annotations
+
+from flambeau import ops
+from flambeau.autograd import no_grad
+from flambeau.core import dtypes
+from flambeau.ops import where
+from flambeau.tensor import Tensor
+
+
+def embedding(
+    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
+) -> Tensor:  # fmt: skip
+    """Rows of `weight` (n, d) at the positions `input` (*): (*, d). Row `padding_idx` gets no gradient."""
+    if sparse:
+        raise NotImplementedError("embedding(sparse=True): gradients are dense, use sparse=False")
+    count = weight.size(0)
+    if padding_idx is not None:
+        if not -count <= padding_idx < count:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= count
+    if max_norm is not None:
+        _renormalise(weight, input, max_norm, norm_type)
+    rows = ops.embedding(input, weight)
+    if weight.requires_grad:
+        factor = None
+        if padding_idx is not None:
+            factor = (input != padding_idx).to(weight.dtype)
+        if scale_grad_by_freq:
+            counts = ops.zeros(count, dtype=weight.dtype).scatter_add(
+                0, input.reshape(-1).long(), ops.ones(input.numel(), dtype=weight.dtype)
+            )
+            share = 1 / counts[input.long()]
+            factor = share if factor is None else factor * share
+        if factor is not None:
+            factor = factor.unsqueeze(-1)
+            return rows.detach() + (rows - rows.detach()) * factor
+    return rows
+
+
+def _renormalise(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+    """Scales the rows that are used to at most `max_norm`, in place."""
+    with no_grad():
+        used = sorted(set(input.reshape(-1).tolist()))
+        rows = weight[used]
+        norms = rows.norm(norm_type, dim=1, keepdim=True)
+        weight[used] = where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """(*) whole numbers -> (*, num_classes) zeros with a one at each number."""
+    if tensor.dtype is not dtypes.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if tensor.numel() == 0 and num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    if num_classes == -1:
+        num_classes = int(tensor.max().item()) + 1
+    if tensor.numel() and int(tensor.min().item()) < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if tensor.numel() and int(tensor.max().item()) >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    return (tensor.unsqueeze(-1) == ops.arange(num_classes)).long()
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """The sum, mean or maximum of the rows of each bag: `(B, K)` or `(K)` with offsets to `(B, d)`.
+
+    Args:
+        input: the indices, a row a bag or all bags on end.
+        weight: the table `(n, d)`.
+        offsets: where each bag begins, for a one-dimensional input.
+        max_norm: rows looked up that are longer are shortened, in place.
+        norm_type: the norm of `max_norm`.
+        scale_grad_by_freq: divide a row's gradient by how often it was looked up.
+        mode: `"sum"`, `"mean"` or `"max"`.
+        sparse: sparse gradients, which are not there.
+        per_sample_weights: a factor for each index, for sums only.
+        include_last_offset: the offsets end with the number of indices.
+        padding_idx: the index that does not count.
+
+    Raises:
+        ValueError: for shapes that do not fit, or an unknown mode.
+        NotImplementedError: for weights with a mode other than `"sum"`.
+    """
+    if weight.dim() != 2:
+        raise ValueError(
+            f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.dim()}"
+        )
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError(
+                "embedding_bag: per_sample_weights was not None. per_sample_weights is only "
+                f"supported for mode='sum' (got mode='{mode}'). Please open a feature request on "
+                "GitHub."
+            )
+        if input.size() != per_sample_weights.size():
+            raise ValueError(
+                f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, "
+                f"then it must have the same shape as the input ({input.shape})"
+            )
+        per_sample_weights = per_sample_weights.reshape(-1)
+    bags = _bag_bounds(input, offsets, include_last_offset)
+    rows = embedding(
+        input.reshape(-1), weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+    )
+    counted = input.reshape(-1).tolist()
+    skipped = None if padding_idx is None else padding_idx % weight.size(0)
+    positions = [[i for i in range(a, b) if counted[i] != skipped] for a, b in bags]
+    if mode == "max":
+        return _bag_maxima(rows, positions)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(1)
+    if mode == "mean":
+        shares = [0.0] * len(counted)
+        for bag in positions:
+            for i in bag:
+                shares[i] = 1.0 / len(bag)
+        rows = rows * ops.tensor(shares, dtype=rows.dtype).unsqueeze(1)
+    flat = ops.tensor([i for bag in positions for i in bag], dtype=dtypes.int64)
+    owners = [number for number, bag in enumerate(positions) for _ in bag]
+    into = ops.tensor(owners, dtype=dtypes.int64)
+    sums = rows.new_zeros((len(bags), weight.size(1)))
+    return sums.index_put((into,), rows.index_select(0, flat), accumulate=True)
+
+
+def _bag_bounds(
+    input: Tensor, offsets: Tensor | None, include_last_offset: bool
+) -> list[tuple[int, int]]:
+    """Where each bag begins and ends in the flattened indices."""
+    if input.dim() == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a "
+                "mini-batch of fixed length sequences. However, found offsets of type "
+                f"{type(offsets)}"
+            )
+        count, size = input.shape
+        return [(i * size, (i + 1) * size) for i in range(count)]
+    if input.dim() != 1:
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
+        )
+    if offsets is None:
+        raise ValueError("offsets has to be a 1D Tensor but got None")
+    if offsets.dim() != 1:
+        raise ValueError("offsets has to be a 1D Tensor")
+    starts = offsets.tolist()
+    if starts and starts[0] != 0:
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+            f"position 0. However, got {starts[0]}"
+        )
+    if starts and starts[-1] > input.numel():
+        raise RuntimeError(
+            f"offsets[-1] can not be greater than input's length ({input.numel()}) but got "
+            f"offsets[-1] of {starts[-1]}"
+        )
+    ends = starts[1:] if include_last_offset else [*starts[1:], input.numel()]
+    return list(zip(starts, ends, strict=False))
+
+
+def _bag_maxima(rows: Tensor, positions: list[list[int]]) -> Tensor:
+    """The maximum over each bag's rows; 0 for an empty bag."""
+    longest = max(map(len, positions), default=0)
+    if longest == 0:
+        return rows.new_zeros((len(positions), rows.size(1)))
+    # Shorter bags repeat their first row, which changes no maximum.
+    filled = [(bag + bag[:1] * (longest - len(bag))) or [0] * longest for bag in positions]
+    table = ops.tensor(filled, dtype=dtypes.int64)
+    values = rows.index_select(0, table.reshape(-1)).reshape(len(filled), longest, -1)
+    maxima = values.max(1)[0]
+    empty = ops.tensor([not bag for bag in positions])
+    return where(empty.unsqueeze(1), 0, maxima)
