@@ -9,27 +9,69 @@ from typing import Any as _Any
 # NumPy warns of overflow and division by zero in our operators; PyTorch's give inf and nan in silence.
 _warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"flambeau\.")
 
+from flambeau import autograd as autograd
+from flambeau import ops as ops
+from flambeau.autograd import enable_grad as enable_grad
+from flambeau.autograd import inference_mode as inference_mode
+from flambeau.autograd import is_grad_enabled as is_grad_enabled
+from flambeau.autograd import no_grad as no_grad
+from flambeau.autograd import set_grad_enabled as set_grad_enabled
+from flambeau.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
 from flambeau.core.device import (
     channels_last as channels_last,
+)
+from flambeau.core.device import (
     channels_last_3d as channels_last_3d,
+)
+from flambeau.core.device import (
     contiguous_format as contiguous_format,
+)
+from flambeau.core.device import (
     device as device,
+)
+from flambeau.core.device import (
     layout as layout,
+)
+from flambeau.core.device import (
     memory_format as memory_format,
+)
+from flambeau.core.device import (
     preserve_format as preserve_format,
+)
+from flambeau.core.device import (
     sparse_coo as sparse_coo,
+)
+from flambeau.core.device import (
     sparse_csr as sparse_csr,
+)
+from flambeau.core.device import (
     strided as strided,
 )
 from flambeau.core.dtypes import (
     ALIASES as _ALIASES,
+)
+from flambeau.core.dtypes import (
     DTYPES as _DTYPES,
+)
+from flambeau.core.dtypes import (
     can_cast as can_cast,
+)
+from flambeau.core.dtypes import (
     dtype as dtype,
+)
+from flambeau.core.dtypes import (
     finfo as finfo,
+)
+from flambeau.core.dtypes import (
     get_default_dtype as get_default_dtype,
+)
+from flambeau.core.dtypes import (
     iinfo as iinfo,
+)
+from flambeau.core.dtypes import (
     promote_types as promote_types,
+)
+from flambeau.core.dtypes import (
     set_default_dtype as set_default_dtype,
 )
 from flambeau.core.generator import default_generator as default_generator
@@ -37,23 +79,15 @@ from flambeau.core.generator import initial_seed as initial_seed
 from flambeau.core.generator import manual_seed as manual_seed
 from flambeau.core.generator import seed as seed
 from flambeau.core.shapes import Size as Size
-from flambeau.tensor.storage import TypedStorage as TypedStorage
-from flambeau.tensor.storage import UntypedStorage as UntypedStorage
-from flambeau.tensor.tensor import Tensor as Tensor
-from flambeau.tensor.types import TYPES as _TYPES
-from flambeau import autograd as autograd
-from flambeau.autograd import enable_grad as enable_grad
-from flambeau.autograd import inference_mode as inference_mode
-from flambeau.autograd import is_grad_enabled as is_grad_enabled
-from flambeau.autograd import no_grad as no_grad
-from flambeau.autograd import set_grad_enabled as set_grad_enabled
-from flambeau.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from flambeau.ops import OPERATORS as _OPERATORS
 from flambeau.random import Generator as Generator
 from flambeau.random import get_rng_state as get_rng_state
 from flambeau.random import set_rng_state as set_rng_state
 from flambeau.tensor.printing import set_printoptions as set_printoptions
-from flambeau import ops as ops
-from flambeau.ops import OPERATORS as _OPERATORS
+from flambeau.tensor.storage import TypedStorage as TypedStorage
+from flambeau.tensor.storage import UntypedStorage as UntypedStorage
+from flambeau.tensor.tensor import Tensor as Tensor
+from flambeau.tensor.types import TYPES as _TYPES
 
 __version__ = "0.1.0"
 globals().update(_DTYPES)

@@ -11,7 +11,7 @@ class device:
     Raises `RuntimeError` for a type that PyTorch does not know. Tensors live on the CPU.
     """
 
-    __slots__ = ("type", "index")
+    __slots__ = ("index", "type")
 
     type: str
     index: int | None

@@ -383,7 +383,7 @@ def arange(
 
 
 @operator(method=False, name="range")
-def range_with_end(start: Any, end: Any, step: Any = 1, **options: Any) -> Tensor:  # noqa: A001
+def range_with_end(start: Any, end: Any, step: Any = 1, **options: Any) -> Tensor:
     """As `arange` with the end included (deprecated in PyTorch)."""
     count = int((end - start) / step) + 1
     dtype = options.pop("dtype", None) or dtypes.get_default_dtype()
@@ -470,7 +470,7 @@ def eye(
 
 
 @operator(method=False)
-def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A complex tensor from its parts, of equal floating-point dtype."""
     if real.dtype is not imag.dtype:
         raise RuntimeError(
@@ -482,7 +482,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 @operator(method=False)
-def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A complex tensor from modulus and angle."""
     made = complex(abs * angle.cos(), abs * angle.sin())
     return made if out is None else write_out(out, made, "polar")

@@ -75,7 +75,7 @@ acosh = _register(
     unary(
         "acosh",
         np.arccosh,
-        lambda g, input: g * _conj(((input - 1).rsqrt() * (input + 1).rsqrt())),
+        lambda g, input: g * _conj((input - 1).rsqrt() * (input + 1).rsqrt()),
         doc="The inverse hyperbolic cosine.",
     ),
     aliases=("arccosh",),

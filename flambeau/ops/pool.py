@@ -138,7 +138,7 @@ def _places(
             raise RuntimeError("stride should be greater than zero, but got stride=" + str(list(stride)))
         if d <= 0:
             raise RuntimeError(f"dilation should be greater than zero, but got dilation={list(dilation)}")
-        if p < 0 or p > (k - 1) * d // 2 + (0 if d > 1 or k == 1 else (1 if k % 2 == 0 else 0)) and p > k // 2:
+        if p < 0 or (p > (k - 1) * d // 2 + (0 if d > 1 or k == 1 else (1 if k % 2 == 0 else 0)) and p > k // 2):
             raise RuntimeError(
                 f"pad should be at most half of effective kernel size, but got pad={p}, kernel_size={k} and dilation={d}"
             )

@@ -60,7 +60,7 @@ class Kernel:
 class Spec:
     """What is known of a value before it is computed: its shape and its NumPy dtype."""
 
-    __slots__ = ("shape", "dtype")
+    __slots__ = ("dtype", "shape")
 
     def __init__(self, shape: Sequence[int], dtype: np.dtype):
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)

@@ -1,7 +1,7 @@
 """Optimizers, learning-rate schedules, and weight averaging."""
 
-from flambeau.optim import optimizer as optimizer
 from flambeau.optim import lr_scheduler as lr_scheduler
+from flambeau.optim import optimizer as optimizer
 from flambeau.optim.adam import Adam as Adam
 from flambeau.optim.adam import AdamW as AdamW
 from flambeau.optim.optimizer import Optimizer as Optimizer

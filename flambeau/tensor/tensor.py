@@ -48,15 +48,15 @@ class Tensor:
     """
 
     __slots__ = (
-        "_array",  # numpy.ndarray, or the compiler's symbol while a program is traced
-        "_node",  # the autograd node (or OutputOf) that made this tensor; None for a leaf
-        "_requires_grad",
-        "_changes",  # [number of in-place changes], shared by views; None stands for [0]
-        "_view",  # View, if this tensor shares the memory of a base
-        "_grad",
-        "_extra",  # Extra, or None
         "__dict__",
         "__weakref__",
+        "_array",  # numpy.ndarray, or the compiler's symbol while a program is traced
+        "_changes",  # [number of in-place changes], shared by views; None stands for [0]
+        "_extra",  # Extra, or None
+        "_grad",
+        "_node",  # the autograd node (or OutputOf) that made this tensor; None for a leaf
+        "_requires_grad",
+        "_view",  # View, if this tensor shares the memory of a base
     )
 
     _array: Any

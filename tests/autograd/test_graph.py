@@ -84,7 +84,7 @@ def test_gradient_edges() -> None:
 def test_a_nan_is_named_by_its_forward_line() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        with pytest.raises(RuntimeError, match="'SqrtBackward0' returned nan values") as caught:  # noqa: SIM117
+        with pytest.raises(RuntimeError, match="'SqrtBackward0' returned nan values") as caught:
             with torch.autograd.detect_anomaly():
                 x = leaf(-1.0)
                 y = torch.sqrt(x)  # the line to be named

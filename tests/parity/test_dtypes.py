@@ -12,7 +12,7 @@ import flambeau
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
 
-NAMES = "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64 complex64 complex128".split()
+NAMES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
 PAIRS = list(itertools.product(NAMES, NAMES))
 
 

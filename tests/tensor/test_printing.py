@@ -1,6 +1,6 @@
 """`repr` of tensors against texts that PyTorch 2.13 printed."""
 
-# ruff: noqa: E501 (stored texts)
+
 
 from __future__ import annotations
 

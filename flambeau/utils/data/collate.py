@@ -12,7 +12,7 @@ from flambeau import ops
 from flambeau.core.dtypes import float64
 from flambeau.tensor import Tensor
 
-__all__ = ["collate", "default_collate", "default_convert", "default_collate_fn_map"]
+__all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
 
 CollateMap = Mapping[Any, Callable[..., Any]]
 _UNCOLLATABLE = (

@@ -1,6 +1,8 @@
 """Copies, pickles, `.data`, changes in place through views, values as Python numbers."""
 
-import copy, pickle, threading, warnings
+import copy
+import pickle
+import threading
 
 a = torch.arange(6.0).view(2, 3).t()
 b = copy.deepcopy(a)
