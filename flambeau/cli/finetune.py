@@ -35,7 +35,7 @@ def finetune(
     """Trains on from a checkpoint's weights; a last layer of another width starts anew."""
     output = Output(json)
     if config is not None and "=" in config:
-        config, overrides = None, [config, *(overrides or [])]
+        config, overrides = None, [config, *(overrides or [])]  # type: ignore[list-item]
     path = RunFolder.open(checkpoint).weights() if checkpoint.is_dir() else checkpoint
     changes = [
         f"finetune.checkpoint={jsonlib.dumps(str(path))}",

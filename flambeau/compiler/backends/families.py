@@ -353,7 +353,7 @@ def _average(work: Work, node: Node) -> None:
     work.reduction(tuple(range(2, 2 + rank)), [windows], total, e, "sum", e.input(0, x.dtype))
     e = Builder()
     result = e.mul(e.input(0, x.dtype), e.input(1, x.dtype))
-    work.pointwise([out], e, [result], [total, shares])
+    work.pointwise([out], e, [result], [total, shares])  # type: ignore[list-item]
 
 
 def _average_backward(work: Work, node: Node) -> None:
@@ -585,7 +585,7 @@ def _maximum_backward(work: Work, node: Node) -> None:
         share = e.select(e.eq(e.input(count + i, at.dtype), own), grad, e.const(0, grad))
         total = share if i == 0 else e.add(total, share)
     parts = [p for windows in spread for p in _offsets(windows, rank)]
-    work.pointwise([out], e, [total], [*parts, mine])
+    work.pointwise([out], e, [total], [*parts, mine])  # type: ignore[list-item]
 
 
 @emits("pool")

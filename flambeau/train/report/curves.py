@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from flambeau.train.progress import Progress
 from flambeau.train.report.plots import Plot, plot
@@ -38,6 +39,9 @@ def _losses(axes: Axes, progress: Progress) -> None:
         marker = "o" if len(rows) <= 40 else None
         axes.plot(steps, values, linewidth=1.8, marker=marker, markersize=3, label="validation")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("step")
     axes.legend()
 
@@ -51,7 +55,7 @@ def _score(score: str, name: str, rows: list[dict[str, Any]]) -> Plot:
         marker = "o" if len(rows) <= 40 else None
         axes.plot(epochs, values, linewidth=1.8, marker=marker, markersize=3, color="C1")
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
 
     return plot(f"Validation: {_SHARES.get(score, score)}", draw)
 
@@ -60,4 +64,4 @@ def _rates(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.plot([row["epoch"] for row in rows], [row["lr"] for row in rows], color="C2")
     axes.set_xlabel("epoch")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
