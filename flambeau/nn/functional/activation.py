@@ -32,7 +32,9 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     return in_place(input, where(input > threshold, input, value), inplace)
 
 
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(
+    input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Tensor:
     """`input` limited to [min_val, max_val]; the bounds themselves pass no gradient."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
@@ -61,15 +63,23 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`. Barron, 2017."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return in_place(input, where(input > 0, input, alpha * (input.clamp(max=0) / alpha).expm1()), inplace)
+    return in_place(
+        input, where(input > 0, input, alpha * (input.clamp(max=0) / alpha).expm1()), inplace
+    )
 
 
 def rrelu(
-    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+    input: Tensor,
+    lower: float = 1.0 / 8,
+    upper: float = 1.0 / 3,
+    training: bool = False,
+    inplace: bool = False,
 ) -> Tensor:
     """A leaky `relu` whose slope is drawn from [lower, upper) in training, their mean otherwise."""
     if lower > upper:
-        raise RuntimeError(f"Lower bound should be less than or equal to the upper bound, got {lower} > {upper}")
+        raise RuntimeError(
+            f"Lower bound should be less than or equal to the upper bound, got {lower} > {upper}"
+        )
     if training:
         slope: Any = ops.rand_like(input) * (upper - lower) + lower
     else:
@@ -129,7 +139,9 @@ def softsign(input: Tensor) -> Tensor:
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * input)) / beta; the input itself where `beta * input` exceeds `threshold`."""
     scaled = input * beta
-    return where(scaled > threshold, input, where(scaled > threshold, 0, scaled).exp().log1p() / beta)
+    return where(
+        scaled > threshold, input, where(scaled > threshold, 0, scaled).exp().log1p() / beta
+    )
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -163,7 +175,9 @@ def tanh(input: Tensor) -> Tensor:
     return input.tanh()
 
 
-def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
     """A sample of the Gumbel-softmax distribution; with `hard` one-hot, with the soft one's gradient."""
     gumbels = -ops.empty_like(logits).exponential_().log()
     soft = softmax((logits + gumbels) / tau, dim)

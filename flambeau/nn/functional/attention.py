@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from flambeau import ops
 from flambeau.core import dtypes
+from flambeau.nn.functional.padding import pad
 from flambeau.ops import where
+from flambeau.ops.matmul import linear
 from flambeau.ops.random import dropout
 from flambeau.ops.reduce import softmax
 from flambeau.tensor import Tensor
@@ -45,3 +48,168 @@ def scaled_dot_product_attention(
     if attn_mask is not None and attn_mask.dtype is dtypes.bool_:
         weights = weights.masked_fill(~attn_mask.any(-1, keepdim=True), 0)
     return ops.matmul(dropout(weights, dropout_p, dropout_p > 0), value)
+
+
+def multi_head_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """What `MultiheadAttention` computes: `(L, N, E)`, `(S, N, K)`, `(S, N, V)` to `(L, N, E)`.
+
+    Args:
+        query, key, value: batched, or without the batch dimension N.
+        embed_dim_to_check: E, as the caller expects it.
+        num_heads: how many heads share E.
+        in_proj_weight, in_proj_bias: the projections of query, key and value on each other.
+        bias_k, bias_v: one more key and value.
+        add_zero_attn: one more key and value of zeros.
+        dropout_p: the probability of dropping attention weights.
+        out_proj_weight, out_proj_bias: the projection of the result.
+        training: whether to drop.
+        key_padding_mask: `(N, S)`: true, or added, at padding.
+        need_weights: return the attention weights too.
+        attn_mask: `(L, S)` or `(N * heads, L, S)`: true, or added, where a step may not look.
+        use_separate_proj_weight: take the three matrices that follow.
+        q_proj_weight, k_proj_weight, v_proj_weight: instead of `in_proj_weight`.
+        static_k, static_v: `(N * heads, S, E / heads)`: what is projected already.
+        average_attn_weights: average the weights over the heads.
+        is_causal: whether `attn_mask` is the causal one.
+
+    Raises:
+        AssertionError, RuntimeError: for shapes that do not fit.
+    """
+    batched = _check_batched(query, key, value, key_padding_mask)
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    if not batched:
+        query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+        if key_padding_mask is not None:
+            key_padding_mask = key_padding_mask.unsqueeze(0)
+    length, batch, width = query.shape
+    if width != embed_dim_to_check:
+        raise AssertionError(
+            f"was expecting embedding dimension of {embed_dim_to_check}, but got {width}"
+        )
+    head_width = width // num_heads
+    if head_width * num_heads != width:
+        raise AssertionError(f"embed_dim {width} not divisible by num_heads {num_heads}")
+    if use_separate_proj_weight:
+        weights: Any = (q_proj_weight, k_proj_weight, v_proj_weight)
+    else:
+        weights = in_proj_weight.chunk(3)  # type: ignore[union-attr]
+    biases: Any = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
+    q, k, v = (
+        linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)
+    )
+    mask = _as_added(attn_mask, q.dtype)
+    padding = _as_added(key_padding_mask, q.dtype)
+    if bias_k is not None and bias_v is not None:
+        if static_k is not None or static_v is not None:
+            raise AssertionError("bias cannot be added to static key or value")
+        k = ops.cat([k, bias_k.repeat(1, batch, 1)])
+        v = ops.cat([v, bias_v.repeat(1, batch, 1)])
+        mask, padding = _with_one_more(mask), _with_one_more(padding)
+
+    def by_head(x: Tensor) -> Tensor:  # (steps, N, E) to (N * heads, steps, E / heads)
+        return x.reshape(-1, batch * num_heads, head_width).transpose(0, 1)
+
+    q = by_head(q)
+    k = by_head(k) if static_k is None else static_k
+    v = by_head(v) if static_v is None else static_v
+    if add_zero_attn:
+        zeros = k.new_zeros((k.size(0), 1, head_width))
+        k, v = ops.cat([k, zeros], 1), ops.cat([v, zeros], 1)
+        mask, padding = _with_one_more(mask), _with_one_more(padding)
+
+    source = k.size(1)
+    scores = ops.matmul(q * math.sqrt(1.0 / head_width), k.transpose(1, 2))
+    if mask is not None:
+        wanted = (length, source)
+        if mask.ndim == 3:
+            wanted = (batch * num_heads, length, source)
+        if tuple(mask.shape) != wanted:
+            raise RuntimeError(
+                f"The shape of the {mask.ndim}D attn_mask is {mask.shape}, but should be {wanted}."
+            )
+        scores = scores + mask
+    if padding is not None:
+        if tuple(padding.shape) != (batch, source):
+            raise AssertionError(
+                f"expecting key_padding_mask shape of {(batch, source)}, but got {padding.shape}"
+            )
+        per_head = scores.reshape(batch, num_heads, length, source)
+        scores = (per_head + padding.reshape(batch, 1, 1, source)).reshape(scores.shape)
+    attention = softmax(scores, -1)
+    if dropout_p > 0:
+        attention = dropout(attention, dropout_p, training)
+    out = ops.matmul(attention, v).transpose(0, 1).reshape(length * batch, width)
+    out = linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
+    shown: Tensor | None = None
+    if need_weights:
+        shown = attention.reshape(batch, num_heads, length, source)
+        shown = shown.mean(1) if average_attn_weights else shown
+        shown = shown if batched else shown.squeeze(0)
+    return out if batched else out.squeeze(1), shown
+
+
+def _check_batched(
+    query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None
+) -> bool:
+    """Whether there is a batch dimension. Raises `AssertionError` if the inputs disagree."""
+    if query.ndim not in (2, 3):
+        raise AssertionError(
+            "query should be unbatched 2D or batched 3D tensor but received "
+            f"{query.ndim}-D query tensor"
+        )
+    kind = "batched" if query.ndim == 3 else "unbatched"
+    if key.ndim != query.ndim or value.ndim != query.ndim:
+        raise AssertionError(
+            f"For {kind} ({query.ndim}-D) `query`, expected `key` and `value` to be "
+            f"{query.ndim}-D but found {key.ndim}-D and {value.ndim}-D tensors respectively"
+        )
+    if key_padding_mask is not None and key_padding_mask.ndim != query.ndim - 1:
+        raise AssertionError(
+            f"For {kind} ({query.ndim}-D) `query`, expected `key_padding_mask` to be `None` or "
+            f"{query.ndim - 1}-D but found {key_padding_mask.ndim}-D tensor instead"
+        )
+    if tuple(key.shape[:-1]) != tuple(value.shape[:-1]):
+        raise AssertionError(
+            f"key's sequence and batch dims {key.shape[:-1]} do not match value's "
+            f"{value.shape[:-1]}"
+        )
+    return query.ndim == 3
+
+
+def _as_added(mask: Tensor | None, dtype: dtypes.dtype) -> Tensor | None:
+    """A mask to add to scores: bools become 0 and minus infinity."""
+    if mask is None or mask.dtype is not dtypes.bool_:
+        return mask
+    return ops.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
+
+
+def _with_one_more(mask: Tensor | None) -> Tensor | None:
+    """A mask that lets through one more key."""
+    return None if mask is None else pad(mask, (0, 1))

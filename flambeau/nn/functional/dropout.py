@@ -27,17 +27,23 @@ def _drop_features(input: Tensor, p: float, training: bool, inplace: bool) -> Te
     return in_place(input, input * kept, inplace)
 
 
-def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Drops whole channels of (N, C, L) or (C, L)."""
     _check_probability(p)
     if input.ndim not in (2, 3):
-        raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input.")
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input."
+        )
     if input.ndim == 2:
         return _drop_features(input.unsqueeze(0), p, training, inplace).squeeze(0)
     return _drop_features(input, p, training, inplace)
 
 
-def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Drops whole channels of (N, C, H, W)."""
     _check_probability(p)
     if input.ndim not in (3, 4):
@@ -49,7 +55,9 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _drop_features(input, p, training, inplace)
 
 
-def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout3d(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Tensor:
     """Drops whole channels of (N, C, D, H, W) or (C, D, H, W)."""
     _check_probability(p)
     if input.ndim == 4:
@@ -57,7 +65,9 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _drop_features(input, p, training, inplace)
 
 
-def _alpha(input: Tensor, p: float, training: bool, inplace: bool, shape: Sequence[int]) -> Tensor:
+def _alpha(
+    input: Tensor, p: float, training: bool, inplace: bool, shape: Sequence[int]
+) -> Tensor:
     """Dropout that keeps the mean and variance of self-normalising networks. Klambauer et al., 2017."""
     _check_probability(p)
     if not training or p == 0 or input.numel() == 0:
@@ -71,11 +81,15 @@ def _alpha(input: Tensor, p: float, training: bool, inplace: bool, shape: Sequen
     return in_place(input, input * (kept * a) + shift, inplace)
 
 
-def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+def alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
     """Dropout for `selu` networks: dropped elements take the saturation value."""
     return _alpha(input, p, training, inplace, input.shape)
 
 
-def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+def feature_alpha_dropout(
+    input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
+) -> Tensor:
     """`alpha_dropout` of whole channels."""
     return _alpha(input, p, training, inplace, (*input.shape[:2], *(1,) * (input.ndim - 2)))

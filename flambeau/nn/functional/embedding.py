@@ -5,6 +5,7 @@ from __future__ import annotations
 from flambeau import ops
 from flambeau.autograd import no_grad
 from flambeau.core import dtypes
+from flambeau.nn.functional.distance import vector_norm
 from flambeau.ops import where
 from flambeau.tensor import Tensor
 
@@ -15,7 +16,9 @@ def embedding(
 ) -> Tensor:  # fmt: skip
     """Rows of `weight` (n, d) at the positions `input` (*): (*, d). Row `padding_idx` gets no gradient."""
     if sparse:
-        raise NotImplementedError("embedding(sparse=True): gradients are dense, use sparse=False")
+        raise NotImplementedError(
+            "embedding(sparse=True): gradients are dense, use sparse=False"
+        )
     count = weight.size(0)
     if padding_idx is not None:
         if not -count <= padding_idx < count:
@@ -45,7 +48,7 @@ def _renormalise(weight: Tensor, input: Tensor, max_norm: float, norm_type: floa
     with no_grad():
         used = sorted(set(input.reshape(-1).tolist()))
         rows = weight[used]
-        norms = rows.norm(norm_type, dim=1, keepdim=True)
+        norms = vector_norm(rows, norm_type, 1, True)
         weight[used] = where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
 
 

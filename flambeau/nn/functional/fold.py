@@ -39,7 +39,12 @@ def unfold(
 
 
 def fold(
-    input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+    input: Tensor,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
 ) -> Tensor:
     """(N, C * KH * KW, L) -> (N, C, H, W): the sum of the columns in their windows."""
     size, kernel = pair(output_size, 2, "output_size"), pair(kernel_size, 2, "kernel_size")
@@ -58,7 +63,8 @@ def fold(
             f"input.size(1)={x.size(1)} and kernel_size={kernel}."
         )
     places = [
-        (size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
+        (size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1
+        for i in (0, 1)
     ]
     if places[0] * places[1] != x.size(2):
         raise RuntimeError(
@@ -71,10 +77,18 @@ def fold(
     ones = ops.eye(area, dtype=x.dtype).reshape(area, 1, *kernel)
     per_channel = x.reshape(n * c, area, *places)
     extra = [
-        size[i] - ((places[i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (kernel[i] - 1) + 1) for i in (0, 1)
+        size[i]
+        - ((places[i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (kernel[i] - 1) + 1)
+        for i in (0, 1)
     ]
     out = ops.conv._convolution_input(
-        per_channel, ones, size=tuple(size), stride=stride, padding=padding, dilation=dilation, groups=1
+        per_channel,
+        ones,
+        size=tuple(size),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=1,
     )
     assert all(e >= 0 for e in extra)
     out = out.reshape(n, c, *size)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import ops
+from flambeau.ops.conv import conv1d
 from flambeau.ops.loss import cross_entropy
 from flambeau.ops.matmul import linear
 from flambeau.tensor import Tensor
 
 
-def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def bilinear(
+    input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
     """`x1^T W[k] x2 + b[k]`: (*, I), (*, J), (K, I, J) -> (*, K)."""
     if input1.shape[:-1] != input2.shape[:-1]:
         raise RuntimeError(
@@ -62,3 +65,9 @@ def linear_cross_entropy(
         reduction=reduction,
         label_smoothing=label_smoothing,
     )
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """A convolution of `(T, N, C)` with `(K, C, O)`: `(T', N, O)`."""
+    out = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return out.permute(2, 0, 1)

@@ -64,14 +64,20 @@ def smooth_l1_loss(
 
 
 def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """`d^2 / 2` where |d| < delta, else `delta * (|d| - delta / 2)`. Huber, 1964."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     input, target = _matched(input, target)
     size = (input - target).abs()
-    return _weighted(where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta)), weight, reduction)
+    return _weighted(
+        where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta)), weight, reduction
+    )
 
 
 def binary_cross_entropy(
@@ -161,7 +167,12 @@ def poisson_nll_loss(
 
 
 def gaussian_nll_loss(
-    input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    var: Any,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
 ) -> Tensor:
     """The negative log-likelihood of normal numbers of mean `input` and variance `var`, at least `eps`."""
     if not isinstance(var, Tensor):
@@ -217,7 +228,11 @@ def hinge_embedding_loss(
 
 
 def soft_margin_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """log(1 + exp(-target * input))."""
     reduction = reduction_of(reduction, size_average, reduce)
@@ -236,7 +251,9 @@ def multilabel_soft_margin_loss(
     return reduced(loss.sum(-1) / input.size(-1), reduction)
 
 
-def _class_rows(name: str, input: Tensor, target: Tensor, one_target: bool) -> tuple[Tensor, Tensor]:
+def _class_rows(
+    name: str, input: Tensor, target: Tensor, one_target: bool
+) -> tuple[Tensor, Tensor]:
     """`input` as (N, C) and `target` as (N) or (N, C). Raises `RuntimeError` for other shapes."""
     fits = input.ndim <= 2 and input.numel() > 0
     rows = input.reshape(1, -1) if input.ndim < 2 else input
@@ -278,7 +295,11 @@ def multi_margin_loss(
 
 
 def multilabel_margin_loss(
-    input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
 ) -> Tensor:
     """The sum over targets j and other classes i of max(0, 1 - (x[j] - x[i])) / C; the targets of a row
     end at the first -1.
@@ -315,7 +336,9 @@ def cosine_embedding_loss(
     product = (input1 * input2).sum(-1)
     norms = ((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)
     cosine = product / norms.sqrt()
-    loss = where(target == 1, 1 - cosine, 0) + where(target == -1, (cosine - margin).clamp_min(0), 0)
+    loss = where(target == 1, 1 - cosine, 0) + where(
+        target == -1, (cosine - margin).clamp_min(0), 0
+    )
     return reduced(loss, reduction)
 
 

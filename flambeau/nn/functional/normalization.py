@@ -33,9 +33,16 @@ def batch_norm(
     if training:
         _verify_batch(input.shape)
     elif running_mean is None or running_var is None:
-        raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+        raise RuntimeError(
+            "Expected running_mean and running_var to be defined when training=False"
+        )
     channels = input.size(1)
-    for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+    for name, t in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
         if t is not None and t.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.numel()}")
     shape = _channel_shape(input)
@@ -48,9 +55,13 @@ def batch_norm(
         if running_mean is not None and running_var is not None and input.numel():
             count = input.numel() // channels
             with no_grad():
-                running_mean.mul_(1 - momentum).add_(mean.detach().reshape(-1).to(running_mean.dtype), alpha=momentum)
+                running_mean.mul_(1 - momentum).add_(
+                    mean.detach().reshape(-1).to(running_mean.dtype), alpha=momentum
+                )
                 unbiased = variance.detach().reshape(-1) * (count / (count - 1))
-                running_var.mul_(1 - momentum).add_(unbiased.to(running_var.dtype), alpha=momentum)
+                running_var.mul_(1 - momentum).add_(
+                    unbiased.to(running_var.dtype), alpha=momentum
+                )
         scale = (variance + eps).rsqrt()
         out = centred * (scale if weight is None else scale * weight.reshape(shape))
     else:
@@ -79,7 +90,9 @@ def instance_norm(
     if running_mean is not None and running_var is not None:
         count = math.prod(input.shape[2:])
         with no_grad():
-            running_mean.mul_(1 - momentum).add_(mean.detach().mean(0).reshape(-1), alpha=momentum)
+            running_mean.mul_(1 - momentum).add_(
+                mean.detach().mean(0).reshape(-1), alpha=momentum
+            )
             unbiased = variance.detach() * (count / (count - 1))
             running_var.mul_(1 - momentum).add_(unbiased.mean(0).reshape(-1), alpha=momentum)
     out = centred * (variance + eps).rsqrt()
@@ -115,7 +128,10 @@ def layer_norm(
 
 
 def rms_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
 ) -> Tensor:
     """Divided by the root mean square of the last dimensions. Zhang & Sennrich, 2019."""
     shape = tuple(normalized_shape)
@@ -132,11 +148,17 @@ def rms_norm(
 
 
 def group_norm(
-    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
 ) -> Tensor:
     """(N, C, *) normalised a sample and group of channels. Wu & He, 2018."""
     if input.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {input.ndim}"
+        )
     n, channels = input.shape[:2]
     if num_groups <= 0 or channels % num_groups:
         raise RuntimeError(
@@ -145,7 +167,9 @@ def group_norm(
         )
     grouped = input.reshape(n, num_groups, -1)
     centred = grouped - grouped.mean(-1, keepdim=True)
-    out = (centred * ((centred * centred).mean(-1, keepdim=True) + eps).rsqrt()).reshape(input.shape)
+    out = (centred * ((centred * centred).mean(-1, keepdim=True) + eps).rsqrt()).reshape(
+        input.shape
+    )
     shape = _channel_shape(input)
     if weight is not None:
         out = out * weight.reshape(shape)
@@ -160,7 +184,9 @@ def local_response_norm(
     Krizhevsky et al., 2012.
     """
     if input.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)"
+        )
     if input.numel() == 0:
         return input
     squares = (input * input).movedim(1, -1)

@@ -20,7 +20,9 @@ def _positions(size: int, before: int, after: int, mode: str) -> Tensor:
     return where(folded >= size, 2 * (size - 1) - folded, folded)
 
 
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+def pad(
+    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+) -> Tensor:
     """`pad` = (left, right, top, bottom, ...) elements around the last dimensions.
 
     mode: "constant" (with `value`), "reflect", "replicate" or "circular". Raises `RuntimeError` for more

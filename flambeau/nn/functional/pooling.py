@@ -10,7 +10,14 @@ from flambeau import ops
 from flambeau.core import dtypes
 from flambeau.core.shapes import pair
 from flambeau.nn.functional.activation import relu
-from flambeau.ops.pool import avg_pool1d, avg_pool2d, avg_pool3d
+from flambeau.ops.pool import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+)
 from flambeau.tensor import Tensor
 
 
@@ -19,7 +26,11 @@ def _adaptive_bounds(size: int, places: int) -> list[tuple[int, int]]:
 
 
 def _adaptive_sizes(input: Tensor, output_size: Any, rank: int) -> list[int]:
-    sizes = [output_size] * rank if isinstance(output_size, int) or output_size is None else list(output_size)
+    sizes = (
+        [output_size] * rank
+        if isinstance(output_size, int) or output_size is None
+        else list(output_size)
+    )
     return [input.size(i - rank) if n is None else int(n) for i, n in enumerate(sizes)]
 
 
@@ -43,7 +54,10 @@ def _adaptive_average(name: str, input: Tensor, output_size: Any, rank: int) -> 
             step = size // places
             out = out.unflatten(dim, (places, step)).mean(dim + 1)
             continue
-        parts = [out.narrow(dim, a, b - a).mean(dim, keepdim=True) for a, b in _adaptive_bounds(size, places)]
+        parts = [
+            out.narrow(dim, a, b - a).mean(dim, keepdim=True)
+            for a, b in _adaptive_bounds(size, places)
+        ]
         out = ops.cat(parts, dim) if parts else out.narrow(dim, 0, 0)
     return out.clone() if out is input else out
 
@@ -63,7 +77,9 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_average("adaptive_avg_pool3d", input, output_size, 3)
 
 
-def _adaptive_maximum(name: str, input: Tensor, output_size: Any, rank: int) -> tuple[Tensor, Tensor]:
+def _adaptive_maximum(
+    name: str, input: Tensor, output_size: Any, rank: int
+) -> tuple[Tensor, Tensor]:
     """The largest element of each window and its position in the flattened plane."""
     _check_adaptive(name, input, rank)
     sizes = _adaptive_sizes(input, output_size, rank)
@@ -94,7 +110,9 @@ def _adaptive_maximum(name: str, input: Tensor, output_size: Any, rank: int) -> 
 def _adaptive_max(rank: int) -> Any:
     name = f"adaptive_max_pool{rank}d"
 
-    def with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> tuple[Tensor, Tensor]:
+    def with_indices(
+        input: Tensor, output_size: Any, return_indices: bool = True
+    ) -> tuple[Tensor, Tensor]:
         return _adaptive_maximum(name, input, output_size, rank)
 
     def call(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -102,7 +120,9 @@ def _adaptive_max(rank: int) -> Any:
         return found if return_indices else found[0]
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"The largest element of each of `output_size` windows of the last {rank} dimensions."
+    call.__doc__ = (
+        f"The largest element of each of `output_size` windows of the last {rank} dimensions."
+    )
     with_indices.__name__ = name + "_with_indices"
     return call, with_indices
 
@@ -110,6 +130,25 @@ def _adaptive_max(rank: int) -> Any:
 adaptive_max_pool1d, adaptive_max_pool1d_with_indices = _adaptive_max(1)
 adaptive_max_pool2d, adaptive_max_pool2d_with_indices = _adaptive_max(2)
 adaptive_max_pool3d, adaptive_max_pool3d_with_indices = _adaptive_max(3)
+
+
+def _with_indices(pool: Callable[..., Any]) -> Callable[..., tuple[Tensor, Tensor]]:
+    name = pool.__name__ + "_with_indices"
+
+    def call(
+        input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = True,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        return pool(input, kernel_size, stride, padding, dilation, ceil_mode, True)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"`{pool.__name__}` with the positions of the maxima."
+    return call
+
+
+max_pool1d_with_indices = _with_indices(max_pool1d)
+max_pool2d_with_indices = _with_indices(max_pool2d)
+max_pool3d_with_indices = _with_indices(max_pool3d)
 
 
 def _max_unpool(name: str, rank: int) -> Any:
@@ -121,7 +160,9 @@ def _max_unpool(name: str, rank: int) -> Any:
         steps = kernel if stride is None else pair(stride, rank, "stride")
         pads = pair(padding, rank, "padding")
         if indices.dtype is not dtypes.int64:
-            raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype}")
+            raise RuntimeError(
+                f"elements in indices should be type int64 but got: {indices.dtype}"
+            )
         if indices.shape != input.shape:
             raise RuntimeError(
                 f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but "
@@ -157,7 +198,11 @@ max_unpool3d = _max_unpool("max_unpool3d", 3)
 
 def _lp(rank: int, average: Callable[..., Tensor]) -> Any:
     def call(
-        input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+        input: Tensor,
+        norm_type: float,
+        kernel_size: Any,
+        stride: Any = None,
+        ceil_mode: bool = False,
     ) -> Tensor:
         kernel = pair(kernel_size, rank, "kernel_size")
         mean = average(input**norm_type, kernel, stride, 0, ceil_mode)
@@ -171,6 +216,7 @@ def _lp(rank: int, average: Callable[..., Tensor]) -> Any:
 
 
 lp_pool1d, lp_pool2d, lp_pool3d = _lp(1, avg_pool1d), _lp(2, avg_pool2d), _lp(3, avg_pool3d)
+
 
 def _fractional_starts(samples: Tensor, size: int, places: int, kernel: int) -> Tensor:
     """(N, C) samples -> (N, C, places): where each window of `kernel` begins."""
@@ -192,18 +238,28 @@ def _fractional(rank: int) -> Any:
         return_indices: bool = False, _random_samples: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         if output_size is None and output_ratio is None:
-            raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
+            raise ValueError(
+                f"{name} requires specifying either an output_size or an output_ratio"
+            )
         if input.ndim not in (rank + 1, rank + 2):
-            raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got: {list(input.shape)}")
+            raise RuntimeError(
+                f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got: {list(input.shape)}"
+            )
         kernel = pair(kernel_size, rank, "kernel_size")
         sizes = tuple(input.shape[-rank:])
         if output_size is None:
-            ratios = (output_ratio,) * rank if isinstance(output_ratio, float) else tuple(output_ratio)
+            ratios = (
+                (output_ratio,) * rank
+                if isinstance(output_ratio, float)
+                else tuple(output_ratio)
+            )
             output_size = tuple(int(n * r) for n, r in zip(sizes, ratios, strict=True))
         places = pair(output_size, rank, "output_size")
         for n, k, o in zip(sizes, kernel, places, strict=True):
             if o + k - 1 > n:
-                raise RuntimeError(f"{name}: pool size {k} with output size {o} is too large for input size {n}")
+                raise RuntimeError(
+                    f"{name}: pool size {k} with output size {o} is too large for input size {n}"
+                )
         x = input if input.ndim == rank + 2 else input.unsqueeze(0)
         n, c = x.shape[:2]
         if _random_samples is None:
@@ -212,7 +268,11 @@ def _fractional(rank: int) -> Any:
         # The samples of the last dimension come first, as PyTorch draws them.
         position = ops.zeros((n, c) + (1,) * (2 * rank), dtype=dtypes.int64)
         for axis in range(rank):
-            sample = _random_samples[:, :, rank - 1 - axis] if rank == 2 else _random_samples[:, :, axis]
+            sample = (
+                _random_samples[:, :, rank - 1 - axis]
+                if rank == 2
+                else _random_samples[:, :, axis]
+            )
             starts = _fractional_starts(sample, sizes[axis], places[axis], kernel[axis])
             shape = [n, c] + [1] * (2 * rank)
             shape[2 + axis] = places[axis]
@@ -226,17 +286,25 @@ def _fractional(rank: int) -> Any:
         windows = flat.gather(-1, position.reshape(n, c, -1)).reshape(full)
         values, at_window = windows.max(-1)
         indices = position.gather(-1, at_window.unsqueeze(-1)).squeeze(-1)
-        return (values, indices) if input.ndim == rank + 2 else (values.squeeze(0), indices.squeeze(0))
+        return (
+            (values, indices)
+            if input.ndim == rank + 2
+            else (values.squeeze(0), indices.squeeze(0))
+        )
 
     def call(
         input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
         return_indices: bool = False, _random_samples: Tensor | None = None,
     ) -> Any:  # fmt: skip
-        found = with_indices(input, kernel_size, output_size, output_ratio, True, _random_samples)
+        found = with_indices(
+            input, kernel_size, output_size, output_ratio, True, _random_samples
+        )
         return found if return_indices else found[0]
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"The maxima of {rank}-dimensional windows at pseudo-random places. Graham, 2015."
+    call.__doc__ = (
+        f"The maxima of {rank}-dimensional windows at pseudo-random places. Graham, 2015."
+    )
     with_indices.__name__ = name + "_with_indices"
     return call, with_indices
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from flambeau import ops
-from flambeau.core import dtypes
 from flambeau.nn import functional as F
 from flambeau.nn import init
 from flambeau.nn.module import Module
@@ -67,7 +65,9 @@ class MultiheadAttention(Module):
             self.in_proj_bias = Parameter(ops.empty(3 * embed_dim, **options))
         else:
             self.register_parameter("in_proj_bias", None)
-        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, **options)
+        self.out_proj = NonDynamicallyQuantizableLinear(
+            embed_dim, embed_dim, bias=bias, **options
+        )
         if add_bias_kv:
             self.bias_k = Parameter(ops.empty((1, 1, embed_dim), **options))
             self.bias_v = Parameter(ops.empty((1, 1, embed_dim), **options))
@@ -100,73 +100,32 @@ class MultiheadAttention(Module):
 
         Masks that are bool shut out where true; floats are added to the scores.
         """
-        if query.ndim not in (2, 3):
-            raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {query.ndim}-D query tensor")
-        if is_causal and attn_mask is None:
-            raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
-        batched = query.ndim == 3
-        if not batched:
-            query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
-            if key_padding_mask is not None:
-                key_padding_mask = key_padding_mask.unsqueeze(0)
-        elif self.batch_first:
+        transposed = self.batch_first and query.dim() == 3
+        if transposed:
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
-        length, batch, width = query.shape
-        if width != self.embed_dim:
-            raise AssertionError(f"was expecting embedding dimension of {self.embed_dim}, but got {width}")
-        if self._qkv_same_embed_dim:
-            weights = self.in_proj_weight.chunk(3)
-        else:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases: Any = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        q, k, v = (F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True))
-        mask = _as_added(attn_mask, q.dtype)
-        padding = _as_added(key_padding_mask, q.dtype)
-        if self.bias_k is not None and self.bias_v is not None:
-            k = ops.cat([k, self.bias_k.repeat(1, batch, 1)])
-            v = ops.cat([v, self.bias_v.repeat(1, batch, 1)])
-            mask, padding = _one_more(mask), _one_more(padding)
-        heads = (-1, batch * self.num_heads, self.head_dim)
-        q, k, v = (x.reshape(heads).transpose(0, 1) for x in (q, k, v))  # (N * heads, length, head_dim)
-        if self.add_zero_attn:
-            zeros = k.new_zeros((k.size(0), 1, self.head_dim))
-            k, v = ops.cat([k, zeros], 1), ops.cat([v, zeros], 1)
-            mask, padding = _one_more(mask), _one_more(padding)
-        source = k.size(1)
-        scores = ops.matmul(q * math.sqrt(1.0 / self.head_dim), k.transpose(1, 2))
-        if mask is not None:
-            wanted = (length, source) if mask.ndim == 2 else (batch * self.num_heads, length, source)
-            if tuple(mask.shape) != wanted:
-                raise RuntimeError(
-                    f"The shape of the {mask.ndim}D attn_mask is {mask.shape}, but should be {wanted}."
-                )
-            scores = scores + mask
-        if padding is not None:
-            scores = scores.reshape(batch, self.num_heads, length, source) + padding.reshape(batch, 1, 1, source)
-            scores = scores.reshape(-1, length, source)
-        attention = F.softmax(scores, -1)
-        if self.dropout > 0:
-            attention = F.dropout(attention, self.dropout, self.training)
-        out = ops.matmul(attention, v).transpose(0, 1).reshape(length * batch, self.embed_dim)
-        out = self.out_proj(out).reshape(length, batch, -1)
-        shown: Tensor | None = None
-        if need_weights:
-            shown = attention.reshape(batch, self.num_heads, length, source)
-            if average_attn_weights:
-                shown = shown.mean(1)
-            if not batched:
-                shown = shown.squeeze(0)
-        if not batched:
-            return out.squeeze(1), shown
-        return (out.transpose(0, 1) if self.batch_first else out), shown
-
-
-def _as_added(mask: Tensor | None, dtype: dtypes.dtype) -> Tensor | None:
-    """A mask to add to scores: bools become 0 and -inf."""
-    if mask is None or mask.dtype is not dtypes.bool_:
-        return mask
-    return ops.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
-
-
-def _one_more(mask: Tensor | None) -> Tensor | None:
-    return None if mask is None else F.pad(mask, (0, 1))
+        out, weights = F.multi_head_attention_forward(
+            query,
+            key,
+            value,
+            self.embed_dim,
+            self.num_heads,
+            self.in_proj_weight,
+            self.in_proj_bias,
+            self.bias_k,
+            self.bias_v,
+            self.add_zero_attn,
+            self.dropout,
+            self.out_proj.weight,
+            self.out_proj.bias,
+            training=self.training,
+            key_padding_mask=key_padding_mask,
+            need_weights=need_weights,
+            attn_mask=attn_mask,
+            use_separate_proj_weight=not self._qkv_same_embed_dim,
+            q_proj_weight=self.q_proj_weight,
+            k_proj_weight=self.k_proj_weight,
+            v_proj_weight=self.v_proj_weight,
+            average_attn_weights=average_attn_weights,
+            is_causal=is_causal,
+        )
+        return (out.transpose(0, 1) if transposed else out), weights

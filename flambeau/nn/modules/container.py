@@ -459,9 +459,7 @@ class ParameterDict(_ParameterContainer):
             self[key] = value
 
     def extra_repr(self) -> str:
-        return "\n".join(
-            self._line(key, value, typename(value)) for key, value in self.items()
-        )
+        return "\n".join(self._line(key, value, typename(value)) for key, value in self.items())
 
     def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")

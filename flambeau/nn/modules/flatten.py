@@ -40,8 +40,10 @@ class Unflatten(Module):
     def __init__(self, dim: int | str, unflattened_size: Sequence[int]) -> None:
         super().__init__()
         if not isinstance(dim, int):
-            raise TypeError("invalid argument type for dim parameter: named dimensions are not "
-                            "there, give the dimension's number")
+            raise TypeError(
+                "invalid argument type for dim parameter: named dimensions are not "
+                "there, give the dimension's number"
+            )
         self._require_sizes(unflattened_size)
         self.dim = dim
         self.unflattened_size = unflattened_size

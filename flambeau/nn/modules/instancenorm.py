@@ -112,12 +112,16 @@ class _InstanceNorm(_NormBase):
         if local_metadata.get("version") is None and not self.track_running_stats:
             self._refuse_statistics(state_dict, prefix, error_msgs)
         super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            state_dict,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
         )
 
-    def _refuse_statistics(
-        self, state_dict: Any, prefix: str, error_msgs: list[str]
-    ) -> None:
+    def _refuse_statistics(self, state_dict: Any, prefix: str, error_msgs: list[str]) -> None:
         """Before version 1 statistics were always tracked: say so instead of dropping them."""
         names = [prefix + name for name in ("running_mean", "running_var")]
         found = [name for name in names if name in state_dict]

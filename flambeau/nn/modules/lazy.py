@@ -50,9 +50,7 @@ class LazyModuleMixin:
         return any(is_lazy(member) for member in members)
 
 
-def _materialize_from(
-    module: Any, state_dict: Any, prefix: str, *_: Any
-) -> None:
+def _materialize_from(module: Any, state_dict: Any, prefix: str, *_: Any) -> None:
     """Before loading: members without a shape take that of the value to be loaded."""
     for name, member in module._persistent_members().items():
         value = state_dict.get(prefix + name)
@@ -64,9 +62,7 @@ def _infer_parameters(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     """Before the first forward: gives the parameters their shapes, then steps aside."""
     module.initialize_parameters(*args, **kwargs)
     if module.has_uninitialized_params():
-        raise RuntimeError(
-            f"module {module._get_name()} has not been fully initialized"
-        )
+        raise RuntimeError(f"module {module._get_name()} has not been fully initialized")
     module._initialize_hook.remove()
     module._load_hook.remove()
     del module._initialize_hook, module._load_hook

@@ -53,7 +53,9 @@ class CrossMapLRN2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() != 4:
-            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
+            raise ValueError(
+                f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead."
+            )
         channels = input.size(1)
         before = (self.size - 1) // 2
         squares = F.pad(input.square(), (0, 0, 0, 0, before + 1, self.size - 1 - before))

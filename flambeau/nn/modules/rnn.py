@@ -398,7 +398,12 @@ class RNNBase(Module):
         return input, tuple(parts)
 
     def _direction(
-        self, input: Tensor, weights: _Weights, state: State, sizes: list[int] | None, reverse: bool
+        self,
+        input: Tensor,
+        weights: _Weights,
+        state: State,
+        sizes: list[int] | None,
+        reverse: bool,
     ) -> tuple[Tensor, State]:
         """One layer in one direction."""
         step = _STEPS[self.mode]
@@ -528,7 +533,9 @@ class LSTM(RNNBase):
         sizes = (("0", hidden, self._output_size), ("1", cell, self.hidden_size))
         for number, part, size in sizes:
             self.check_hidden_size(
-                part, self._state_shape(batch, size), f"Expected hidden[{number}] size {{}}, got {{}}"
+                part,
+                self._state_shape(batch, size),
+                f"Expected hidden[{number}] size {{}}, got {{}}",
             )
 
     def _check_dims(self, state: State, batched: bool) -> None:

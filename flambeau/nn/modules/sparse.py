@@ -32,9 +32,7 @@ class _Table(Module):
     padding_idx: int | None
     weight: Tensor
 
-    def _make_weight(
-        self, given: Tensor | None, frozen: bool, device: Any, dtype: Any
-    ) -> None:
+    def _make_weight(self, given: Tensor | None, frozen: bool, device: Any, dtype: Any) -> None:
         shape = (self.num_embeddings, self.embedding_dim)
         if given is None:
             rows = ops.empty(shape, device=device, dtype=dtype)

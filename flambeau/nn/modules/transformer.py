@@ -169,9 +169,7 @@ class TransformerEncoderLayer(_Layer):
         """
 
         def attend(x: Tensor) -> Tensor:
-            out = self._attend(
-                self.self_attn, x, x, src_mask, src_key_padding_mask, is_causal
-            )
+            out = self._attend(self.self_attn, x, x, src_mask, src_key_padding_mask, is_causal)
             return self.dropout1(out)
 
         x = self._block(src, self.norm1, attend)
@@ -179,7 +177,9 @@ class TransformerEncoderLayer(_Layer):
 
 
 class TransformerDecoderLayer(_Layer):
-    __doc__ = f"""Self-attention, attention to the memory, and two linear layers. {_Layer.__doc__}"""
+    __doc__ = (
+        f"""Self-attention, attention to the memory, and two linear layers. {_Layer.__doc__}"""
+    )
 
     def __init__(
         self,
@@ -441,7 +441,10 @@ class Transformer(Module):
         if src.size(-1) != self.d_model or tgt.size(-1) != self.d_model:
             raise RuntimeError("the feature number of src and tgt must be equal to d_model")
         memory = self.encoder(
-            src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal
+            src,
+            mask=src_mask,
+            src_key_padding_mask=src_key_padding_mask,
+            is_causal=src_is_causal,
         )
         return self.decoder(
             tgt,
