@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flambeau.kernels import conv_batch, conv_plane, conv_weight
+from flambeau.kernels import conv_batch, conv_plane, conv_weight, conv_winograd
 from flambeau.kernels.conv_axis import Axis, Convolution, backward_axes, forward_axis
 from flambeau.kernels.element import element_of
 from flambeau.kernels.expression import Nodes
@@ -31,6 +31,7 @@ def emit_forward(
     epilogue: Nodes = (("input", 0),),
     results: Sequence[int] = (0,),
     extras: Sequence[Operand] = (),
+    exact: bool = False,
 ) -> Kernel:
     """A convolution, each element finished by an expression.
 
@@ -44,20 +45,21 @@ def emit_forward(
         weight: strides for (output channel, input channel of the group, row tap, column tap).
         epilogue: an expression in which ("input", 0) is the sum, ("input", i) `extras[i - 1]`.
         results: for each output, the node that is stored.
+        exact: only direct sums; else Winograd's algorithm where it is faster.
 
     Buffers: x, weight, extras, outputs.
     """
     return _emit_sum(
         module, name, conv, x, (*weight.strides, weight.strides[0] * conv.group_out),
         weight.dtype, outputs, epilogue, results, extras, conv.group_in, conv.group_out,
-        [forward_axis(conv, 0)], [forward_axis(conv, 1)], conv.in_size,
+        [forward_axis(conv, 0)], [forward_axis(conv, 1)], conv.in_size, exact,
     )  # fmt: skip
 
 
 def emit_input_gradient(
     module: Module, name: str, conv: Convolution, gradient: Operand, weight: Operand,
     outputs: Sequence[Operand], epilogue: Nodes = (("input", 0),),
-    results: Sequence[int] = (0,), extras: Sequence[Operand] = (),
+    results: Sequence[int] = (0,), extras: Sequence[Operand] = (), exact: bool = False,
 ) -> Kernel:  # fmt: skip
     """The gradient of a convolution's input; also the transposed convolution.
 
@@ -67,7 +69,7 @@ def emit_input_gradient(
     return _emit_sum(
         module, name, conv, gradient, (inside, out, *taps, out * conv.group_out), weight.dtype,
         outputs, epilogue, results, extras, conv.group_out, conv.group_in,
-        backward_axes(conv, 0), backward_axes(conv, 1), conv.out_size,
+        backward_axes(conv, 0), backward_axes(conv, 1), conv.out_size, exact,
     )  # fmt: skip
 
 
@@ -97,7 +99,7 @@ def _emit_sum(
     module: Module, name: str, conv: Convolution, x: Operand, weight: tuple[int, ...],
     weight_dtype: str, outputs: Sequence[Operand], epilogue: Nodes, results: Sequence[int],
     extras: Sequence[Operand], sources: int, targets: int, rows: Sequence[Axis],
-    columns: Sequence[Axis], in_size: tuple[int, int],
+    columns: Sequence[Axis], in_size: tuple[int, int], exact: bool,
 ) -> Kernel:  # fmt: skip
     buffers = (
         Buffer("x", x.element), Buffer("weight", element_of(weight_dtype)),
@@ -110,6 +112,8 @@ def _emit_sum(
             conv, rows, columns, sources, targets, in_size, x, weights, outputs, epilogue,
             results, extras,
         )  # fmt: skip
+        if not exact and conv_winograd.pays(plane, module.target.lanes(4)):
+            return conv_winograd.emit(module, name, buffers, plane)
         return conv_plane.emit_sum(module, name, buffers, plane)
     lanes = module.target.lanes(x.element.computed.bytes)
     what = conv_batch.BatchConvolution(

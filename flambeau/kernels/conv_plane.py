@@ -21,7 +21,7 @@ from flambeau.kernels.language import Buffer, Function, Mask, Module, Offset, Po
 from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.transpose import transposed
 
-_IMAGES_FOR_ALL = 4  # from how many images on a thread does whole images
+IMAGES_FOR_ALL = 4  # from how many images on a thread does whole images
 _ENDLESS = 1 << 60
 _ONE_ROW = Axis(1, _ENDLESS, 1, 1, 0, ((0, 0),))
 _WEIGHT_CHUNK = 16  # vectors of a plane that make a row, for the gradient of the weight
@@ -36,6 +36,7 @@ class Plane:
         step: how many parts a column, and a row, are dealt to.
         rows, pitch: of each part.
         size: elements of each part, with what vectors may read beyond it.
+        repeated: how many columns' parts are kept a second time, one position on.
     """
 
     low: tuple[int, int]
@@ -43,10 +44,16 @@ class Plane:
     rows: int
     pitch: int
     size: int
+    repeated: int = 0
+
+    @property
+    def columns(self) -> int:
+        """How many parts a row of parts has."""
+        return self.step[1] + self.repeated
 
     @property
     def parts(self) -> int:
-        return self.step[0] * self.step[1]
+        return self.step[0] * self.columns
 
     def distance(self, row_shift: int, column_shift: int) -> int:
         """How far from the output's position a tap's input lies."""
@@ -92,7 +99,7 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """A part of the work: `emit` does tasks from begin to end, with memory for
     intermediates."""
 
@@ -108,11 +115,11 @@ def emit_sum(module: Module, name: str, buffers: tuple[Buffer, ...], what: Sum) 
     memory; with few, threads share each step.
     """
     conv = what.conv
-    alone = conv.batch >= _IMAGES_FOR_ALL
+    alone = conv.batch >= IMAGES_FOR_ALL
     pieces, memory = _sum_pieces(module, what, 1 if alone else conv.batch)
     parallel = conv.flops >= 4 * WORTH_A_THREAD
     if not alone:
-        stages = _as_stages(module, name, buffers, pieces, parallel)
+        stages = as_stages(module, name, buffers, pieces, parallel)
         return Kernel(name, buffers, stages, workspace=memory, flops=conv.flops)
     f, pointers, _, scratch, begin, end = stage_function(module, name, buffers)
     operands = [what.x, Operand(what.weight.dtype, (0,)), *what.extras, *what.outputs]
@@ -124,8 +131,8 @@ def emit_sum(module: Module, name: str, buffers: tuple[Buffer, ...], what: Sum) 
     return Kernel(name, buffers, (stage,), scratch=memory, flops=conv.flops)
 
 
-def _as_stages(
-    module: Module, name: str, buffers: tuple[Buffer, ...], pieces: Sequence[_Piece],
+def as_stages(
+    module: Module, name: str, buffers: tuple[Buffer, ...], pieces: Sequence[Piece],
     parallel: bool,
 ) -> tuple[Stage, ...]:  # fmt: skip
     """A stage for each piece, with intermediates in the workspace."""
@@ -138,16 +145,16 @@ def _as_stages(
     return tuple(stages)
 
 
-def _sum_pieces(module: Module, what: Sum, images: int) -> tuple[list[_Piece], int]:
+def _sum_pieces(module: Module, what: Sum, images: int) -> tuple[list[Piece], int]:
     """Spread the input; then for each residue of the output, multiply and copy."""
     conv, element = what.conv, what.x.element.computed
     lanes = module.target.lanes(element.bytes)
     plane = plane_for(what.rows, what.columns, lanes)
     channels_in, channels_out = conv.groups * what.sources, conv.groups * what.targets
-    spread = _Spread(
+    spread = Spread(
         images, channels_in, what.in_size, what.x.strides, plane, plane.parts * plane.size
     )
-    pieces = [_spread_piece("spread", spread, 0, 0, element, lanes)]
+    pieces = [spread_piece("spread", spread, 0, 0, element, lanes)]
     planes_bytes = images * channels_in * plane.parts * plane.size * element.bytes
     largest = 0
     for rows in what.rows:
@@ -197,7 +204,7 @@ def _product(
     )  # fmt: skip
 
 
-def _product_piece(name: str, nest: conv_batch.Nest, sums_at: int) -> _Piece:
+def _product_piece(name: str, nest: conv_batch.Nest, sums_at: int) -> Piece:
     def emit(
         f: Function, pointers: list[Pointer], memory: Pointer, begin: Offset, end: Offset
     ) -> None:
@@ -206,13 +213,13 @@ def _product_piece(name: str, nest: conv_batch.Nest, sums_at: int) -> _Piece:
         with f.range(begin, end) as task:
             nest.task(f, planes, pointers[1], [sums], task)
 
-    return _Piece(name, nest.tasks, emit)
+    return Piece(name, nest.tasks, emit)
 
 
 def _copy_piece(
     name: str, module: Module, what: Sum, images: int, plane: Plane, rows: Axis, columns: Axis,
     sums: Operand, sums_at: int,
-) -> _Piece:  # fmt: skip
+) -> Piece:  # fmt: skip
     """Takes the pixels of the result out of the sums, through the epilogue."""
     channels = what.conv.groups * what.targets
     image, channel, *_ = sums.strides
@@ -238,11 +245,11 @@ def _copy_piece(
         extras = len(what.extras)
         plan.emit(f, [source, *starts[:extras]], starts[extras:], begin, end)
 
-    return _Piece(name, plan.tasks, emit)
+    return Piece(name, plan.tasks, emit)
 
 
 @dataclass(frozen=True)
-class _Spread:
+class Spread:
     """Images to be spread: how many, their channels, size and strides, and to what planes.
 
     `room` is how many elements each channel's planes take.
@@ -256,9 +263,9 @@ class _Spread:
     room: int
 
 
-def _spread_piece(
-    name: str, what: _Spread, argument: int, at: int, element: Element, lanes: int
-) -> _Piece:
+def spread_piece(
+    name: str, what: Spread, argument: int, at: int, element: Element, lanes: int
+) -> Piece:
     """A task is one plane: all zeros, then the rows and columns that exist."""
 
     def emit(
@@ -271,15 +278,15 @@ def _spread_piece(
             with f.range(0, what.room, lanes) as position:
                 f.zero(element, lanes).store(plane + position)
             for row_part in range(what.plane.step[0]):
-                for column_part in range(what.plane.step[1]):
+                for column_part in range(what.plane.columns):
                     _spread_part(f, what, source, plane, (row_part, column_part), lanes)
 
-    return _Piece(name, what.images * what.channels, emit)
+    return Piece(name, what.images * what.channels, emit)
 
 
 def _spread_part(
     f: Function,
-    what: _Spread,
+    what: Spread,
     source: Pointer,
     target: Pointer,
     part: tuple[int, int],
@@ -297,7 +304,7 @@ def _spread_part(
     if top == bottom or left == right:
         return
     row_stride, column_stride = what.strides[2:]
-    target = target + (part[0] * plane.step[1] + part[1]) * plane.size + left
+    target = target + (part[0] * plane.columns + part[1]) * plane.size + left
     source = source + (starts[1] + left * plane.step[1]) * column_stride
     between = plane.step[1] * column_stride
     with f.range(top, bottom) as row:
@@ -325,8 +332,8 @@ def emit_weight_gradient(
     plane = plane_for([rows], [columns], length - flat + lanes)
     targets = Plane((0, 0), (1, 1), rows.count, plane.pitch, length)
     room = plane.parts * plane.size
-    inputs = _Spread(conv.batch, conv.in_channels, conv.in_size, x.strides, plane, room)
-    gradients = _Spread(
+    inputs = Spread(conv.batch, conv.in_channels, conv.in_size, x.strides, plane, room)
+    gradients = Spread(
         conv.batch, conv.out_channels, conv.out_size, gradient.strides, targets, length
     )
     # What vectors read beyond the last plane must be numbers: the targets' planes come next.
@@ -337,7 +344,7 @@ def emit_weight_gradient(
         for column_tap, dx in columns.taps
     )
     across = chunk if length % chunk == 0 else length
-    spread_x = _spread_piece("x", inputs, 0, 0, element, lanes)
+    spread_x = spread_piece("x", inputs, 0, 0, element, lanes)
     wide = conv.group_out >= lanes // 2 and _in_order(weight, conv)
     if wide:
         shape = conv_weight_wide.WideGradient(
@@ -362,7 +369,7 @@ def emit_weight_gradient(
                 Operand(weight.dtype, (*weight.strides[:2], 0, 1)),
             ),
         )  # fmt: skip
-        spread_gradient = _spread_piece("gradient", gradients, 1, gradients_at, element, lanes)
+        spread_gradient = spread_piece("gradient", gradients, 1, gradients_at, element, lanes)
         sums_at = gradients_at + conv.batch * conv.out_channels * length * element.bytes
         total = sums_at + nest.workspace
     product = turned if wide else nest
@@ -374,9 +381,9 @@ def emit_weight_gradient(
         with f.range(begin, end) as task:
             product.task(f, x, g, pointers[2], sums, task)
 
-    pieces = [spread_x, spread_gradient, _Piece("sum", product.tasks, emit_product)]
+    pieces = [spread_x, spread_gradient, Piece("sum", product.tasks, emit_product)]
     parallel = conv.flops >= 4 * WORTH_A_THREAD
-    stages = _as_stages(module, name, buffers, pieces, parallel)
+    stages = as_stages(module, name, buffers, pieces, parallel)
     return Kernel(name, buffers, stages, workspace=total, flops=conv.flops)
 
 
@@ -386,7 +393,7 @@ def _in_order(weight: Operand, conv: Convolution) -> bool:
     return weight.strides[1:] == (height * width, width, 1)
 
 
-def _turn_piece(name: str, what: _Spread, nest: conv_weight_wide.Nest, at: int) -> _Piece:
+def _turn_piece(name: str, what: Spread, nest: conv_weight_wide.Nest, at: int) -> Piece:
     """A task is one block of channels of one image, turned so that the channels are lanes."""
     lanes, plane = nest.lanes, what.plane
     group_channels, blocks = nest.what.targets, nest.blocks
@@ -424,4 +431,4 @@ def _turn_piece(name: str, what: _Spread, nest: conv_weight_wide.Nest, at: int) 
                 with f.when(f.position(block).eq(full)):
                     channels(f, source, target, left)
 
-    return _Piece(name, what.images * nest.what.groups * blocks, emit)
+    return Piece(name, what.images * nest.what.groups * blocks, emit)

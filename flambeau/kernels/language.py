@@ -353,8 +353,30 @@ class Pointer:
             return self.broadcast(lanes)
         if stride == 1:
             return self.load(lanes, mask=Mask(active, lanes) if active < lanes else None)
+        if stride in (2, 4) and lanes >= 4:
+            return self._load_every(stride, lanes, active)
         scalars = [(self + lane * stride).load() for lane in range(active)]
         return self.f.vector(scalars, lanes)
+
+    def _load_every(self, stride: int, lanes: int, active: int) -> Value:
+        """Every second or fourth element, from whole vectors."""
+        f, wanted = self.f, (active - 1) * stride + 1
+        vectors = []
+        for first in range(0, stride * lanes, lanes):
+            there = min(lanes, wanted - first)
+            mask = Mask(there, lanes) if there < lanes else None
+            has_some = there > 0
+            vectors.append(
+                (self + first).load(lanes, mask=mask)
+                if has_some
+                else f.zero(self.element.computed, lanes)
+            )
+        while len(vectors) > 1:
+            evens = range(0, 2 * lanes, 2)
+            vectors = [
+                f.shuffle(a, b, evens) for a, b in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+        return vectors[0]
 
     def store_strided(self, value: Value, stride: int, active: int | None = None) -> None:
         """Stores the first `active` lanes `stride` elements apart."""

@@ -60,3 +60,18 @@ def folded(f: Function, rows: Sequence[Value]) -> Value:
             sums = [total + f.shuffle(total, total, [j ^ block for j in range(lanes)])]
         block //= 2
     return sums[0]
+
+
+def interleaved(f: Function, vectors: Sequence[Value]) -> list[Value]:
+    """Two or four vectors dealt out: the first of each, then the second of each, ..."""
+    if len(vectors) == 1:
+        return list(vectors)
+    lanes, half = vectors[0].lanes, len(vectors) // 2
+    low = [lane // 2 + lanes * (lane % 2) for lane in range(lanes)]
+    high = [lane + lanes // 2 for lane in low]
+    evens, odds = (interleaved(f, vectors[first::2]) for first in (0, 1))
+    dealt = []
+    for a, b in zip(evens, odds, strict=True):
+        dealt += [f.shuffle(a, b, low), f.shuffle(a, b, high)]
+    assert len(dealt) == 2 * half
+    return dealt
