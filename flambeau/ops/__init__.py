@@ -11,10 +11,13 @@ from flambeau.ops import (
     loss,
     mathematics,
     matmul,
+    norm,
     pool,
     random,
     reduce,
+    scatter,
     shape,
+    sort,
 )
 from flambeau.ops.table import OPERATORS as OPERATORS
 from flambeau.ops.table import PRIMITIVES as PRIMITIVES

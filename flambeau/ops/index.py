@@ -429,7 +429,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     """`out[i][j] = input[index[i][j]][j]` for dim 0, and so on: one element for each of `index`."""
     dim = wrap_dim(dim, input.ndim)
     if index._array.size == 0:
-        return input.new_empty(index.shape)
+        return input.reshape(-1).narrow(0, 0, 0).reshape(index.shape)
     _check_index("gather", input, dim, index)
     if input.ndim == 0 or index.ndim == 0:
         flat = _gather(input.reshape(-1), index.reshape(-1).long(), dim=0)

@@ -17,7 +17,7 @@ from flambeau.core.dtypes import dtype
 from flambeau.core.generator import Generator, default_generator
 from flambeau.core.shapes import as_shape
 from flambeau.ops.creation import finish
-from flambeau.ops.table import operator
+from flambeau.ops.table import Primitive, operator
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import need_value, state
 
@@ -117,6 +117,16 @@ def randperm(
     return _finished(made, requires_grad, out, options, "randperm")
 
 
+#: Numbers drawn with the help of `source`, which gets a gradient of zeros, as in PyTorch.
+_drawn_from = Primitive(
+    "drawn_from",
+    "made source",
+    lambda made, source: made,
+    rule=lambda made, source: made,
+    derivative={"source": lambda g, source_shape: g.new_zeros(source_shape)},
+)
+
+
 @operator(method=False)
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None,
@@ -124,7 +134,6 @@ def normal(
 ) -> Tensor:  # fmt: skip
     """Normal numbers: of one mean and deviation in `size`, or with a tensor for either or both."""
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
-        made = randn(size, generator=generator, dtype=dtype, **options) if False else None
         stored = (dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)).numpy
         shape = as_shape((size,))
         made = draw(lambda g: g.normal(shape, float(mean), float(std), stored), shape, stored, generator)
@@ -137,6 +146,9 @@ def normal(
     stored = next(a.dtype for a in arrays if isinstance(a, np.ndarray))
     source = default_generator if generator is None else generator
     made = wrap(source.normal(shape, arrays[0], arrays[1], stored))
+    for x in (mean, std):
+        if isinstance(x, Tensor) and out is None:
+            made = _drawn_from(made, x)
     return made if out is None else out.resize_(shape).copy_(made)
 
 
@@ -149,6 +161,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
         need_value("bernoulli() of a tensor of probabilities")
         source = default_generator if generator is None else generator
         made = wrap(source.bernoulli(input._array, shape, stored))
+    if out is None:
+        made = _drawn_from(made, input)
     return made if out is None else out.resize_(shape).copy_(made)
 
 

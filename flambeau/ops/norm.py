@@ -1,0 +1,67 @@
+"""Vector norms over dimensions: norm, dist. Matrix norms that need singular values are not here."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flambeau.core import dtypes
+from flambeau.core.shapes import wrap_dims
+from flambeau.ops.pointwise import expect_tensor
+from flambeau.ops.table import operator
+from flambeau.tensor.tensor import Tensor
+
+
+def _root(total: Tensor, p: float) -> Tensor:
+    """`total ** (1 / p)` with gradient 0 where `total` is 0, as PyTorch's norms have it."""
+    flat = total == 0
+    inside = total.masked_fill(flat, 1)
+    root = inside.sqrt() if p == 2 else inside ** (1 / p)
+    # A negative order of a zero element gives an infinite total, whose root is 0 by itself.
+    return root.masked_fill(flat, 0 if p > 0 else math.inf)
+
+
+def _vector_norm(x: Tensor, p: float, dims: Any, keepdim: bool) -> Tensor:
+    if p == 0:
+        return x.abs().masked_fill(x != 0, 1).sum(dims, keepdim)  # a count, whose gradient is 0
+    if p == 2:
+        squares = (x * x.conj()).real if x.is_complex() else x * x
+        return _root(squares.sum(dims, keepdim), 2)
+    size = x.abs()
+    if p == math.inf:
+        return size.amax(dims, keepdim)
+    if p == -math.inf:
+        return size.amin(dims, keepdim)
+    if p == 1:
+        return size.sum(dims, keepdim)
+    return _root((size**p).sum(dims, keepdim), p)
+
+
+@operator
+def norm(
+    input: Tensor,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Tensor | None = None,
+    dtype: Any = None,
+) -> Tensor:
+    """The `p`-norm over `dim` (all by default): (sum |x|^p)^(1/p); "fro" is 2, inf the largest."""
+    expect_tensor(input, "norm")
+    if isinstance(p, str) and p != "fro":
+        raise NotImplementedError(f"norm: p={p!r} needs singular values; 'fro' and numbers are there")
+    x = input if dtype is None else input.to(dtype)
+    if x.dtype.kind < dtypes.FLOATING:
+        raise RuntimeError(
+            "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+            f"{x.dtype.tensor_type}"
+        )
+    order = 2.0 if p in ("fro", None) else float(p)
+    result = _vector_norm(x, order, wrap_dims(dim, x.ndim), keepdim)
+    return result if out is None else out.resize_(result.shape).copy_(result)
+
+
+@operator
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The `p`-norm of `input - other`, broadcast."""
+    return norm(input - other, p)
