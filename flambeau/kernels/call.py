@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from flambeau.kernels import conv, gemm, jit, pointwise, reduce, threads
+from flambeau.kernels import conv, gemm, jit, pointwise, pool, reduce, threads
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
@@ -140,48 +140,94 @@ def matmul(
 
 def conv2d(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.ndarray,
-    shape: conv.Convolution,
+    shape: conv.Convolution, exact: bool = False,
 ) -> None:  # fmt: skip
-    """Fills `out` with a convolution. All arrays may have any strides."""
+    """Fills `out` with a convolution; `exact` rules out Winograd's algorithm."""
     extras = [] if bias is None else [bias]
 
     def build(module: Module) -> Kernel:
         if bias is None:
             return conv.emit_forward(
-                module, "conv", shape, _operand(x), _operand(weight), [_operand(out)]
+                module,
+                "conv",
+                shape,
+                _operand(x),
+                _operand(weight),
+                [_operand(out)],
+                exact=exact,
             )
         per_channel = Operand(bias.dtype.name, (0, bias.strides[0] // bias.itemsize, 0, 0))
         add = (("input", 0), ("input", 1), ("add", 0, 1))
         return conv.emit_forward(
             module, "conv", shape, _operand(x), _operand(weight), [_operand(out)], add, (2,),
-            [per_channel],
+            [per_channel], exact,
         )  # fmt: skip
 
-    _run(("conv", shape), build, x, weight, *extras, out)
+    _run(("conv", shape, exact), build, x, weight, *extras, out)
 
 
 def conv2d_input_gradient(
-    gradient: np.ndarray, weight: np.ndarray, out: np.ndarray, shape: conv.Convolution
-) -> None:
+    gradient: np.ndarray, weight: np.ndarray, out: np.ndarray, shape: conv.Convolution,
+    exact: bool = False,
+) -> None:  # fmt: skip
     """Fills `out` with the gradient of a convolution's input; `shape` is the forward one's."""
 
     def build(module: Module) -> Kernel:
         operands = _operand(gradient), _operand(weight), [_operand(out)]
-        return conv.emit_input_gradient(module, "conv", shape, *operands)
+        return conv.emit_input_gradient(module, "conv", shape, *operands, exact=exact)
 
-    _run(("conv input", shape), build, gradient, weight, out)
+    _run(("conv input", shape, exact), build, gradient, weight, out)
 
 
 def conv2d_weight_gradient(
-    x: np.ndarray, gradient: np.ndarray, out: np.ndarray, shape: conv.Convolution
-) -> None:
+    x: np.ndarray, gradient: np.ndarray, out: np.ndarray, shape: conv.Convolution,
+    exact: bool = False,
+) -> None:  # fmt: skip
     """Fills `out` with the gradient of a convolution's weight."""
 
     def build(module: Module) -> Kernel:
         operands = _operand(x), _operand(gradient), _operand(out)
-        return conv.emit_weight_gradient(module, "conv", shape, *operands)
+        return conv.emit_weight_gradient(module, "conv", shape, *operands, exact)
 
-    _run(("conv weight", shape), build, x, gradient, out)
+    _run(("conv weight", shape, exact), build, x, gradient, out)
+
+
+def max_pool2d(
+    x: np.ndarray, out: np.ndarray, positions: np.ndarray | None, shape: pool.Pooling
+) -> None:
+    """Fills `out` with maxima and `positions` with where in the plane they are."""
+    outputs = [out] if positions is None else [out, positions]
+
+    def build(module: Module) -> Kernel:
+        return pool.emit_max(module, "pool", shape, _operand(x), [_operand(o) for o in outputs])
+
+    _run(("max pool", shape), build, x, *outputs)
+
+
+def max_pool2d_backward(
+    gradient: np.ndarray, positions: np.ndarray, out: np.ndarray, shape: pool.Pooling
+) -> None:
+    """Fills `out` with the gradient of the input of `max_pool2d`."""
+
+    def build(module: Module) -> Kernel:
+        operands = _operand(gradient), _operand(positions), _operand(out)
+        return pool.emit_max_backward(module, "pool", shape, *operands)
+
+    _run(("max pool backward", shape), build, gradient, positions, out)
+
+
+def average_pool2d(
+    x: np.ndarray, out: np.ndarray, shape: pool.Pooling, include_padding: bool = True,
+    divisor: int | None = None, backward: bool = False,
+) -> None:  # fmt: skip
+    """Fills `out` with means; backward, with the gradient of the input from that of means."""
+    emit = pool.emit_average_backward if backward else pool.emit_average
+    options = include_padding, divisor
+
+    def build(module: Module) -> Kernel:
+        return emit(module, "pool", shape, _operand(x), _operand(out), *options)
+
+    _run(("average pool", shape, *options, backward), build, x, out)
 
 
 def _run(key: Hashable, build: Callable[[Module], Kernel], *arrays: np.ndarray) -> None:

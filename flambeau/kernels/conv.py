@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flambeau.kernels import conv_batch, conv_plane, conv_weight, conv_winograd
+from flambeau.kernels import (
+    conv_batch,
+    conv_plane,
+    conv_weight,
+    conv_winograd,
+    conv_winograd_weight,
+)
 from flambeau.kernels.conv_axis import Axis, Convolution, backward_axes, forward_axis
 from flambeau.kernels.element import element_of
 from flambeau.kernels.expression import Nodes
@@ -74,18 +80,25 @@ def emit_input_gradient(
 
 
 def emit_weight_gradient(
-    module: Module, name: str, conv: Convolution, x: Operand, gradient: Operand, out: Operand
+    module: Module,
+    name: str,
+    conv: Convolution,
+    x: Operand,
+    gradient: Operand,
+    out: Operand,
+    exact: bool = False,
 ) -> Kernel:
     """The gradient of a convolution's weight. Buffers: x, gradient, out."""
     buffers = (
         Buffer("x", x.element), Buffer("gradient", gradient.element),
         Buffer("out", out.element),
     )  # fmt: skip
+    rows, columns = forward_axis(conv, 0), forward_axis(conv, 1)
     if not _has_batch_in_lanes([x, gradient]):
-        return conv_plane.emit_weight_gradient(
-            module, name, buffers, conv, forward_axis(conv, 0), forward_axis(conv, 1),
-            x, gradient, out,
-        )  # fmt: skip
+        lanes = module.target.lanes(4)
+        fast = not exact and conv_winograd_weight.pays(conv, rows, columns, x, lanes)
+        plain = conv_winograd_weight.emit if fast else conv_plane.emit_weight_gradient
+        return plain(module, name, buffers, conv, rows, columns, x, gradient, out)
     lanes = module.target.lanes(x.element.computed.bytes)
     what = conv_weight.WeightGradient(
         conv.batch, conv.groups, conv.group_in, conv.group_out,

@@ -116,13 +116,15 @@ def emit_sum(module: Module, name: str, buffers: tuple[Buffer, ...], what: Sum) 
     """
     conv = what.conv
     alone = conv.batch >= IMAGES_FOR_ALL
-    pieces, memory = _sum_pieces(module, what, 1 if alone else conv.batch)
+    pieces, memory, planes = _sum_pieces(module, what, 1 if alone else conv.batch, alone)
     parallel = conv.flops >= 4 * WORTH_A_THREAD
     if not alone:
         stages = as_stages(module, name, buffers, pieces, parallel)
         return Kernel(name, buffers, stages, workspace=memory, flops=conv.flops)
     f, pointers, _, scratch, begin, end = stage_function(module, name, buffers)
     operands = [what.x, Operand(what.weight.dtype, (0,)), *what.extras, *what.outputs]
+    element = what.x.element.computed
+    clear(f, scratch.as_elements(element), planes, module.target.lanes(element.bytes))
     with f.range(begin, end) as image:
         here = [p + image * o.strides[0] for p, o in zip(pointers, operands, strict=True)]
         for piece in pieces:
@@ -145,8 +147,15 @@ def as_stages(
     return tuple(stages)
 
 
-def _sum_pieces(module: Module, what: Sum, images: int) -> tuple[list[Piece], int]:
-    """Spread the input; then for each residue of the output, multiply and copy."""
+def _sum_pieces(
+    module: Module, what: Sum, images: int, cleared: bool
+) -> tuple[list[Piece], int, int]:
+    """Spread the input; then for each residue of the output, multiply and copy.
+
+    Returns:
+        The pieces, the bytes they need, and how many elements the spread planes have, which are
+        the first in memory.
+    """
     conv, element = what.conv, what.x.element.computed
     lanes = module.target.lanes(element.bytes)
     plane = plane_for(what.rows, what.columns, lanes)
@@ -154,7 +163,7 @@ def _sum_pieces(module: Module, what: Sum, images: int) -> tuple[list[Piece], in
     spread = Spread(
         images, channels_in, what.in_size, what.x.strides, plane, plane.parts * plane.size
     )
-    pieces = [spread_piece("spread", spread, 0, 0, element, lanes)]
+    pieces = [spread_piece("spread", spread, 0, 0, element, lanes, cleared)]
     planes_bytes = images * channels_in * plane.parts * plane.size * element.bytes
     largest = 0
     for rows in what.rows:
@@ -171,7 +180,7 @@ def _sum_pieces(module: Module, what: Sum, images: int) -> tuple[list[Piece], in
                             planes_bytes)
             )  # fmt: skip
             largest = max(largest, images * channels_out * vectors * lanes * element.bytes)
-    return pieces, planes_bytes + largest
+    return pieces, planes_bytes + largest, planes_bytes // element.bytes
 
 
 def contiguous_sums(element: Element, channels: int, length: int) -> Operand:
@@ -263,10 +272,20 @@ class Spread:
     room: int
 
 
+def clear(f: Function, memory: Pointer, room: int, lanes: int) -> None:
+    """Zeros; `room` is a multiple of the lanes."""
+    with f.range(0, room, lanes) as position:
+        f.zero(memory.element, lanes).store(memory + position)
+
+
 def spread_piece(
-    name: str, what: Spread, argument: int, at: int, element: Element, lanes: int
-) -> Piece:
-    """A task is one plane: all zeros, then the rows and columns that exist."""
+    name: str, what: Spread, argument: int, at: int, element: Element, lanes: int,
+    cleared: bool = False,
+) -> Piece:  # fmt: skip
+    """A task is one plane: all zeros, then the rows and columns that exist.
+
+    Memory that held a plane of this shape before needs no zeros again: then it is `cleared`.
+    """
 
     def emit(
         f: Function, pointers: list[Pointer], memory: Pointer, begin: Offset, end: Offset
@@ -275,13 +294,20 @@ def spread_piece(
             image, channel = task // what.channels, task % what.channels
             source = pointers[argument] + image * what.strides[0] + channel * what.strides[1]
             plane = (memory + at).as_elements(element) + task * what.room
-            with f.range(0, what.room, lanes) as position:
-                f.zero(element, lanes).store(plane + position)
-            for row_part in range(what.plane.step[0]):
-                for column_part in range(what.plane.columns):
-                    _spread_part(f, what, source, plane, (row_part, column_part), lanes)
+            if not cleared:
+                clear(f, plane, what.room, lanes)
+            spread_plane(f, what, source, plane, lanes)
 
     return Piece(name, what.images * what.channels, emit)
+
+
+def spread_plane(
+    f: Function, what: Spread, source: Pointer, plane: Pointer, lanes: int
+) -> None:
+    """Copies the pixels of one plane, part by part."""
+    for row_part in range(what.plane.step[0]):
+        for column_part in range(what.plane.columns):
+            _spread_part(f, what, source, plane, (row_part, column_part), lanes)
 
 
 def _spread_part(

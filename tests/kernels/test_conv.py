@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flambeau.kernels import call, conv, threads
+from flambeau.kernels import call, conv, conv_winograd, conv_winograd_weight, threads
 from flambeau.kernels.conv import Convolution
+from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.target import Target, named
 
@@ -33,7 +34,13 @@ def channels_last(x: np.ndarray) -> np.ndarray:
 LAYOUTS = {"plain": plain, "batch": batch_in_lanes, "last": channels_last}
 
 
-def check(target: Target, shape: Convolution, layout: str, dtype: type = np.float32) -> None:
+def check(
+    target: Target,
+    shape: Convolution,
+    layout: str,
+    dtype: type = np.float32,
+    exact: bool = True,
+) -> None:
     """All three kernels of a convolution."""
     rng = np.random.default_rng(0)
     lay = LAYOUTS[layout]
@@ -56,19 +63,23 @@ def check(target: Target, shape: Convolution, layout: str, dtype: type = np.floa
         lambda m: conv.emit_forward(
             m, "k", shape, at(x), at(weight), [at(out)],
             (("input", 0), ("input", 1), ("add", 0, 1)), (2,),
-            [Operand(bias.dtype.name, (0, 1, 0, 0))],
+            [Operand(bias.dtype.name, (0, 1, 0, 0))], exact,
         ),
         x, weight, bias, out, target=target, checked=False,
     )  # fmt: skip
     support.run(
-        lambda m: conv.emit_input_gradient(m, "k", shape, at(gradient), at(weight), [at(dx)]),
+        lambda m: conv.emit_input_gradient(
+            m, "k", shape, at(gradient), at(weight), [at(dx)], exact=exact
+        ),
         gradient, weight, dx, target=target, checked=False,
     )  # fmt: skip
     support.run(
-        lambda m: conv.emit_weight_gradient(m, "k", shape, at(x), at(gradient), at(dw)),
+        lambda m: conv.emit_weight_gradient(
+            m, "k", shape, at(x), at(gradient), at(dw), exact
+        ),
         x, gradient, dw, target=target, checked=False,
     )  # fmt: skip
-    tolerance = TOLERANCE[np.dtype(dtype)]
+    tolerance = TOLERANCE[np.dtype(dtype)] if exact else 5e-5
     support.close(out, expected, tolerance)
     support.close(dx, of_x, tolerance)
     support.close(dw, of_weight, tolerance)
@@ -113,6 +124,33 @@ CASES = {
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_cases(target: Target, case: str, layout: str) -> None:
     check(target, CASES[case], layout)
+
+
+WINOGRAD = {
+    "padded": Convolution(2, 3, 5, (8, 8), (3, 3), (1, 1), (1, 1)),
+    "image by image": Convolution(5, 17, 20, (14, 14), (3, 3), (1, 1), (1, 1)),
+    "long rows": Convolution(1, 4, 9, (30, 75), (3, 3)),
+    "padded twice": Convolution(4, 8, 16, (9, 11), (3, 3), (1, 1), (2, 2)),
+    "one pixel": Convolution(3, 5, 4, (3, 3), (3, 3)),
+}
+
+
+@pytest.mark.parametrize("case", sorted(WINOGRAD))
+def test_winograd(target: Target, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+    monkeypatch.setattr(conv_winograd, "pays", lambda *_: used.append(1) or True)
+    monkeypatch.setattr(conv_winograd_weight, "pays", lambda *_: used.append(1) or True)
+    check(target, WINOGRAD[case], "plain", exact=False)
+    assert len(used) == 3
+
+
+def test_winograd_is_chosen_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = Convolution(2, 64, 64, (28, 28), (3, 3), (1, 1), (1, 1))
+    x, w = (Operand("float32", s) for s in ((50176, 784, 28, 1), (576, 9, 3, 1)))
+    kernel = conv.emit_forward(Module(), "k", shape, x, w, [x])
+    assert any("products" in stage.function for stage in kernel.stages)
+    kernel = conv.emit_forward(Module(), "k", shape, x, w, [x], exact=True)
+    assert not any("products" in stage.function for stage in kernel.stages)
 
 
 @pytest.mark.parametrize("layout", ["plain", "batch"])
