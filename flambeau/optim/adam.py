@@ -105,13 +105,9 @@ class Adam(Optimizer):
         mean, mean_square = state["exp_avg"], state["exp_avg_sq"]
         step = self._count_step(state)
 
-        if not self._is_set(group, "decoupled_weight_decay"):
-            grad = self._decayed(p, grad, group)
-        elif self._is_set(group, "weight_decay"):
-            p.mul_(1 - lr * self._number(group, "weight_decay"))
-
+        grad = self._with_weight_decay(p, grad, group, lr)
         approach_(mean, grad, 1 - beta1)
-        product_add_(mean_square.mul_(beta2), grad, grad.conj(), 1 - beta2)
+        product_add_(mean_square.mul_(beta2), grad, grad, 1 - beta2)
         if self._is_set(group, "amsgrad"):
             greatest = state["max_exp_avg_sq"]
             mean_square = greatest.copy_(ops.maximum(greatest, mean_square))
@@ -120,8 +116,7 @@ class Adam(Optimizer):
         correction1 = 1 - beta1**step
         correction2 = (1 - beta2**step) ** 0.5
         root = (mean_square.sqrt() / correction2).add_(self._number(group, "eps"))
-        if group["differentiable"]:
-            mean = mean.clone()  # the next step changes it in place
+        mean = self._kept(mean, group)
         quotient_add_(p, mean, root, -(lr / correction1))
 
 

@@ -167,7 +167,8 @@ class LambdaLR(LRScheduler):
         """As the base; functions are kept only where they are objects with a `__dict__` of their own."""
         state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
         state["lr_lambdas"] = [
-            None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in self.lr_lambdas
+            None if isinstance(f, types.FunctionType) else f.__dict__.copy()
+            for f in self.lr_lambdas
         ]
         return state
 
@@ -179,14 +180,19 @@ class LambdaLR(LRScheduler):
         self.__dict__.update(state)
 
     def get_lr(self) -> list[Any]:
-        return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+        return [
+            base * f(self.last_epoch)
+            for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)
+        ]
 
 
 def _functions(given: Any, optimizer: Optimizer) -> list[Callable[[int], float]]:
     if not isinstance(given, (list, tuple)):
         return [given] * len(optimizer.param_groups)
     if len(given) != len(optimizer.param_groups):
-        raise ValueError(f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(given)}")
+        raise ValueError(
+            f"Expected {len(optimizer.param_groups)} lr_lambdas, but got {len(given)}"
+        )
     return list(given)
 
 
@@ -205,7 +211,9 @@ class MultiplicativeLR(LambdaLR):
 class StepLR(LRScheduler):
     """Times `gamma` every `step_size` steps."""
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer, last_epoch)
 
@@ -215,21 +223,31 @@ class StepLR(LRScheduler):
         return [g["lr"] * self.gamma for g in self.optimizer.param_groups]
 
     def _get_closed_form_lr(self) -> list[Any]:
-        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
+        return [
+            base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs
+        ]
 
 
 class MultiStepLR(LRScheduler):
     """Times `gamma` at each of `milestones`."""
 
     def __init__(
-        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        milestones: Iterable[int],
+        gamma: float = 0.1,
+        last_epoch: int = -1,
     ) -> None:
         self.milestones, self.gamma = Counter(milestones), gamma
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
         times = self.milestones.get(self.last_epoch, 0)
-        return [g["lr"] * self.gamma**times for g in self.optimizer.param_groups] if times else self._present()
+        return (
+            [g["lr"] * self.gamma**times for g in self.optimizer.param_groups]
+            if times
+            else self._present()
+        )
 
     def _get_closed_form_lr(self) -> list[Any]:
         passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)
@@ -240,7 +258,11 @@ class ConstantLR(LRScheduler):
     """Times `factor` for the first `total_iters` steps."""
 
     def __init__(
-        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
     ) -> None:
         if factor > 1.0 or factor < 0:
             raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
@@ -272,7 +294,11 @@ class LinearLR(LRScheduler):
             )
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
-        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        self.start_factor, self.end_factor, self.total_iters = (
+            start_factor,
+            end_factor,
+            total_iters,
+        )
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[Any]:
@@ -310,7 +336,11 @@ class PolynomialLR(LRScheduler):
     """To 0 in `total_iters` steps, along (1 - t) ** power."""
 
     def __init__(
-        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
     ) -> None:
         self.total_iters, self.power = total_iters, power
         super().__init__(optimizer, last_epoch)
@@ -331,7 +361,9 @@ class PolynomialLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """Half a cosine from the initial rate to `eta_min` in `T_max` steps. Loshchilov & Hutter, 2016."""
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer, last_epoch)
 
@@ -341,7 +373,10 @@ class CosineAnnealingLR(LRScheduler):
             return self._present()
         if self._step_count == 1 and self.last_epoch > 0:
             return [
-                self.eta_min + (base - self.eta_min) * (1 + math.cos(self.last_epoch * math.pi / self.T_max)) / 2
+                self.eta_min
+                + (base - self.eta_min)
+                * (1 + math.cos(self.last_epoch * math.pi / self.T_max))
+                / 2
                 for base in self.base_lrs
             ]
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
@@ -365,14 +400,21 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        T_0: int,
+        T_mult: int = 1,
+        eta_min: float = 0.0,
+        last_epoch: int = -1,
     ) -> None:
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         if not isinstance(eta_min, (float, int)):
-            raise ValueError(f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}")
+            raise ValueError(
+                f"Expected float or int eta_min, but got {eta_min} of type {type(eta_min)}"
+            )
         self.T_0, self.T_i, self.T_mult, self.eta_min = T_0, T_0, T_mult, eta_min
         self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
@@ -421,7 +463,9 @@ class CyclicLR(LRScheduler):
     ) -> None:  # fmt: skip
         self.optimizer = optimizer
         if last_epoch == -1:
-            for rate, group in zip(_per_group(base_lr, optimizer, "base_lr"), optimizer.param_groups, strict=True):
+            for rate, group in zip(
+                _per_group(base_lr, optimizer, "base_lr"), optimizer.param_groups, strict=True
+            ):
                 _write(group, rate)
         self.max_lrs = _per_group(max_lr, optimizer, "max_lr")
         up = float(step_size_up)
@@ -432,11 +476,19 @@ class CyclicLR(LRScheduler):
             raise ValueError("mode is invalid and scale_fn is None")
         self.mode, self.gamma = mode, gamma
         self._scale_fn_custom = scale_fn
-        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        self.scale_mode = (
+            scale_mode
+            if scale_fn is not None
+            else "iterations"
+            if mode == "exp_range"
+            else "cycle"
+        )
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-                raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+                raise ValueError(
+                    "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+                )
             self.use_beta1 = "betas" in optimizer.defaults
             self.base_momentums = _per_group(base_momentum, optimizer, "base_momentum")
             self.max_momentums = _per_group(max_momentum, optimizer, "max_momentum")
@@ -459,11 +511,16 @@ class CyclicLR(LRScheduler):
     def get_lr(self) -> list[Any]:
         cycle = math.floor(1 + self.last_epoch / self.total_size)
         x = 1.0 + self.last_epoch / self.total_size - cycle
-        height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        height = (
+            x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        )
         scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
             for low, high, group in zip(
-                self.base_momentums, self.max_momentums, self.optimizer.param_groups, strict=True
+                self.base_momentums,
+                self.max_momentums,
+                self.optimizer.param_groups,
+                strict=True,
             ):
                 _set_momentum(group, high - (high - low) * height * scale, self.use_beta1)
         return [
@@ -506,7 +563,9 @@ class OneCycleLR(LRScheduler):
         self.optimizer = optimizer
         if total_steps is not None:
             if total_steps <= 0 or not isinstance(total_steps, int):
-                raise ValueError(f"Expected positive integer total_steps, but got {total_steps}")
+                raise ValueError(
+                    f"Expected positive integer total_steps, but got {total_steps}"
+                )
             self.total_steps = total_steps
         elif epochs is not None and steps_per_epoch is not None:
             for name, value in (("epochs", epochs), ("steps_per_epoch", steps_per_epoch)):
@@ -520,30 +579,46 @@ class OneCycleLR(LRScheduler):
         if pct_start < 0 or pct_start > 1 or not isinstance(pct_start, float):
             raise ValueError(f"Expected float between 0 and 1 pct_start, but got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
-            raise ValueError(f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}")
+            raise ValueError(
+                f"anneal_strategy must be one of 'cos' or 'linear', instead got {anneal_strategy}"
+            )
         self._anneal_func_type = anneal_strategy
         total = self.total_steps
         if three_phase:
             ends = (pct_start * total - 1.0, 2 * pct_start * total - 2.0, total - 1.0)
-            names = (("initial_lr", "max_lr"), ("max_lr", "initial_lr"), ("initial_lr", "min_lr"))
+            names = (
+                ("initial_lr", "max_lr"),
+                ("max_lr", "initial_lr"),
+                ("initial_lr", "min_lr"),
+            )
             moments = (("max", "base"), ("base", "max"), ("max", "max"))
         else:
             ends = (pct_start * total - 1.0, total - 1.0)  # type: ignore[assignment]
             names = (("initial_lr", "max_lr"), ("max_lr", "min_lr"))  # type: ignore[assignment]
             moments = (("max", "base"), ("base", "max"))  # type: ignore[assignment]
         self._schedule_phases = [
-            {"end_step": end, "start_lr": a, "end_lr": b, "start_momentum": f"{c}_momentum", "end_momentum": f"{d}_momentum"}
+            {
+                "end_step": end,
+                "start_lr": a,
+                "end_lr": b,
+                "start_momentum": f"{c}_momentum",
+                "end_momentum": f"{d}_momentum",
+            }
             for end, (a, b), (c, d) in zip(ends, names, moments, strict=True)
         ]
         if last_epoch == -1:
-            for high, group in zip(_per_group(max_lr, optimizer, "max_lr"), optimizer.param_groups, strict=True):
+            for high, group in zip(
+                _per_group(max_lr, optimizer, "max_lr"), optimizer.param_groups, strict=True
+            ):
                 group["initial_lr"] = high / div_factor
                 group["max_lr"] = high
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-                raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+                raise ValueError(
+                    "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
+                )
             self.use_beta1 = "betas" in optimizer.defaults
             if last_epoch == -1:
                 for high, low, group in zip(
@@ -574,9 +649,13 @@ class OneCycleLR(LRScheduler):
                 end: Any = phase["end_step"]
                 if step <= end or phase is self._schedule_phases[-1]:
                     share = (step - begin) / (end - begin)
-                    rates.append(self._anneal(group[phase["start_lr"]], group[phase["end_lr"]], share))
+                    rates.append(
+                        self._anneal(group[phase["start_lr"]], group[phase["end_lr"]], share)
+                    )
                     if self.cycle_momentum:
-                        momentum = self._anneal(group[phase["start_momentum"]], group[phase["end_momentum"]], share)
+                        momentum = self._anneal(
+                            group[phase["start_momentum"]], group[phase["end_momentum"]], share
+                        )
                         _set_momentum(group, momentum, self.use_beta1)
                     break
                 begin = end
@@ -587,13 +666,21 @@ class SequentialLR(LRScheduler):
     """One scheduler after another, the next at each of `milestones`."""
 
     def __init__(
-        self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
+        self,
+        optimizer: Optimizer,
+        schedulers: list[LRScheduler],
+        milestones: list[int],
+        last_epoch: int = -1,
     ) -> None:
         if len(schedulers) < 1:
-            raise ValueError(f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler.")
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler."
+            )
         for i, scheduler in enumerate(schedulers):
             if not hasattr(scheduler, "optimizer"):
-                raise TypeError(f"{type(self).__name__} at index {i} should have `optimizer` as its attribute.")
+                raise TypeError(
+                    f"{type(self).__name__} at index {i} should have `optimizer` as its attribute."
+                )
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(
                     f"{type(self).__name__} does not support `ReduceLROnPlateau` scheduler as it requires "
@@ -638,7 +725,9 @@ class SequentialLR(LRScheduler):
         self._last_lr = scheduler.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
-        state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
+        state = {
+            k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")
+        }
         state["_schedulers"] = [s.state_dict() for s in self._schedulers]
         return state
 
@@ -652,9 +741,13 @@ class SequentialLR(LRScheduler):
 class ChainedScheduler(LRScheduler):
     """Several schedulers that all move at each step."""
 
-    def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+    def __init__(
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
+    ) -> None:
         if len(schedulers) < 1:
-            raise ValueError(f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler.")
+            raise ValueError(
+                f"{type(self).__name__} expects at least one scheduler to be chained, but got no scheduler."
+            )
         optimizer = optimizer or schedulers[0].optimizer
         for i, scheduler in enumerate(schedulers):
             if scheduler.optimizer is not optimizer:
@@ -692,9 +785,19 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError("threshold mode " + threshold_mode + " is unknown!")
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        self.optimizer, self.factor, self.patience, self.cooldown = optimizer, factor, patience, cooldown
+        self.optimizer, self.factor, self.patience, self.cooldown = (
+            optimizer,
+            factor,
+            patience,
+            cooldown,
+        )
         self.min_lrs = _per_group(min_lr, optimizer, "min_lr")
-        self.mode, self.threshold, self.threshold_mode, self.eps = mode, threshold, threshold_mode, eps
+        self.mode, self.threshold, self.threshold_mode, self.eps = (
+            mode,
+            threshold,
+            threshold_mode,
+            eps,
+        )
         self.last_epoch = 0
         self._last_lr = self._present()
         self._reset()
@@ -707,7 +810,11 @@ class ReduceLROnPlateau(LRScheduler):
     def is_better(self, a: float, best: float) -> bool:
         """Whether `a` improves on `best` by more than the threshold."""
         if self.threshold_mode == "rel":
-            return a < best * (1.0 - self.threshold) if self.mode == "min" else a > best * (self.threshold + 1.0)
+            return (
+                a < best * (1.0 - self.threshold)
+                if self.mode == "min"
+                else a > best * (self.threshold + 1.0)
+            )
         return a < best - self.threshold if self.mode == "min" else a > best + self.threshold
 
     @property

@@ -16,6 +16,8 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from flambeau import ops
 from flambeau.autograd import enable_grad, no_grad, set_grad_enabled
 from flambeau.core.dtypes import float32, float64, get_default_dtype
@@ -171,9 +173,7 @@ class Optimizer:
 
     def _update(self, p: Tensor, grad: Tensor, state: State, group: Group) -> None:
         """One step of `p`, in place. `grad` has its sign changed if the group maximizes."""
-        raise NotImplementedError(
-            f"{type(self).__name__} defines neither step() nor _update()"
-        )
+        raise NotImplementedError(f"{type(self).__name__} defines neither step() nor _update()")
 
     # The frame of a step --------------------------------------------------------------------------
 
@@ -199,7 +199,12 @@ class Optimizer:
                         continue
                     self._check_gradient(p, grad)
                     state = self._state_of(p, group)
-                    self._update(p, -grad if maximize else grad, state, group)
+                    grad = -grad if maximize else grad
+                    if p.is_complex():
+                        # Real and imaginary parts are parameters of their own.
+                        state = {name: _as_real(value) for name, value in state.items()}
+                        p, grad = _as_real(p), _as_real(grad)
+                    self._update(p, grad, state, group)
         return loss
 
     def _check_gradient(self, p: Tensor, grad: Tensor) -> None:
@@ -247,6 +252,18 @@ class Optimizer:
         if not self._is_set(group, "weight_decay"):
             return grad
         return scaled_add(grad, p, self._number(group, "weight_decay"))
+
+    def _with_weight_decay(self, p: Tensor, grad: Tensor, group: Group, lr: Scalar) -> Tensor:
+        """The weight decay that the group asks for: decoupled (on `p`) or in the gradient."""
+        if not self._is_set(group, "decoupled_weight_decay"):
+            return self._decayed(p, grad, group)
+        if self._is_set(group, "weight_decay"):
+            p.mul_(1 - lr * self._number(group, "weight_decay"))
+        return grad
+
+    def _kept(self, moment: Tensor, group: Group) -> Tensor:
+        """A moment that a differentiable step may save: the next step changes it in place."""
+        return moment.clone() if group.get("differentiable") else moment
 
     def _zero_step(self) -> Tensor:
         return ops.zeros((), dtype=step_dtype())
@@ -476,6 +493,16 @@ class Optimizer:
 
 
 Optimizer.step = _with_step_hooks(Optimizer.step)  # type: ignore[method-assign]
+
+
+def _as_real(value: Any) -> Any:
+    """A complex tensor as a real one with a last dimension of 2, on the same memory."""
+    if not isinstance(value, Tensor) or not value.is_complex():
+        return value
+    whole = value.detach().numpy()
+    real = whole.real
+    strides = (*whole.strides, real.itemsize)
+    return ops.from_numpy(np.lib.stride_tricks.as_strided(real, (*whole.shape, 2), strides))
 
 
 def _fitted(value: Any, p: Tensor, key: str | None = None) -> Any:
