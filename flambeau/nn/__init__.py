@@ -2,6 +2,7 @@
 
 from flambeau.nn import functional as functional
 from flambeau.nn import init as init
+from flambeau.nn import utils as utils
 from flambeau.nn.modules import *
 from flambeau.nn.modules import Module as Module
 from flambeau.nn.parameter import Buffer as Buffer

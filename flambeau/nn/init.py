@@ -175,7 +175,9 @@ def _accept_by_density(
     pending = None
     while pending is None or pending.any():
         candidates.uniform_(a, b, generator=generator)
-        result = candidates.clone() if pending is None else ops.where(pending, candidates, result)
+        result = (
+            candidates.clone() if pending is None else ops.where(pending, candidates, result)
+        )
         log_density = candidates.sub_(mean).div_(std).pow_(2).mul_(-0.5).sub_(log_peak)
         refused = chance.uniform_(generator=generator).log_().gt(log_density)
         pending = refused if pending is None else pending & refused
@@ -290,9 +292,7 @@ def kaiming_normal_(
     return tensor if std is None else normal_(tensor, 0, std, generator)
 
 
-def orthogonal_(
-    tensor: Tensor, gain: float = 1, generator: Generator | None = None
-) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """A random (semi-)orthogonal matrix (Saxe et al., 2013); further dimensions are flattened.
 
     Raises:

@@ -42,9 +42,7 @@ _HOOK_TABLES = (
 )
 
 
-class IncompatibleKeys(
-    namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
-):
+class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What `load_state_dict` returns: the keys that had no counterpart, either way."""
 
     __slots__ = ()
@@ -209,9 +207,10 @@ class Module:
         else:
             persistent = name not in self._non_persistent_buffers_set
         overridden = type(self).register_buffer is not Module.register_buffer
-        if overridden and "persistent" not in inspect.signature(
-            self.register_buffer
-        ).parameters:
+        if (
+            overridden
+            and "persistent" not in inspect.signature(self.register_buffer).parameters
+        ):
             # Older subclasses override register_buffer without the argument.
             if not persistent:
                 raise RuntimeError(
@@ -669,9 +668,7 @@ class Module:
         """Runs `hook(module, grad_output)` before the module's backward pass; it may replace it."""
         return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
 
-    def register_full_backward_hook(
-        self, hook: Hook, prepend: bool = False
-    ) -> RemovableHandle:
+    def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Runs `hook(module, grad_input, grad_output)` when the input gradients are known.
 
         Raises:

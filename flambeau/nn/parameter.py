@@ -89,9 +89,7 @@ class UninitializedTensorMixin:
 
     cls_to_become: type[Tensor]
 
-    def materialize(
-        self, shape: Sequence[int], device: Any = None, dtype: Any = None
-    ) -> None:
+    def materialize(self, shape: Sequence[int], device: Any = None, dtype: Any = None) -> None:
         """Turns this very object into an ordinary (not yet filled) tensor of `shape`."""
         placeholder = self.data  # type: ignore[attr-defined]
         self.data = ops.empty(

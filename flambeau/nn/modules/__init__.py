@@ -23,3 +23,6 @@ from flambeau.nn.modules.rnn import *
 from flambeau.nn.modules.sparse import *
 from flambeau.nn.modules.transformer import *
 from flambeau.nn.modules.upsampling import *
+
+#: The layers, not the files they stand in: `nn.utils` is another package than `nn.modules.utils`.
+__all__ = [_name for _name, _value in list(globals().items()) if isinstance(_value, type)]
