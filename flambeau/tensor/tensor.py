@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from flambeau.core.shapes import Size, contiguous_strides
 from flambeau.tensor import printing
 from flambeau.tensor.tracing import need_value, state
 from flambeau.tensor.views import View, make_detached, rebase_history
+
+if TYPE_CHECKING:
+    from flambeau.tensor.methods import TensorMethods  # what the operator table binds to the class
+else:
+    TensorMethods = object
 
 ndarray = np.ndarray
 
@@ -40,7 +45,7 @@ class Extra:
         self.keep: Any = None  # what owns the memory, if it is not NumPy
 
 
-class Tensor:
+class Tensor(TensorMethods):
     """A multi-dimensional array of one dtype that can record what is computed with it.
 
     `Tensor(2, 3)` and `Tensor([1.0, 2.0])` make tensors of the default dtype, as PyTorch's

@@ -1,5 +1,7 @@
 """The layers, one file a family."""
 
+from typing import TYPE_CHECKING
+
 from flambeau.nn.module import Module as Module
 from flambeau.nn.modules.activation import *
 from flambeau.nn.modules.adaptive import *
@@ -24,5 +26,6 @@ from flambeau.nn.modules.sparse import *
 from flambeau.nn.modules.transformer import *
 from flambeau.nn.modules.upsampling import *
 
-#: The layers, not the files they stand in: `nn.utils` is another package than `nn.modules.utils`.
-__all__ = [_name for _name, _value in list(globals().items()) if isinstance(_value, type)]
+if not TYPE_CHECKING:
+    #: The layers, not the files they stand in: `nn.utils` is another package than `nn.modules.utils`.
+    __all__ = [_name for _name, _value in list(globals().items()) if isinstance(_value, type)]

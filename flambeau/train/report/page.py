@@ -17,7 +17,7 @@ from flambeau.train.config_files import to_yaml
 from flambeau.train.environment import environment
 from flambeau.train.report.curves import curves
 from flambeau.train.report.plots import Plot, plot
-from flambeau.vision.models import summary
+from flambeau.vision.models.summary import summary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
