@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.core.shapes import pair
-from flambeau.ops.shape import constant_pad_nd
+from flambeau.ops.padding import constant_pad_nd
 from flambeau.ops.table import Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor
 

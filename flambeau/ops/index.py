@@ -9,7 +9,8 @@ import numpy as np
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes, wrap_dim
 from flambeau.ops.arithmetic import where
-from flambeau.ops.shape import _diagonal, _slice, _view  # noqa: F401  (the primitives that basic indices become)
+from flambeau.ops.parts import _slice
+from flambeau.ops.shape import _view
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import need_value, state
@@ -400,7 +401,7 @@ _scatter_add = Primitive(
 def _padded(g: Tensor, shape: Any) -> Tensor:
     if tuple(g._array.shape) == tuple(shape):
         return g
-    from flambeau.ops.shape import constant_pad_nd
+    from flambeau.ops.padding import constant_pad_nd
 
     pad = [p for have, want in zip(reversed(g._array.shape), reversed(shape), strict=True) for p in (0, want - have)]
     return constant_pad_nd(g, pad)

@@ -146,7 +146,7 @@ def _product_gradient(g: Tensor, input: Tensor, out: Tensor, dims: Any, keepdim:
 
 
 def cat_(parts: list[Tensor]) -> Tensor:
-    from flambeau.ops.shape import cat
+    from flambeau.ops.joining import cat
 
     return cat(parts, -1)
 

@@ -1,0 +1,287 @@
+"""Parts of tensors, as views: slices, single positions, pieces, diagonals, windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.core.shapes import wrap_dim
+from flambeau.ops.shape import _view
+from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.views import mark_multiple
+
+# Primitive views ----------------------------------------------------------------------------------
+
+
+def _slices(starts: Sequence[int], stops: Sequence[int], steps: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(map(slice, starts, stops, steps))
+
+
+#: `starts`, `stops`, `steps`: one a dimension, 0 <= start <= stop <= size, step > 0.
+_slice = Primitive(
+    "slice",
+    "input",
+    lambda x, starts, stops, steps: x[_slices(starts, stops, steps)],
+    rule=lambda x, starts, stops, steps: Spec(
+        [len(range(a, b, s)) for a, b, s in zip(starts, stops, steps, strict=True)], x.dtype
+    ),
+    derivative={
+        "input": lambda g, input_shape, starts, stops, steps: _slice_backward(
+            g, size=tuple(input_shape), starts=starts, stops=stops, steps=steps
+        )
+    },
+    lowering=Kernel("slice"),
+    view=True,
+)
+
+
+def _placed(g: np.ndarray, size: Sequence[int], **where: Any) -> np.ndarray:
+    out = np.zeros(size, g.dtype)
+    out[_slices(**where)] = g
+    return out
+
+
+#: Zeros of shape `size` with `g` in the slice: the transpose of `slice`.
+_slice_backward = Primitive(
+    "slice_backward",
+    "g",
+    lambda x, size, starts, stops, steps: _placed(x, size, starts=starts, stops=stops, steps=steps),
+    rule=lambda x, size, starts, stops, steps: Spec(size, x.dtype),
+    derivative={
+        "g": lambda g, starts, stops, steps: _slice(g, starts=starts, stops=stops, steps=steps)
+    },
+    lowering=Kernel("unslice"),
+)
+_diagonal = Primitive(
+    "diagonal",
+    "input",
+    lambda x, offset, dim1, dim2: _diagonal_view(x, offset, dim1, dim2),
+    derivative={
+        "input": lambda g, input_shape, offset, dim1, dim2: _diagonal_backward(
+            g, size=tuple(input_shape), offset=offset, dim1=dim1, dim2=dim2
+        )
+    },
+    view=True,
+)
+
+
+def _diagonal_view(x: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
+    view = x.diagonal(offset, dim1, dim2)
+    if not view.flags.writeable and x.flags.writeable:
+        view.flags.writeable = True
+    return view
+
+
+def _on_diagonal(g: np.ndarray, size: Sequence[int], offset: int, dim1: int, dim2: int) -> np.ndarray:
+    out = np.zeros(size, g.dtype)
+    _diagonal_view(out, offset, dim1, dim2)[...] = g
+    return out
+
+
+_diagonal_backward = Primitive(
+    "diagonal_backward",
+    "g",
+    lambda x, size, offset, dim1, dim2: _on_diagonal(x, size, offset, dim1, dim2),
+    rule=lambda x, size, offset, dim1, dim2: Spec(size, x.dtype),
+    derivative={"g": lambda g, offset, dim1, dim2: _diagonal(g, offset=offset, dim1=dim1, dim2=dim2)},
+)
+_unfold = Primitive(
+    "unfold",
+    "input",
+    lambda x, dimension, size, step: _windows(x, dimension, size, step),
+    derivative={
+        "input": lambda g, input_shape, dimension, size, step: _unfold_backward(
+            g, shape=tuple(input_shape), dimension=dimension, size=size, step=step
+        )
+    },
+    view=True,
+)
+
+
+def _windows(x: np.ndarray, dimension: int, size: int, step: int) -> np.ndarray:
+    if x.ndim == 0:
+        return np.lib.stride_tricks.as_strided(x, (size,), (x.itemsize,))
+    count = (x.shape[dimension] - size) // step + 1
+    shape, strides = list(x.shape), list(x.strides)
+    shape[dimension] = count
+    strides[dimension] *= step
+    return np.lib.stride_tricks.as_strided(x, (*shape, size), (*strides, x.strides[dimension]))
+
+
+def _folded(g: np.ndarray, shape: Sequence[int], dimension: int, size: int, step: int) -> np.ndarray:
+    out = np.zeros(shape, g.dtype)
+    if not shape:
+        return g.reshape(()).copy()
+    target = np.moveaxis(out, dimension, -1)
+    source = np.moveaxis(g, dimension, -2)
+    for offset in range(size):
+        stop = offset + (source.shape[-2] - 1) * step + 1
+        target[..., offset:stop:step] += source[..., offset]
+    return out
+
+
+_unfold_backward = Primitive(
+    "unfold_backward",
+    "g",
+    lambda x, shape, dimension, size, step: _folded(x, shape, dimension, size, step),
+    rule=lambda x, shape, dimension, size, step: Spec(shape, x.dtype),
+    derivative={"g": lambda g, dimension, size, step: _unfold(g, dimension=dimension, size=size, step=step)},
+)
+
+
+# Slices and pieces --------------------------------------------------------------------------------
+
+
+def take_slice(input: Tensor, dim: int, start: int, stop: int, step: int = 1) -> Tensor:
+    """Elements `start` to `stop` (both within the size) of dimension `dim`, as a view."""
+    shape = input._array.shape
+    starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
+    starts[dim], stops[dim], steps[dim] = start, stop, step
+    return _slice(input, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
+
+
+@operator
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """Elements `start` to `start + length` of dimension `dim`, as a view."""
+    if input.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    dim = wrap_dim(dim, input.ndim)
+    start, size = int(start), input._array.shape[dim]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise IndexError(
+            f"start out of range (expected to be in range of [-{size}, {size}], but got {start})"
+        )
+    start += size if start < 0 else 0
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return take_slice(input, dim, start, start + length)
+
+
+@operator
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """Element `index` of dimension `dim`, as a view without that dimension."""
+    if input.ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim = wrap_dim(dim, input.ndim)
+    size, index = input._array.shape[dim], int(index)
+    if not -size <= index < size:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}"
+        )
+    index += size if index < 0 else 0
+    part = take_slice(input, dim, index, index + 1)
+    return _view(part, size=tuple(n for i, n in enumerate(part._array.shape) if i != dim))
+
+
+def _mark_multiple(views: tuple[Tensor, ...], function: str = "Split") -> tuple[Tensor, ...]:
+    mark_multiple(views, function)
+    return views
+
+
+@operator
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The elements of dimension `dim`, each a view without it."""
+    if input.ndim == 0:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    dim = wrap_dim(dim, input.ndim)
+    return _mark_multiple(
+        tuple(select(input, dim, i) for i in range(input._array.shape[dim])), "Unbind"
+    )
+
+
+@operator
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of `split_size` elements each (the last may be smaller), or of the sizes in a list."""
+    if tensor.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    dim = wrap_dim(dim, tensor.ndim)
+    size = tensor._array.shape[dim]
+    if isinstance(split_size_or_sections, (int, np.integer)):
+        step = int(split_size_or_sections)
+        if step < 0:
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={step}")
+        if step == 0 and size:
+            raise RuntimeError(
+                f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}"
+            )
+        sections = [step] * (size // step) + [size % step] * bool(size % step) if step else [0]
+        sections = sections or [0]
+    else:
+        sections = [int(n) for n in split_size_or_sections]
+        if sum(sections) != size:
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at "
+                f"dimension {dim}), but got split_sizes={sections}"
+            )
+    parts, start = [], 0
+    for n in sections:
+        parts.append(take_slice(tensor, dim, start, start + n))
+        start += n
+    return _mark_multiple(tuple(parts))
+
+
+@operator
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of the sizes in `split_sizes`."""
+    return split(input, list(split_sizes), dim)
+
+
+@operator
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` views of equal size (the last may be smaller)."""
+    if input.ndim == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks < 1:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    size = input._array.shape[wrap_dim(dim, input.ndim)]
+    step = -(-size // chunks)
+    return split(input, step, dim) if step else split(input, [0] * chunks, dim)
+
+
+@operator
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views that begin at the given indices, or that many of nearly equal size."""
+    dim = wrap_dim(dim, input.ndim)
+    size = input._array.shape[dim]
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
+    if isinstance(indices_or_sections, int):
+        count = indices_or_sections
+        if count < 1:
+            raise RuntimeError(f"number of sections must be larger than 0, got {count}")
+        small, larger = divmod(size, count)
+        bounds = [i * small + min(i, larger) for i in range(count + 1)]
+    else:
+        bounds = [0, *(int(i) for i in indices_or_sections), size]
+    ends = [min(max(b + size if b < 0 else b, 0), size) for b in bounds]
+    return _mark_multiple(
+        tuple(take_slice(input, dim, a, max(a, b)) for a, b in zip(ends, ends[1:], strict=False))
+    )
+
+
+@operator
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of two dimensions, as the last dimension of a view."""
+    a, b = wrap_dim(dim1, input.ndim), wrap_dim(dim2, input.ndim)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return _diagonal(input, offset=offset, dim1=a, dim2=b)
+
+
+@operator(function_name=False)
+def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of `size` elements of a dimension, `step` apart, as a view with one more dimension."""
+    dimension = wrap_dim(dimension, self.ndim)
+    have = self._array.shape[dimension] if self.ndim else 1
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    if size > have:
+        raise RuntimeError(
+            f"maximum size for tensor at dimension {dimension} is {have} but size is {size}"
+        )
+    return _unfold(self, dimension=dimension, size=size, step=step)
