@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def flambeau(*arguments: str) -> subprocess.CompletedProcess:
+def flambeau_command(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "flambeau.cli.main", *arguments], capture_output=True, text=True, timeout=120,
         check=False,
@@ -55,14 +55,59 @@ def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
 def test_bad_faces(folder: Path, line: str, parts: tuple[str, ...]) -> None:
     (folder / "faces.txt").write_text(line + "\n")
     roots = [f"data.{part}.args.root={folder}" for part in ("train", "validation", "test")]
-    refused(flambeau("train", "keypoints", *roots, f"folder={folder / 'runs'}"), *parts)
+    refused(flambeau_command("train", "keypoints", *roots, f"folder={folder / 'runs'}"), *parts)
 
 
 def test_bad_config_and_checkpoint(folder: Path) -> None:
-    refused(flambeau("train", "digits", "trainer.epoch=3"), "trainer.epoch", "did you mean 'trainer.epochs'")
-    refused(flambeau("train", "digits", "trainer.epochs=many"), "trainer.epochs", "whole number")
+    refused(flambeau_command("train", "digits", "trainer.epoch=3"), "trainer.epoch", "did you mean 'trainer.epochs'")
+    refused(flambeau_command("train", "digits", "trainer.epochs=many"), "trainer.epochs", "whole number")
     (folder / "cut.pt").write_bytes(b"PK\x03\x04" + bytes(500))
     refused(
-        flambeau("finetune", "digits", "--from", str(folder / "cut.pt"), f"folder={folder / 'runs'}"),
+        flambeau_command("finetune", "digits", "--from", str(folder / "cut.pt"), f"folder={folder / 'runs'}"),
         "cut.pt", "damaged",
     )  # fmt: skip
+
+
+def small_digits(folder: Path, *changes: str, **options: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "flambeau.cli.main", "train", "digits", f"folder={folder / 'runs'}", *changes],
+        capture_output=True, text=True, timeout=120, check=False, **options,
+    )  # fmt: skip
+
+
+def test_a_checkpoint_of_another_network(folder: Path) -> None:
+    import flambeau
+
+    other = flambeau.nn.Sequential(flambeau.nn.Linear(3, 4), flambeau.nn.Linear(4, 2))
+    flambeau.save(other.state_dict(), folder / "other.pt")
+    refused(
+        flambeau_command("finetune", "digits", "--from", str(folder / "other.pt"), f"folder={folder / 'runs'}"),
+        "other.pt", "0.weight", "features",
+    )  # fmt: skip
+
+
+def test_a_loss_that_becomes_nan(folder: Path) -> None:
+    """The run stops and says where; the last good checkpoint stays."""
+    import flambeau
+
+    schedule = "{target: flambeau.optim.lr_scheduler.StepLR, args: {step_size: 30, gamma: 1.0e30}}"
+    refused(
+        small_digits(folder, "trainer.epochs=2", f"schedule={schedule}", "checkpoint.every_steps=10"),
+        "the loss became", "step 32", "epoch 1", "last good checkpoint", "last.pt",
+    )  # fmt: skip
+    checkpoint = flambeau.load(folder / "runs" / "digits" / "last.pt")
+    assert checkpoint["progress"]["step"] == 30
+    assert all(value.isfinite().all() for value in checkpoint["model"].values())
+
+
+def test_a_disk_that_fills_up(folder: Path) -> None:
+    """A file that may not grow past 64 KiB stands for the full disk; the checkpoint is larger."""
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+    done = small_digits(folder, "trainer.epochs=1", "trainer.compile=false", preexec_fn=limit)
+    refused(done, "could not be written", "make room, then resume")
+    (run,) = (folder / "runs").iterdir()
+    assert not list(run.glob("*.tmp*")) and not (run / "last.pt").exists()
