@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.core.shapes import wrap_dim
-from flambeau.ops.shape import _view
+from flambeau.ops.shape import _view, contiguous_copy
 from flambeau.ops.table import Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor
 from flambeau.tensor.views import mark_multiple
@@ -246,12 +246,16 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 @operator
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views that begin at the given indices, or that many of nearly equal size."""
+    if input.ndim == 0:
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     dim = wrap_dim(dim, input.ndim)
     size = input._array.shape[dim]
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        count = indices_or_sections
+    if isinstance(indices_or_sections, (int, np.integer)):
+        count = int(indices_or_sections)
         if count < 1:
             raise RuntimeError(f"number of sections must be larger than 0, got {count}")
         small, larger = divmod(size, count)
@@ -262,6 +266,56 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     return _mark_multiple(
         tuple(take_slice(input, dim, a, max(a, b)) for a, b in zip(ends, ends[1:], strict=False))
     )
+
+
+def _split_along(name: str, least: int, plane: int, doc: str) -> Any:
+    """`hsplit` and its kind: pieces along dimension `plane` (a vector's only one), of at least `least` dims."""
+
+    def call(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        if input.ndim < least:
+            raise RuntimeError(
+                f"torch.{name} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got "
+                f"a tensor with {input.ndim} dimensions!"
+            )
+        dim = plane if input.ndim > 1 else 0
+        size = input._array.shape[dim]
+        if isinstance(indices_or_sections, (int, np.integer)):
+            count = int(indices_or_sections)
+            if count == 0 or size % count:
+                raise RuntimeError(
+                    f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
+                    f"{size} is not divisible by the split_size {count}!"
+                )
+        return tensor_split(input, indices_or_sections, dim)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return operator(call)
+
+
+hsplit = _split_along("hsplit", 1, 1, "Views along the second dimension (the first of a vector).")
+vsplit = _split_along("vsplit", 2, 0, "Views along the first dimension.")
+dsplit = _split_along("dsplit", 3, 2, "Views along the third dimension.")
+
+
+@operator
+def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """As `split`, in tensors that share no memory and so may be changed in place."""
+    return tuple(map(contiguous_copy, split(input, split_size, dim)))
+
+
+@operator
+def unsafe_split_with_sizes(
+    input: Tensor, split_sizes: Sequence[int], dim: int = 0
+) -> tuple[Tensor, ...]:
+    """As `split_with_sizes`, in tensors that share no memory and so may be changed in place."""
+    return tuple(map(contiguous_copy, split_with_sizes(input, split_sizes, dim)))
+
+
+@operator
+def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """As `chunk`, in tensors that share no memory and so may be changed in place."""
+    return tuple(map(contiguous_copy, chunk(input, chunks, dim)))
 
 
 @operator

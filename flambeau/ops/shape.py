@@ -10,7 +10,8 @@ import numpy as np
 
 from flambeau.core import device as devices
 from flambeau.core.dtypes import dtype
-from flambeau.core.shapes import as_shape, infer_size, wrap_dim, wrap_dims
+from flambeau.core.shapes import Size, as_shape, infer_size, wrap_dim, wrap_dims
+from flambeau.core.shapes import broadcast_shapes as common_shape
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor
 from flambeau.tensor.tracing import state
@@ -58,14 +59,21 @@ def writable_broadcast(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(x, tuple(size), strides)
 
 
+def contiguous_copy(input: Tensor) -> Tensor:
+    """A row-major copy."""
+    return input.clone(memory_format=devices.contiguous_format)
+
+
 # Reshaping ----------------------------------------------------------------------------------------
 
 
 @operator(function_name=False)
-def view(self: Tensor, *shape: Any) -> Tensor:
-    """The same memory in another shape, or read as another dtype. Raises `RuntimeError` where the
-    strides do not allow it: use `reshape`.
+def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
+    """The same memory in another shape (`size`), or read as another `dtype`. Raises `RuntimeError`
+    where the strides do not allow it: use `reshape`.
     """
+    if named:
+        shape = (_named(named, "view", "size", "dtype"),)
     if len(shape) == 1 and isinstance(shape[0], dtype):
         return view_as_dtype(self, shape[0])
     array = self._array
@@ -109,14 +117,25 @@ def _reread(x: np.ndarray, dtype: Any) -> np.ndarray:
 _view_dtype = Primitive("view_dtype", "input", _reread, view=True)
 
 
+def _named(named: dict[str, Any], function: str, *known: str) -> Any:
+    """The one argument of a call that takes its sizes one by one, together, or by name."""
+    (name, value), *more = named.items()
+    if more or name not in known:
+        bad = more[0][0] if more else name
+        raise TypeError(f"{function}() got an unexpected keyword argument '{bad}'")
+    return value
+
+
 @operator
-def reshape(input: Tensor, *shape: Any) -> Tensor:
-    """`input` in another shape of as many elements: a view where possible, else a copy."""
+def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
+    """`input` in another `shape` of as many elements: a view where possible, else a copy."""
+    if named:
+        shape = (_named(named, "reshape", "shape"),)
     size = infer_size(as_shape(shape), input._array.size)
     try:
         return _view(input, size=size)
     except ValueError:
-        return _view(input.clone(memory_format=devices.contiguous_format), size=size)
+        return _view(contiguous_copy(input), size=size)
 
 
 @operator(function_name=False)
@@ -166,6 +185,37 @@ def ravel(input: Tensor) -> Tensor:
     return reshape(input, -1)
 
 
+def _at_least(name: str, shape_of: Any, doc: str) -> Any:
+    """`atleast_1d` and its kind, for a tensor, several, or a sequence of them."""
+
+    def call(*tensors: Any) -> Any:
+        if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+            return one(tensors[0])
+        if len(tensors) == 1:
+            tensors = tuple(tensors[0])
+        return tuple(map(one, tensors))
+
+    def one(x: Tensor) -> Tensor:
+        shape = tuple(x._array.shape)
+        wanted = shape_of(shape)
+        return x if wanted == shape else reshape(x, wanted)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return operator(call, method=False)
+
+
+atleast_1d = _at_least("atleast_1d", lambda s: s or (1,), "The tensors; 0-dim ones as vectors.")
+atleast_2d = _at_least(
+    "atleast_2d", lambda s: (1,) * (2 - len(s)) + s, "The tensors; vectors as matrices of one row."
+)
+atleast_3d = _at_least(
+    "atleast_3d",
+    lambda s: s if len(s) > 2 else (*s, 1) if len(s) == 2 else (1, *(s or (1,)), 1),
+    "The tensors with at least 3 dimensions: of size 1 around a vector, after a matrix.",
+)
+
+
 @operator
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1 (all, or those in `dim`)."""
@@ -196,8 +246,10 @@ def _shape_inplace(name: str, function: Any) -> None:
 
 
 @operator
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """The dimensions in the order `dims`."""
+    if named:
+        dims = (_named(named, "permute", "dims"),)
     if len(dims) == 1 and not isinstance(dims[0], int):
         dims = tuple(dims[0])
     if len(dims) != input.ndim:
@@ -269,9 +321,9 @@ def adjoint(input: Tensor) -> Tensor:
 
 
 @operator(function_name=False)
-def expand(self: Tensor, *size: Any, implicit: bool = False) -> Tensor:
+def expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """A view in which dimensions of size 1 are repeated without copying; -1 keeps a size."""
-    wanted = as_shape(size)
+    wanted = as_shape(sizes if size is None else (size,))
     shape = self._array.shape
     extra = len(wanted) - len(shape)
     if extra < 0:
@@ -314,18 +366,36 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
 @operator(method=False)
 def broadcast_tensors(*tensors: Any) -> list[Tensor]:
     """The tensors expanded to their common shape."""
-    from flambeau.core.shapes import broadcast_shapes
-
     if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
         tensors = tuple(tensors[0])
-    shape = broadcast_shapes(*[x.shape for x in tensors])
+    shape = common_shape(*[x.shape for x in tensors])
     return [expand(x, shape) for x in tensors]
 
 
+@operator(method=False)
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that tensors of all `shapes` (or ints, for vectors) broadcast to.
+
+    Raises `RuntimeError` where there is none.
+    """
+    shapes = tuple((s,) if isinstance(s, int) else tuple(s) for s in shapes)
+    for shape in shapes:
+        if any(n < 0 for n in shape):
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension ({min(shape)}): ({min(shape)})"
+            )
+    try:
+        return Size(common_shape(*shapes))
+    except RuntimeError:
+        raise RuntimeError(
+            "Shape mismatch: objects cannot be broadcast to a single shape"
+        ) from None
+
+
 @operator(function_name=False)
-def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """The sum over the dimensions in which `size` broadcasts to this shape."""
-    wanted, shape = as_shape(size), self._array.shape
+    wanted, shape = as_shape(sizes if size is None else (size,)), self._array.shape
     if wanted == tuple(shape):
         return self
     extra = len(shape) - len(wanted)
