@@ -48,7 +48,7 @@ class Storage:
 class Symbol:
     """What a traced tensor holds instead of an array."""
 
-    __slots__ = ("__weakref__", "dtype", "shape", "steps", "storage", "strides")
+    __slots__ = ("__weakref__", "dtype", "offset", "shape", "steps", "storage", "strides")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Symbol:
         steps: tuple[Step, ...] = (),
     ):
         self.storage, self.steps = storage, steps
+        self.offset = 0  # bytes from the first element of the memory
         self.shape, self.dtype = tuple(shape), dtype
         self.strides = (
             contiguous_strides(self.shape, dtype.itemsize) if strides is None else strides
@@ -294,7 +295,9 @@ class Tracer:
             primitive.explain([specs, *inputs[1:]], attributes)
             raise
         step = (primitive, tuple(inputs[1:]), attributes)
-        return self.symbol(base.storage, shown, (*base.steps, step))
+        made = self.symbol(base.storage, shown, (*base.steps, step))
+        made.offset = base.offset + tensors.address(shown) - tensors.address(specs)
+        return made
 
     def constant(self, tensor: Tensor) -> Tensor:
         """`tensor`, made by the program itself, as new memory at each call."""

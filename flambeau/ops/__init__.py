@@ -24,6 +24,8 @@ from flambeau.ops import (
     scatter,
     shape,
     sort,
+    strided,
+    view_writes,
 )
 from flambeau.ops.table import OPERATORS as OPERATORS
 from flambeau.ops.table import PRIMITIVES as PRIMITIVES

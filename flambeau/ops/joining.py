@@ -190,7 +190,8 @@ def _check_repeats(repeats: Tensor) -> None:
     if repeats.ndim > 1:
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
     if repeats.dtype not in (dtypes.int32, dtypes.int64):
-        raise RuntimeError("repeats has to be Long or Int tensor")
+        kind = repeats.dtype.tensor_type
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{kind}'")
     array = repeats._array
     if isinstance(array, np.ndarray) and array.size and array.min() < 0:
         raise RuntimeError("repeats can not be negative")

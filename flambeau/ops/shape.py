@@ -384,12 +384,16 @@ def broadcast_shapes(*shapes: Any) -> Size:
             raise RuntimeError(
                 f"Trying to create tensor with negative dimension ({min(shape)}): ({min(shape)})"
             )
-    try:
-        return Size(common_shape(*shapes))
-    except RuntimeError:
-        raise RuntimeError(
-            "Shape mismatch: objects cannot be broadcast to a single shape"
-        ) from None
+    common = [1] * max(map(len, shapes), default=0)
+    for place, shape in enumerate(shapes):
+        for d in range(-1, -1 - len(shape), -1):
+            if shape[d] not in (1, common[d]) and common[d] != 1:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {shape[d]} at {d}! Mismatching argument "
+                    f"at index {place} had {shape}; but expected shape should be broadcastable to {common}"
+                )
+            common[d] = common[d] if shape[d] == 1 else shape[d]
+    return Size(common)
 
 
 @operator(function_name=False)
