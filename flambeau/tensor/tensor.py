@@ -178,8 +178,10 @@ class Tensor(TensorMethods):
 
     def storage_offset(self) -> int:
         """Elements between the start of the memory and this tensor's first."""
-        if self._view is None or not isinstance(self._array, ndarray):
+        if self._view is None:
             return 0
+        if not isinstance(self._array, ndarray):
+            return self._array.offset // self._array.dtype.itemsize
         base = self._root()._array
         return (address(self._array) - address(base)) // self._array.dtype.itemsize
 
