@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from flambeau.metrics.arrays import as_array, check_same_length
+from flambeau.metrics.streaming import Metric
 
 
 def point_errors(
@@ -37,6 +38,36 @@ def point_errors(
         return np.where(scale[:, None] > 0, distances / scale[:, None], np.nan)
 
 
+def failure_rate(errors: Any, threshold: float = 0.08) -> float:
+    """The share of faces whose error (faces) is above `threshold`, or no number; NaN of no faces."""
+    values = as_array(errors).astype(np.float64).reshape(-1)
+    return float(1.0 - (values <= threshold).mean()) if len(values) else float("nan")
+
+
+def cumulative_error_curve(
+    errors: Any, threshold: float = 0.08, points: int = 1001
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The share of faces below each error up to `threshold`.
+
+    Arguments:
+        errors: the error of each face, (faces).
+        threshold: the largest error of the curve.
+        points: how many errors the curve has, evenly spaced from 0.
+
+    Returns:
+        The errors (points), the share of faces at or below each (points), and the area below the curve as a
+        share of the whole (1 where no face errs), the AUC of face-alignment benchmarks.
+    """
+    if threshold <= 0 or points < 2:
+        raise ValueError(f"threshold must be positive and points at least 2, got {threshold} and {points}")
+    values = np.sort(as_array(errors).astype(np.float64).reshape(-1))
+    if not len(values):
+        raise ValueError("there are no faces")
+    places = np.linspace(0.0, threshold, points)
+    shares = np.searchsorted(values, places, side="right") / len(values)
+    return places, shares, float(np.trapezoid(shares, places) / threshold)
+
+
 def normalised_mean_error(
     target: Any, prediction: Any, left_eye: Sequence[int], right_eye: Sequence[int]
 ) -> float:
@@ -46,28 +77,34 @@ def normalised_mean_error(
     return streaming.compute()
 
 
-class NormalisedMeanError:
-    """`normalised_mean_error` over batches: `update` with each, then `compute`."""
+class NormalisedMeanError(Metric):
+    """`normalised_mean_error` over batches: `update` with each, then `compute`.
+
+    Arguments:
+        left_eye, right_eye: as in `point_errors`.
+    """
 
     def __init__(self, left_eye: Sequence[int], right_eye: Sequence[int]) -> None:
         self.left_eye = list(left_eye)
         self.right_eye = list(right_eye)
-        self.reset()
+        super().__init__()
 
     def reset(self) -> None:
-        """Forgets all batches."""
-        self.sum = 0.0
-        self.faces = 0
+        self.batches: list[np.ndarray] = []
 
     def update(self, target: Any, prediction: Any) -> None:
-        """Takes in a batch."""
-        errors = point_errors(target, prediction, self.left_eye, self.right_eye).mean(1)
-        self.sum += float(errors.sum())
-        self.faces += len(errors)
+        self.batches.append(point_errors(target, prediction, self.left_eye, self.right_eye).mean(1))
+
+    def merge(self, other: Self) -> None:
+        self.batches += other.batches
 
     def compute(self) -> float:
-        """The score of all batches so far."""
-        return self.sum / self.faces if self.faces else float("nan")
+        errors = self.errors()
+        return float(errors.mean()) if len(errors) else float("nan")
+
+    def errors(self) -> np.ndarray:
+        """The error of each face so far, (faces): for `failure_rate` and `cumulative_error_curve`."""
+        return np.concatenate(self.batches) if self.batches else np.zeros(0)
 
 
 def _points(values: Any) -> np.ndarray:
