@@ -143,6 +143,25 @@ def take_slice(input: Tensor, dim: int, start: int, stop: int, step: int = 1) ->
     return _slice(input, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
 
 
+def slice_bounds(size: int, start: Any, end: Any) -> tuple[int, int]:
+    """`start` and `end` of a slice of a dimension of `size`: counted from the end if negative, cut off."""
+    first = 0 if start is None else int(start)
+    last = size if end is None else int(end)
+    first = min(max(first + size if first < 0 else first, 0), size)
+    last = min(max(last + size if last < 0 else last, first), size)
+    return first, last
+
+
+def slice_along(input: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Tensor:
+    """Elements `start` to `end`, `step` apart, of dimension `dim`, as a view: `aten.slice`."""
+    if input.ndim == 0:
+        raise RuntimeError("slice() cannot be applied to a 0-dim tensor.")
+    dim = wrap_dim(dim, input.ndim)
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    return take_slice(input, dim, *slice_bounds(input._array.shape[dim], start, end), step)
+
+
 @operator
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """Elements `start` to `start + length` of dimension `dim`, as a view."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flambeau.core.shapes import wrap_dim
-from flambeau.ops.parts import diagonal, select, take_slice
+from flambeau.ops.parts import diagonal, select, slice_along
 from flambeau.ops.strided import as_strided, room
 from flambeau.ops.table import operator
 from flambeau.tensor.tensor import Tensor
@@ -28,25 +27,12 @@ def _write(out: Tensor, part: Tensor, src: Tensor, what: str) -> Tensor:
     return out
 
 
-def slice_bounds(size: int, start: Any, end: Any) -> tuple[int, int]:
-    """`start` and `end` of a slice of a dimension of `size`: counted from the end if negative, cut off."""
-    first = 0 if start is None else int(start)
-    last = size if end is None else int(end)
-    first = min(max(first + size if first < 0 else first, 0), size)
-    last = min(max(last + size if last < 0 else last, first), size)
-    return first, last
-
-
 @operator
 def slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Tensor:
     """A copy of `input` with `src` in elements `start` to `end`, `step` apart, of dimension `dim`."""
-    dim = wrap_dim(dim, input.ndim)
-    if step <= 0:
-        raise RuntimeError("slice step must be positive")
-    first, last = slice_bounds(input._array.shape[dim], start, end)
-    return _written(input, src, lambda x: take_slice(x, dim, first, last, step), "slice")
+    return _written(input, src, lambda x: slice_along(x, dim, start, end, step), "slice")
 
 
 @operator

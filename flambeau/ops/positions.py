@@ -1,0 +1,181 @@
+"""Elements by their position: in the flattened tensor, along one dimension, or where a mask is true."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flambeau.core import dtypes
+from flambeau.core.shapes import broadcast_shapes, wrap_dim
+from flambeau.ops.arithmetic import where
+from flambeau.ops.index import _index, _index_put, gather
+from flambeau.ops.shape import expand, reshape
+from flambeau.ops.table import operator
+from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import need_value
+
+
+def _check_positions(name: str, input: Tensor, index: Tensor) -> None:
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"{name}(): Expected a long tensor for index, but got {index.dtype.tensor_type}"
+        )
+    size, array = input._array.size, index._array
+    if size == 0 and array.size:
+        raise IndexError(f"{name}(): tried to take from an empty tensor")
+    if isinstance(array, np.ndarray) and array.size and not (-size <= array.min() and array.max() < size):
+        bad = array[(array < -size) | (array >= size)].flat[0]
+        raise IndexError(f"out of range: tried to access index {bad} on a tensor of {size} elements.")
+
+
+@operator(out=True)
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements at the positions `index` of the flattened `input`, in the shape of `index`."""
+    _check_positions("take", input, index)
+    if not index._array.size:
+        return reshape(reshape(input, -1)[:0], index.shape)  # type: ignore[index]
+    return _index(reshape(input, -1), index, dims=(0,))
+
+
+@operator(inplace=True)
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """`input` with `source` written (or added) at the positions `index` of its flattened form."""
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            "put_(): self and source expected to have the same dtype, but got self.dtype = "
+            f"{input.dtype.tensor_type} and source.dtype = {source.dtype.tensor_type}"
+        )
+    if source._array.size != index._array.size:
+        raise IndexError(
+            "put_(): Expected source and index to have the same number of elements, but got "
+            f"source.numel() = {source._array.size}, index.numel() = {index._array.size}"
+        )
+    _check_positions("put_", input, index)
+    if not index._array.size:
+        return input.clone()
+    flat = reshape(input, -1)
+    changed = _index_put(flat, reshape(source, -1), reshape(index, -1), dims=(0,), accumulate=accumulate)
+    return reshape(changed, input.shape)
+
+
+@operator(out=True)
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """The elements of dimension `dim` at `indices`, which broadcasts against `input` elsewhere.
+
+    Without `dim`, positions in the flattened tensor.
+    """
+    if indices.dtype is not dtypes.int64:
+        raise RuntimeError(
+            f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype.tensor_type}"
+        )
+    if dim is None:
+        return gather(reshape(input, -1), 0, reshape(indices, -1))
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
+    dim = wrap_dim(dim, input.ndim)
+    have, wanted = list(input._array.shape), list(indices._array.shape)
+    if have:
+        have[dim], wanted[dim] = 1, 1
+    common = list(broadcast_shapes(have, wanted))
+    full, places = list(common), list(common)
+    if have:
+        full[dim], places[dim] = input._array.shape[dim], indices._array.shape[dim]
+    return gather(expand(input, full), dim, expand(indices, places))
+
+
+@operator(inplace=True)
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`input` with the elements of `source`, in order, where `mask` is true; both broadcast.
+
+    Raises `RuntimeError` where `source` has too few elements.
+    """
+    if mask._array.dtype.kind != "b":
+        raise RuntimeError(
+            f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.tensor_type}"
+        )
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            f"masked_scatter: expected self and source to have same dtypes but got"
+            f"{input.dtype.tensor_type} and {source.dtype.tensor_type}"
+        )
+    shape = broadcast_shapes(input._array.shape, mask._array.shape)
+    input, mask = expand(input, shape), expand(mask, shape)
+    if isinstance(mask._array, np.ndarray) and np.count_nonzero(mask._array) > source._array.size:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    if not source._array.size:
+        return input.clone()
+    # The element for each true place is the one numbered by the true places before it.
+    number = (reshape(mask, -1).cumsum(0) - 1).clamp(0, source._array.size - 1)
+    drawn = _index(reshape(source, -1), number, dims=(0,))
+    return where(mask, reshape(drawn, shape), input)
+
+
+@operator
+def argwhere(input: Tensor) -> Tensor:
+    """(count, dims): the positions of the elements that are not zero."""
+    return input.nonzero()
+
+
+@operator(out=True)
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """(size, dims): the first `size` positions of elements that are not zero; rows of `fill_value` follow."""
+    need_value("nonzero_static()")
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    found = input.nonzero()._array[:size]
+    rows = np.full((size, input.ndim), fill_value, np.int64)
+    rows[: len(found)] = found
+    return wrap(rows)
+
+
+@operator(method=False)
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """The coordinates, one tensor a dimension, of positions in a flattened tensor of `shape`."""
+    if not isinstance(indices, Tensor):
+        raise TypeError(f"expected 'indices' to be Tensor, but got {type(indices).__name__}")
+    if indices.dtype.kind != dtypes.INTEGER:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    steps = [math.prod(sizes[d + 1 :]) for d in range(len(sizes))]
+    return tuple(
+        indices.div(s, rounding_mode="floor") % n if n else indices for n, s in zip(sizes, steps, strict=True)
+    )
+
+
+# Indices whose out-of-range elements a mask leaves out ---------------------------------------------
+
+
+def _inside(input: Tensor, mask: Tensor, indices: Sequence[Any]) -> list[Any]:
+    """`indices`, cut off at the bounds so that the masked ones may be anything."""
+    return [
+        i if i is None else i.clamp(-input._array.shape[d], input._array.shape[d] - 1)
+        for d, i in enumerate(indices)
+    ]
+
+
+@operator(method=False)
+def _unsafe_masked_index(input: Tensor, mask: Tensor, indices: Sequence[Any], fill: Any) -> Tensor:
+    """`input[indices]` where `mask` is true, `fill` elsewhere."""
+    if input._array.size == 0:
+        return expand(input.new_full((), fill), broadcast_shapes(*[i.shape for i in indices], mask.shape)).clone()
+    key = tuple(slice(None) if i is None else i for i in _inside(input, mask, indices))
+    return input[key].masked_fill(~mask, fill)  # type: ignore[index]
+
+
+@operator(method=False)
+def _unsafe_masked_index_put_accumulate(
+    input: Tensor, mask: Tensor, indices: Sequence[Any], values: Tensor
+) -> Tensor:
+    """`input` with `values` added at `indices` where `mask` is true."""
+    if input._array.size == 0:
+        return input.clone()
+    kept = values.masked_fill(~mask, 0)
+    return input.index_put(_inside(input, mask, indices), kept, accumulate=True)
