@@ -1,7 +1,18 @@
 """Scores, as functions of (target, prediction) and as classes that take batches."""
 
-from flambeau.metrics.accuracy import Accuracy, TopKAccuracy, accuracy, error_rate, top_k_accuracy
-from flambeau.metrics.clustering import adjusted_rand_index, contingency_matrix, purity, rand_index
+from flambeau.metrics.accuracy import (
+    Accuracy,
+    TopKAccuracy,
+    accuracy,
+    error_rate,
+    top_k_accuracy,
+)
+from flambeau.metrics.clustering import (
+    adjusted_rand_index,
+    contingency_matrix,
+    purity,
+    rand_index,
+)
 from flambeau.metrics.confusion import (
     ConfusionMatrix,
     confusion_matrix,

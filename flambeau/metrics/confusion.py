@@ -69,7 +69,7 @@ class ConfusionMatrix(Metric):
         true, predicted = as_labels(target), as_labels(prediction)
         check_same_length(true, predicted)
         for name, values in (("target", true), ("prediction", predicted)):
-            if len(values) and not (0 <= values.min() and values.max() < self.num_classes):
+            if len(values) and not (values.min() >= 0 and values.max() < self.num_classes):
                 raise ValueError(
                     f"{name} holds the class {values.max() if values.min() >= 0 else values.min()}; there are "
                     f"{self.num_classes} classes, numbered from 0"
