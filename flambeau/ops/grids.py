@@ -10,7 +10,7 @@ import numpy as np
 
 from flambeau.core import dtypes
 from flambeau.ops.joining import stack
-from flambeau.ops.shape import expand, reshape, transpose
+from flambeau.ops.shape import expand, reshape
 from flambeau.ops.table import operator
 from flambeau.tensor.tensor import Tensor, wrap
 
@@ -55,7 +55,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         for place, x in enumerate(tensors)
     ]  # fmt: skip
     if swapped:
-        grids = [transpose(g, 0, 1) for g in (grids[1], grids[0], *grids[2:])]
+        grids = [grids[1], grids[0], *grids[2:]]
     return tuple(grids)
 
 

@@ -68,7 +68,7 @@ _index_put = Primitive(
     derivative={
         "input": lambda g, indices, dims, accumulate: g
         if accumulate
-        else _index_put(g, _index(g, *indices, dims=dims) * 0, *indices, dims=dims, accumulate=False),
+        else _index_put(g, g.new_zeros(()), *indices, dims=dims, accumulate=False),
         "values": lambda g, values_shape, indices, dims: _index(g, *indices, dims=dims).sum_to_size(values_shape),
     },
     lowering=Kernel("index_put"),
@@ -362,17 +362,16 @@ def _gathered(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
     return x[tuple(grid)]
 
 
-def _scatter_added(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
-    out = x.copy()
+def at_places(
+    function: np.ufunc, x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int
+) -> np.ndarray:
+    """A copy of `x` with each element of `src` joined by `function` to the one at its place along `dim`."""
     grid = _along(x.ndim, dim, index.shape)
     grid[dim] = index
-    part = src[tuple(slice(0, n) for n in index.shape)]
-    if x.dtype.kind == "V" or x.dtype == np.float16:
-        wide = out.astype(np.float32)
-        np.add.at(wide, tuple(grid), part.astype(np.float32))
-        return wide.astype(x.dtype)
-    np.add.at(out, tuple(grid), part)
-    return out
+    narrow = x.dtype.kind == "V" or x.dtype == np.float16  # too few digits to add up in
+    out = x.astype(np.float32) if narrow else x.copy()
+    function.at(out, tuple(grid), src.astype(out.dtype, copy=False))
+    return out.astype(x.dtype, copy=False)
 
 
 _gather = Primitive(
@@ -388,41 +387,24 @@ _gather = Primitive(
 _scatter_add = Primitive(
     "scatter_add",
     "input index src",
-    _scatter_added,
+    lambda x, index, src, dim: at_places(np.add, x, index, src, dim),
     rule=lambda x, index, src, dim: x,
-    derivative={
-        "input": lambda g: g,
-        "src": lambda g, index, src_shape, dim: _padded(_gather(g, index, dim=dim), src_shape),
-    },
+    derivative={"input": lambda g: g, "src": lambda g, index, dim: _gather(g, index, dim=dim)},
     lowering=Kernel("scatter_add"),
 )
 
 
-def _padded(g: Tensor, shape: Any) -> Tensor:
-    if tuple(g._array.shape) == tuple(shape):
-        return g
-    from flambeau.ops.padding import constant_pad_nd
-
-    pad = [p for have, want in zip(reversed(g._array.shape), reversed(shape), strict=True) for p in (0, want - have)]
-    return constant_pad_nd(g, pad)
-
-
-def _check_index(name: str, input: Tensor, dim: int, index: Tensor, smaller: bool = True) -> None:
+def _check_index(name: str, input: Tensor, dim: int, index: Tensor) -> None:
     if index.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index")
-    if index.ndim != input.ndim and input.ndim and index.ndim:
-        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    if index.ndim != input.ndim and (index.ndim or 1) != (input.ndim or 1):
+        what = "input" if name == "gather" else "self"
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {what} tensor")
     array = index._array
     size = input._array.shape[dim] if input.ndim else 1
     if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= size):
         bad = array[(array < 0) | (array >= size)].flat[0]
         raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
-    for d, (a, b) in enumerate(zip(index._array.shape, input._array.shape, strict=False)):
-        if d != dim and a > b:
-            raise RuntimeError(
-                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger "
-                f"than self {list(input.shape)} apart from dimension {dim}"
-            )
 
 
 @operator(out=True)
@@ -432,24 +414,16 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     if index._array.size == 0:
         return input.reshape(-1).narrow(0, 0, 0).reshape(index.shape)
     _check_index("gather", input, dim, index)
+    for d, (a, b) in enumerate(zip(index._array.shape, input._array.shape, strict=False)):
+        if d != dim and a > b:
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger "
+                f"than self {list(input.shape)} apart from dimension {dim}"
+            )
     if input.ndim == 0 or index.ndim == 0:
         flat = _gather(input.reshape(-1), index.reshape(-1).long(), dim=0)
         return flat.reshape(index._array.shape)
     return _gather(input, index.long(), dim=dim)
-
-
-@operator(inplace=True, out=True)
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """`input` with each element of `src` added at its place along `dim`."""
-    dim = wrap_dim(dim, input.ndim)
-    if input.dtype is not src.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    if index._array.size == 0:
-        return input.clone()
-    _check_index("scatter_add", input, dim, index)
-    if input.ndim == 0:
-        return _scatter_add(input.reshape(1), index.reshape(1).long(), src.reshape(1), dim=0).reshape(())
-    return _scatter_add(input, index.long(), src, dim=dim)
 
 
 @operator(out=True)

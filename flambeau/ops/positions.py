@@ -82,6 +82,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     have, wanted = list(input._array.shape), list(indices._array.shape)
     if have:
         have[dim], wanted[dim] = 1, 1
+    size = input._array.shape[dim] if have else 1
+    indices = where(indices < 0, indices + size, indices)
     common = list(broadcast_shapes(have, wanted))
     full, places = list(common), list(common)
     if have:
