@@ -106,7 +106,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tenso
     if rounding_mode is None:
         return _div(input, other)
     if rounding_mode == "floor":
-        return floor_divide(input, other)
+        return _floor_div(input, other)
     if rounding_mode == "trunc":
         return _trunc_divide(input, other)
     raise RuntimeError(
@@ -146,7 +146,13 @@ def _trunc_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 floor_divide = operator(
     binary("floor_divide", _floor_quotient, doc="`floor(input / other)`."), inplace=True, out=True
 )
-_trunc_divide = binary("trunc_divide", _trunc_quotient)
+_FLAT = {
+    "input": lambda g, input_shape: g.new_zeros(input_shape),
+    "other": lambda g, other_shape: g.new_zeros(other_shape),
+}
+_trunc_divide = binary("trunc_divide", _trunc_quotient, _FLAT)
+#: As `floor_divide`, which has no derivative in PyTorch; this one's is zero.
+_floor_div = binary("div_floor", _floor_quotient, _FLAT, lambda k, x, y: k.floor_divide(x, y))
 
 
 def _remainder(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -192,7 +198,7 @@ def _power_of_base(g: Tensor, input: Any, other: Any) -> Tensor:
         zero = other == 0
         return g * _conj((other * input ** (other - 1)).masked_fill(zero, 0))
     if other == 0:
-        return g * 0
+        return _zero(g)
     return g * _conj(other * input ** (other - 1))
 
 
@@ -445,7 +451,7 @@ abs = operator(
 
 
 def _zero(g: Tensor) -> Tensor:
-    return g * 0
+    return g.new_zeros(g.shape)
 
 
 sign = operator(unary("sign", np.sign, _zero, kind="same", doc="-1, 0 or 1."), inplace=True, out=True)
@@ -460,7 +466,7 @@ def _sgn(x: np.ndarray) -> np.ndarray:
 
 def _sgn_gradient(g: Tensor, input: Tensor, out: Tensor) -> Tensor:
     if not input.is_complex():
-        return g * 0
+        return _zero(g)
     along = (g * out.conj()).real
     return ((g - along * out) / input.abs()).masked_fill(input == 0, 0)
 
@@ -632,6 +638,7 @@ Tensor.__rsub__ = _or_not_implemented(sub, reflected=True)  # type: ignore[attr-
 Tensor.__mul__ = Tensor.__rmul__ = _or_not_implemented(_mul)  # type: ignore[attr-defined]
 Tensor.__truediv__ = _or_not_implemented(_div)  # type: ignore[attr-defined]
 Tensor.__rtruediv__ = _or_not_implemented(_div, reflected=True)  # type: ignore[attr-defined]
+Tensor.__div__, Tensor.__rdiv__ = Tensor.__truediv__, Tensor.__rtruediv__  # type: ignore[attr-defined]
 Tensor.__floordiv__ = _or_not_implemented(floor_divide)  # type: ignore[attr-defined]
 Tensor.__rfloordiv__ = _or_not_implemented(floor_divide, reflected=True)  # type: ignore[attr-defined]
 Tensor.__mod__ = _or_not_implemented(remainder)  # type: ignore[attr-defined]
@@ -639,11 +646,22 @@ Tensor.__rmod__ = _or_not_implemented(remainder, reflected=True)  # type: ignore
 Tensor.__pow__ = _or_not_implemented(pow)  # type: ignore[attr-defined]
 Tensor.__rpow__ = _or_not_implemented(pow, reflected=True)  # type: ignore[attr-defined]
 Tensor.__neg__ = neg  # type: ignore[attr-defined]
-Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
+
+
+@operator
+def positive(input: Tensor) -> Tensor:
+    """`+input`: the tensor itself. Raises `RuntimeError` for a bool tensor."""
+    if input._array.dtype.kind == "b":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+Tensor.__pos__ = positive  # type: ignore[attr-defined]
 Tensor.__abs__ = abs  # type: ignore[attr-defined]
 for _name, _f in (
     ("truediv", _div), ("floordiv", floor_divide),
     ("mod", remainder), ("pow", pow),
 ):  # fmt: skip
     setattr(Tensor, f"__i{_name}__", make_inplace(_f, f"__i{_name}__"))
+Tensor.__idiv__ = Tensor.__itruediv__  # type: ignore[attr-defined]
 Tensor.__array_priority__ = 1000  # type: ignore[attr-defined]  # NumPy arrays leave `array + tensor` to us

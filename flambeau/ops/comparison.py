@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 
 from flambeau.core import dtypes
-from flambeau.ops.pointwise import binary, expect_tensor, unary
+from flambeau.ops.arithmetic import where
+from flambeau.ops.complexes import view_as_complex
+from flambeau.ops.joining import stack
+from flambeau.ops.pointwise import binary, expect_tensor, result_dtype, unary
+from flambeau.ops.shape import reshape
 from flambeau.ops.table import make_inplace, operator
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import is_tracing
 
 
 def _compare(name: str, function: Any, doc: str, aliases: tuple = ()) -> Any:
@@ -128,6 +133,33 @@ isinf = operator(unary("isinf", _float_test(np.isinf, False), kind="bool", doc="
 isfinite = operator(
     unary("isfinite", _float_test(np.isfinite, True), kind="bool", doc="Whether it is a number.")
 )
+isposinf = operator(
+    unary("isposinf", lambda x: _infinite(x, np.inf), kind="bool", doc="Whether it is positive infinity."),
+    out=True,
+)
+isneginf = operator(
+    unary("isneginf", lambda x: _infinite(x, -np.inf), kind="bool", doc="Whether it is negative infinity."),
+    out=True,
+)
+
+
+def _infinite(x: Any, infinity: float) -> Any:
+    kind = np.asarray(x).dtype.kind
+    if kind == "c":
+        name = "isposinf" if infinity > 0 else "isneginf"
+        raise RuntimeError(f"{name} does not support complex inputs.")
+    return np.equal(x, infinity) if kind in "fV" else np.zeros(np.shape(x), bool)
+
+
+@operator
+def isreal(input: Tensor) -> Tensor:
+    """Whether the imaginary part is 0."""
+    expect_tensor(input, "isreal")
+    if not input.is_complex():
+        return wrap(np.ones(input._array.shape, bool))
+    return eq(input.imag, 0)
+
+
 signbit = operator(
     unary(
         "signbit",
@@ -168,3 +200,49 @@ def equal(input: Tensor, other: Tensor) -> bool:
     if input.shape != other.shape:
         return False
     return bool(eq(input, other).all())
+
+
+# Replacing and finding ----------------------------------------------------------------------------
+
+
+@operator(inplace=True, out=True)
+def nan_to_num(
+    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """`input` with numbers for NaN (0), infinity (the largest of the dtype) and -infinity (the lowest)."""
+    if input.dtype.kind < dtypes.FLOATING:
+        return input.clone()
+    if input.is_complex():
+        parts = (nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag))
+        return view_as_complex(stack(tuple(parts), -1))
+    limits = dtypes.finfo(input.dtype)
+    out = input
+    for found, given, default in (
+        (isnan(input), nan, 0.0),
+        (isposinf(input), posinf, limits.max),
+        (isneginf(input), neginf, limits.min),
+    ):
+        out = where(found, wrap(np.asarray(default if given is None else given, input._array.dtype)), out)
+    return out
+
+
+@operator(method=False, out=True)
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Whether each of `elements` is among `test_elements` (with `invert`, whether it is not)."""
+    if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
+        raise TypeError("isin(): elements and test_elements cannot both be numbers")
+    elements, test = (
+        x if isinstance(x, Tensor) else wrap(np.asarray(x, dtypes.dtype_of_number(x).numpy))
+        for x in (elements, test_elements)
+    )
+    for x in (elements, test):
+        if x.is_complex() or x.dtype is dtypes.bool_:
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {x.dtype.tensor_type}")
+    if is_tracing():
+        found = eq(reshape(elements, (*elements.shape, 1)), reshape(test, -1)).any(-1)
+        return logical_not(found) if invert else found
+    common = result_dtype(elements, test)
+    if common.kind == dtypes.FLOATING and common.itemsize == 2:
+        common = dtypes.float32  # NumPy sorts no bfloat16
+    arrays = (x.to(common)._array for x in (elements, test))
+    return wrap(np.isin(*arrays, assume_unique, invert))

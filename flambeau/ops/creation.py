@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -158,6 +157,54 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, **o
     return with_value.requires_grad_(made.requires_grad)
 
 
+@operator(method=False)
+def empty_strided(
+    size: Sequence[int], stride: Sequence[int], *, dtype: dtype | None = None, requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:  # fmt: skip
+    """A tensor with the given strides (in elements) whose elements are not initialised."""
+    shape, steps = as_shape((size,)), as_shape((stride,))
+    if len(shape) != len(steps):
+        raise RuntimeError(
+            f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(steps)})"
+        )
+    if any(n < 0 for n in shape):
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+        )
+    if any(n < 0 for n in steps):
+        raise RuntimeError(f"empty_strided: negative strides are not supported: {list(steps)}")
+    stored = _stored(dtype)
+    room = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True))
+    memory = np.empty(room, stored)
+    array = np.ndarray(shape, stored, memory, 0, [stored.itemsize * s for s in steps])
+    return finish(array, requires_grad, **_options(options))
+
+
+@operator(method=False)
+def empty_permuted(
+    size: Sequence[int], physical_layout: Sequence[int], *, dtype: dtype | None = None,
+    requires_grad: bool = False, **options: Any,
+) -> Tensor:  # fmt: skip
+    """A gapless tensor, not initialised, whose dimensions lie in memory in the order `physical_layout`."""
+    shape, order = as_shape((size,)), as_shape((physical_layout,))
+    if len(shape) != len(order):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) "
+            f"= {len(shape)} is not equal to len(physical_layout) = {len(order)}"
+        )
+    if any(not 0 <= d < len(shape) for d in order):
+        bad = next(d for d in order if not 0 <= d < len(shape))
+        raise RuntimeError(
+            f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got {bad} at index "
+            f"{order.index(bad)}).  NB: negative dims not currently supported; file an issue if you want it."
+        )
+    if len(set(order)) != len(order):
+        raise RuntimeError("Duplicate dim not allowed")
+    array = np.empty([shape[d] for d in order], _stored(dtype))
+    return finish(array.transpose(np.argsort(order)), requires_grad, **_options(options))
+
+
 def _new(name: str, make: Any) -> None:
     def call(self: Tensor, *args: Any, dtype: dtype | None = None, **options: Any) -> Tensor:
         return make(*args, dtype=self.dtype if dtype is None else dtype, **options)
@@ -167,7 +214,10 @@ def _new(name: str, make: Any) -> None:
     operator(call, name=name, function_name=False)
 
 
-for _name, _make in (("new_zeros", zeros), ("new_ones", ones), ("new_empty", empty), ("new_full", full)):
+for _name, _make in (
+    ("new_zeros", zeros), ("new_ones", ones), ("new_empty", empty), ("new_full", full),
+    ("new_empty_strided", empty_strided),
+):  # fmt: skip
     _new(_name, _make)
 
 
@@ -343,130 +393,7 @@ def frombuffer(
     return finish(np.frombuffer(buffer, dtype.numpy, count, offset), requires_grad)
 
 
-# Ranges -------------------------------------------------------------------------------------------
-
-
-def _number(x: Any) -> Any:
-    return x.item() if isinstance(x, Tensor) else x
-
-
-@operator(method=False)
-def arange(
-    start: Any,
-    end: Any = None,
-    step: Any = 1,
-    *,
-    out: Tensor | None = None,
-    dtype: dtype | None = None,
-    requires_grad: bool = False,
-    **options: Any,
-) -> Tensor:
-    """Numbers from `start` (0) up to, without, `end`, `step` apart. Raises `RuntimeError` on a bad step."""
-    if end is None:
-        start, end = 0, start
-    start, end, step = _number(start), _number(end), _number(step)
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if dtype is None:
-        whole = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
-        dtype = out.dtype if out is not None else dtypes.int64 if whole else dtypes.get_default_dtype()
-    d = dtypes.as_dtype(dtype)
-    count = math.ceil((end - start) / step) if d.kind >= dtypes.FLOATING else -(-(int(end) - int(start)) // int(step) if int(step) else 0)
-    if d.kind < dtypes.FLOATING:
-        count = max(0, math.ceil((end - start) / step))
-        values = np.arange(count, dtype=np.int64) * int(step) + int(start)
-    else:
-        values = np.arange(count, dtype=np.float64) * step + start
-    return finish(values.astype(d.numpy), requires_grad, out, **_options(options))
-
-
-@operator(method=False, name="range")
-def range_with_end(start: Any, end: Any, step: Any = 1, **options: Any) -> Tensor:
-    """As `arange` with the end included (deprecated in PyTorch)."""
-    count = int((end - start) / step) + 1
-    dtype = options.pop("dtype", None) or dtypes.get_default_dtype()
-    return finish((np.arange(count) * step + start).astype(dtype.numpy), **_options(options))
-
-
-@operator(method=False)
-def linspace(
-    start: Any,
-    end: Any,
-    steps: int,
-    *,
-    out: Tensor | None = None,
-    dtype: dtype | None = None,
-    requires_grad: bool = False,
-    **options: Any,
-) -> Tensor:
-    """`steps` numbers from `start` to `end`, both included, computed from the nearer end."""
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    start, end = _number(start), _number(end)
-    if dtype is None:
-        complex_ = any(isinstance(x, builtins.complex) for x in (start, end))
-        default = dtypes.get_default_dtype()
-        dtype = out.dtype if out is not None else default.to_complex() if complex_ else default
-    d = dtypes.as_dtype(dtype)
-    return finish(_spaced(start, end, steps, d), requires_grad, out, **_options(options))
-
-
-def _spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
-    if steps == 1:
-        return np.asarray([start]).astype(d.numpy)
-    if d.kind == dtypes.INTEGER:
-        step = np.float32((float(end) - float(start)) / max(steps - 1, 1))
-        work = np.float32
-        start, end = int(start), int(end)
-        step = work((work(end) - work(start)) / work(max(steps - 1, 1)))
-        index = np.arange(steps)
-        low = start + step * index.astype(work)
-        high = end - step * (steps - 1 - index).astype(work)
-        return np.where(index < steps // 2, low, high).astype(np.float64).astype(d.numpy)
-    work = np.float32 if d.itemsize == 2 else d.numpy.type
-    a, b = work(start), work(end)
-    step = work((b - a) / work(max(steps - 1, 1)))
-    index = np.arange(steps)
-    low = a + step * index.astype(work)
-    high = b - step * (steps - 1 - index).astype(work)
-    return np.where(index < steps // 2, low, high).astype(d.numpy)
-
-
-@operator(method=False)
-def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None, **options: Any
-) -> Tensor:
-    """`base ** linspace(start, end, steps)`."""
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    start, end = _number(start), _number(end)
-    default = dtypes.get_default_dtype()
-    d = dtypes.as_dtype(dtype or (default.to_complex() if isinstance(start, builtins.complex) else default))
-    wide = dtypes.complex128 if d.kind == dtypes.COMPLEX else dtypes.float64
-    if steps == 1:
-        values = np.asarray([np.power(wide.numpy.type(base), start)])
-    else:
-        values = np.power(wide.numpy.type(base), _spaced(start, end, steps, wide))
-    out = options.pop("out", None)
-    return finish(values.astype(d.numpy), options.pop("requires_grad", False), out, **_options(options))
-
-
-@operator(method=False)
-def eye(
-    n: int,
-    m: int | None = None,
-    *,
-    out: Tensor | None = None,
-    dtype: dtype | None = None,
-    requires_grad: bool = False,
-    **options: Any,
-) -> Tensor:
-    """An `n` x `m` matrix with ones on its diagonal."""
-    if n < 0 or (m is not None and m < 0):
-        raise RuntimeError(f"n must be greater or equal to 0, got {n if n < 0 else m}")
-    return finish(np.eye(n, n if m is None else m, dtype=_stored(dtype)), requires_grad, out, **_options(options))
+# Complex numbers, and filling ---------------------------------------------------------------------
 
 
 @operator(method=False)

@@ -17,7 +17,7 @@ from flambeau.core.dtypes import dtype
 from flambeau.core.generator import Generator, default_generator
 from flambeau.core.shapes import as_shape
 from flambeau.ops.creation import finish
-from flambeau.ops.table import Primitive, operator
+from flambeau.ops.table import Primitive, operator, write_out
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import need_value, state
 
@@ -137,7 +137,7 @@ def normal(
         stored = (dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)).numpy
         shape = as_shape((size,))
         made = draw(lambda g: g.normal(shape, float(mean), float(std), stored), shape, stored, generator)
-        return made if out is None else out.resize_(shape).copy_(made)
+        return made if out is None else write_out(out, made, "normal")
     need_value("normal() with tensors")
     from flambeau.core.shapes import broadcast_shapes
 
@@ -147,9 +147,9 @@ def normal(
     source = default_generator if generator is None else generator
     made = wrap(source.normal(shape, arrays[0], arrays[1], stored))
     for x in (mean, std):
-        if isinstance(x, Tensor) and out is None:
+        if isinstance(x, Tensor):
             made = _drawn_from(made, x)
-    return made if out is None else out.resize_(shape).copy_(made)
+    return made if out is None else write_out(out, made, "normal")
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
@@ -161,9 +161,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
         need_value("bernoulli() of a tensor of probabilities")
         source = default_generator if generator is None else generator
         made = wrap(source.bernoulli(input._array, shape, stored))
-    if out is None:
-        made = _drawn_from(made, input)
-    return made if out is None else out.resize_(shape).copy_(made)
+    made = _drawn_from(made, input)
+    return made if out is None else write_out(out, made, "bernoulli")
 
 
 operator(bernoulli)

@@ -11,9 +11,10 @@ from flambeau.tensor import Tensor
 
 def _positions(size: int, before: int, after: int, mode: str) -> Tensor:
     """For each element of a padded dimension, the element of the unpadded one that it repeats."""
+    if mode == "circular":  # what negative padding crops is not part of the circle
+        first, last = max(-before, 0), size - max(-after, 0)
+        return first + ops.arange(-max(before, 0), last - first + max(after, 0)) % (last - first)
     index = ops.arange(-before, size + after)
-    if mode == "circular":
-        return index % size
     if mode == "replicate":
         return index.clamp(0, size - 1)
     folded = index.abs()

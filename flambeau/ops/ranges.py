@@ -1,0 +1,138 @@
+"""Numbers in a row: ranges, evenly spaced numbers, the identity matrix."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+import numpy as np
+
+from flambeau.core import dtypes
+from flambeau.core.dtypes import dtype
+from flambeau.ops.creation import _options, _stored, finish
+from flambeau.ops.table import operator
+from flambeau.tensor.tensor import Tensor
+
+
+def _number(x: Any) -> Any:
+    return x.item() if isinstance(x, Tensor) else x
+
+
+@operator(method=False)
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """Numbers from `start` (0) up to, without, `end`, `step` apart. Raises `RuntimeError` on a bad step."""
+    if end is None:
+        start, end = 0, start
+    start, end, step = _number(start), _number(end), _number(step)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    if dtype is None:
+        whole = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
+        dtype = out.dtype if out is not None else dtypes.int64 if whole else dtypes.get_default_dtype()
+    d = dtypes.as_dtype(dtype)
+    count = math.ceil((end - start) / step) if d.kind >= dtypes.FLOATING else -(-(int(end) - int(start)) // int(step) if int(step) else 0)
+    if d.kind < dtypes.FLOATING:
+        count = max(0, math.ceil((end - start) / step))
+        values = np.arange(count, dtype=np.int64) * int(step) + int(start)
+    else:
+        values = np.arange(count, dtype=np.float64) * step + start
+    return finish(values.astype(d.numpy), requires_grad, out, **_options(options))
+
+
+@operator(method=False, name="range")
+def range_with_end(start: Any, end: Any, step: Any = 1, **options: Any) -> Tensor:
+    """As `arange` with the end included (deprecated in PyTorch)."""
+    count = int((end - start) / step) + 1
+    dtype = options.pop("dtype", None) or dtypes.get_default_dtype()
+    return finish((np.arange(count) * step + start).astype(dtype.numpy), **_options(options))
+
+
+@operator(method=False)
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """`steps` numbers from `start` to `end`, both included, computed from the nearer end."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = _number(start), _number(end)
+    if dtype is None:
+        complex_ = any(isinstance(x, builtins.complex) for x in (start, end))
+        default = dtypes.get_default_dtype()
+        dtype = out.dtype if out is not None else default.to_complex() if complex_ else default
+    d = dtypes.as_dtype(dtype)
+    return finish(_spaced(start, end, steps, d), requires_grad, out, **_options(options))
+
+
+def _spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
+    if steps == 1:
+        return np.asarray([start]).astype(d.numpy)
+    if d.kind == dtypes.INTEGER:
+        step = np.float32((float(end) - float(start)) / max(steps - 1, 1))
+        work = np.float32
+        start, end = int(start), int(end)
+        step = work((work(end) - work(start)) / work(max(steps - 1, 1)))
+        index = np.arange(steps)
+        low = start + step * index.astype(work)
+        high = end - step * (steps - 1 - index).astype(work)
+        return np.where(index < steps // 2, low, high).astype(np.float64).astype(d.numpy)
+    work = np.float32 if d.itemsize == 2 else d.numpy.type
+    a, b = work(start), work(end)
+    step = work((b - a) / work(max(steps - 1, 1)))
+    index = np.arange(steps)
+    low = a + step * index.astype(work)
+    high = b - step * (steps - 1 - index).astype(work)
+    return np.where(index < steps // 2, low, high).astype(d.numpy)
+
+
+@operator(method=False)
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None, **options: Any
+) -> Tensor:
+    """`base ** linspace(start, end, steps)`."""
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = _number(start), _number(end)
+    default = dtypes.get_default_dtype()
+    d = dtypes.as_dtype(dtype or (default.to_complex() if isinstance(start, builtins.complex) else default))
+    wide = dtypes.complex128 if d.kind == dtypes.COMPLEX else dtypes.float64
+    if steps == 1:
+        values = np.asarray([np.power(wide.numpy.type(base), start)])
+    else:
+        values = np.power(wide.numpy.type(base), _spaced(start, end, steps, wide))
+    out = options.pop("out", None)
+    return finish(values.astype(d.numpy), options.pop("requires_grad", False), out, **_options(options))
+
+
+@operator(method=False)
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
+    """An `n` x `m` matrix with ones on its diagonal."""
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"n must be greater or equal to 0, got {n if n < 0 else m}")
+    return finish(np.eye(n, n if m is None else m, dtype=_stored(dtype)), requires_grad, out, **_options(options))
