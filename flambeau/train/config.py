@@ -35,6 +35,23 @@ class Direction(Enum):
     max = "max"
 
 
+class Kind(Enum):
+    """What a parameter is to its layer."""
+
+    any = "any"
+    weight = "weight"
+    bias = "bias"
+    norm = "norm"
+
+
+class Average(Enum):
+    """Which average of the weights is scored and kept."""
+
+    none = "none"
+    ema = "ema"
+    swa = "swa"
+
+
 @dataclass
 class Component:
     """Anything that is built from its dotted name: a model, a data set, an optimizer, a loss…
@@ -48,12 +65,72 @@ class Component:
 
 
 @dataclass
+class GroupConfig:
+    """Parameters that the optimizer treats in their own way; the first group that fits takes them."""
+
+    names: list[str] = _key("patterns of parameter names; all where none is given", factory=list)
+    layers: list[str] = _key("kinds of layers, as Conv2d; all where none is given", factory=list)
+    kind: Kind = _key("`weight`, `bias`, `norm` (of a normalisation layer) or `any`", Kind.any)
+    args: dict[str, Any] = _key("the optimizer's arguments for them, as weight_decay", factory=dict)
+
+
+@dataclass
+class OptimizerConfig(Component):
+    """An optimizer; the parameters are given to it."""
+
+    groups: list[GroupConfig] = _key("parameters with arguments of their own", factory=list)
+    layer_decay: float = _key("times the learning rate for each layer nearer to the input", 1.0)
+
+
+@dataclass
 class ScheduleConfig(Component):
     """A learning-rate schedule; its optimizer is given to it."""
 
-    every: Interval = _key(
-        "whether the schedule moves each `step` or each `epoch`", Interval.step
+    every: Interval = _key("whether the schedule moves each `step` or each `epoch`", Interval.step)
+    warmup: int = _key("steps (or epochs) in which the rate first rises; the schedule follows", 0)
+    warmup_start: float = _key("the share of the rate that the warm-up starts from", 0.01)
+
+
+@dataclass
+class LossTerm(Component):
+    """A further loss, added to the first."""
+
+    weight: float = _key("what it is multiplied by", 1.0)
+
+
+@dataclass
+class InitialisationRule(Component):
+    """Initial weights of layers of some kinds, as flambeau.nn.init.kaiming_normal_."""
+
+    layers: list[str] = _key("kinds of layers, as Conv2d", factory=list)
+    bias: float | None = _key("the value of their biases; left as they are if not given", None)
+
+
+@dataclass
+class UnfreezeStep:
+    """Parameters that join the training later."""
+
+    epoch: int = _key("the epoch, from 1, at whose start they join", 1)
+    names: list[str] = _key("patterns of parameter names", factory=list)
+
+
+@dataclass
+class AverageConfig:
+    """Averaged weights: they are what is validated, tested and kept as the best."""
+
+    kind: Average = _key(
+        "`ema` (moving average of each step), `swa` (mean over the last epochs) or `none`", Average.none
     )
+    decay: float = _key("how much of the old average `ema` keeps at a step", 0.999)
+    start_epoch: int = _key("the epoch, from 1, at whose end `swa` starts", 1)
+
+
+@dataclass
+class EarlyStoppingConfig:
+    """Ending a run that no longer gets better."""
+
+    patience: int = _key("epochs without a better score until the run ends; 0 never ends it", 0)
+    min_delta: float = _key("how much better a score must be to count", 0.0)
 
 
 @dataclass
@@ -67,6 +144,14 @@ class DataConfig:
     eval_batch_size: int = _key("samples a step of validation, test and prediction", 256)
     num_workers: int = _key("processes that load data; 0 loads in the training process", 0)
     drop_last: bool = _key("whether an epoch leaves out a last batch that is not full", True)
+    mix: list[Component] = _key(
+        "what blends training batches, as flambeau.vision.transforms.MixUp", factory=list
+    )
+    views: Component | None = _key(
+        "what makes several views of a test batch, as flambeau.vision.transforms.TenCrop: "
+        "their predictions are averaged",
+        None,
+    )
     skip_bad: bool = _key("whether bad samples are counted and left out, not an error", False)
 
 
@@ -87,6 +172,7 @@ class FinetuneConfig:
 
     checkpoint: str | None = _key("a checkpoint file to take the weights from", None)
     freeze: list[str] = _key("patterns of parameter names that are not trained", factory=list)
+    unfreeze: list[UnfreezeStep] = _key("frozen parameters that are trained later", factory=list)
 
 
 @dataclass
@@ -96,6 +182,18 @@ class TrainerConfig:
     epochs: int = _key("passes over the training data", 10)
     compile: bool = _key("whether the whole step runs compiled; false runs it eagerly", True)
     log_every_steps: int = _key("steps from one point of the loss curve to the next", 10)
+    accumulate: int = _key("batches whose gradients make one step", 1)
+    clip_norm: float | None = _key("the largest norm of all gradients; they are scaled to it", None)
+    clip_value: float | None = _key("the largest value of a gradient; others are cut to it", None)
+    l1: float = _key("times the sum of the weights' absolute values, added to the loss", 0.0)
+    l2: float = _key("times half the sum of the weights' squares, added to the loss", 0.0)
+    overfit_batches: int = _key(
+        "trains on so many batches alone, without validation, to see that the network can learn", 0
+    )
+    average: AverageConfig = _key("averaged weights", factory=AverageConfig)
+    early_stopping: EarlyStoppingConfig = _key(
+        "ending early, by the score that picks the best checkpoint", factory=EarlyStoppingConfig
+    )
 
 
 @dataclass
@@ -111,8 +209,10 @@ class Config:
     )
     data: DataConfig = _key("the data sets", factory=DataConfig)
     model: Component = _key("the network", factory=Component)
+    init: list[InitialisationRule] = _key("initial weights by kind of layer", factory=list)
     loss: Component = _key("the loss, called with output and target", factory=Component)
-    optimizer: Component = _key("the optimizer; the parameters are given", factory=Component)
+    losses: dict[str, LossTerm] = _key("further losses by name, added to it", factory=dict)
+    optimizer: OptimizerConfig = _key("the optimizer", factory=OptimizerConfig)
     schedule: ScheduleConfig | None = _key("the learning-rate schedule", None)
     metrics: dict[str, Component] = _key(
         "scores by name, each update/compute/reset", factory=dict

@@ -335,12 +335,31 @@ def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
         "data.eval_batch_size": (config.data.eval_batch_size, 1),
         "data.num_workers": (config.data.num_workers, 0),
         "checkpoint.every_steps": (config.checkpoint.every_steps, 0),
+        "trainer.accumulate": (config.trainer.accumulate, 1),
+        "trainer.overfit_batches": (config.trainer.overfit_batches, 0),
+        "trainer.early_stopping.patience": (config.trainer.early_stopping.patience, 0),
+        "trainer.average.start_epoch": (config.trainer.average.start_epoch, 1),
+        "trainer.l1": (config.trainer.l1, 0),
+        "trainer.l2": (config.trainer.l2, 0),
         "seed": (config.seed, 0),
     }
     for key, (value, bound) in least.items():
         if value < bound:
             place = _where_set(key, layers)
             raise ConfigError(f"{place}: {key} = {value} must be at least {bound}")
+    shares = {
+        "optimizer.layer_decay": config.optimizer.layer_decay,
+        "trainer.average.decay": config.trainer.average.decay,
+        "schedule.warmup_start": config.schedule.warmup_start if config.schedule else 1.0,
+    }
+    for key, value in shares.items():
+        if not 0 < value <= 1:
+            raise ConfigError(f"{_where_set(key, layers)}: {key} = {value} must lie between 0 and 1")
+    for key in ("clip_norm", "clip_value"):
+        limit = getattr(config.trainer, key)
+        if limit is not None and not limit > 0:
+            place = _where_set(f"trainer.{key}", layers)
+            raise ConfigError(f"{place}: trainer.{key} = {limit} must be positive")
     if not config.name or "/" in config.name or config.name.startswith("."):
         raise ConfigError(
             f"{_where_set('name', layers)}: name = {config.name!r} names no folder"

@@ -8,7 +8,7 @@ import flambeau
 from flambeau.train.components import accepts, build
 from flambeau.train.config import Component, Config
 from flambeau.train.errors import ConfigError
-from flambeau.utils.data import DataLoader
+from flambeau.utils.data import DataLoader, Subset
 
 
 def build_dataset(config: Config, part: str) -> Any:
@@ -34,11 +34,14 @@ def build_dataset(config: Config, part: str) -> Any:
 
 
 def train_loader(config: Config, dataset: Any, order: flambeau.Generator) -> DataLoader:
-    """Shuffled batches; `order` decides the shuffling."""
-    drop_last = config.data.drop_last and len(dataset) >= config.data.batch_size
+    """Shuffled batches, each of a whole step; `order` decides the shuffling."""
+    batch_size = config.data.batch_size * config.trainer.accumulate
+    if config.trainer.overfit_batches:
+        dataset = Subset(dataset, range(min(len(dataset), config.trainer.overfit_batches * batch_size)))
+    drop_last = config.data.drop_last and len(dataset) >= batch_size
     return DataLoader(
         dataset,
-        batch_size=config.data.batch_size,
+        batch_size=batch_size,
         shuffle=True,
         drop_last=drop_last,
         num_workers=config.data.num_workers,

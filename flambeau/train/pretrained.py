@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import flambeau
 from flambeau.train.checkpoint import read_checkpoint
 from flambeau.train.errors import CheckpointError, ConfigError, nearest
+from flambeau.train.groups import matches
 
 
 @dataclass
@@ -78,7 +78,7 @@ def freeze(model: flambeau.nn.Module, patterns: Sequence[str]) -> list[str]:
     parameters = dict(model.named_parameters())
     frozen: list[str] = []
     for pattern in patterns:
-        matching = [name for name in parameters if _matches(name, pattern)]
+        matching = [name for name in parameters if matches(name, pattern)]
         if not matching:
             modules = [name for name, _ in model.named_modules() if name]
             hint = nearest(pattern, [*modules, *parameters])
@@ -100,10 +100,6 @@ def keep_frozen_statistics(model: flambeau.nn.Module) -> None:
         )
         if own and has_statistics and not any(p.requires_grad for p in own):
             module.eval()
-
-
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")
 
 
 def _last_layer(model: flambeau.nn.Module) -> str:

@@ -15,6 +15,7 @@ class Progress:
         batch: batches done in the present epoch.
         step: batches done in all.
         loss_sum: sum of the losses of the present epoch.
+        norm_sum: sum of the gradients' norms of the present epoch.
         seconds: time spent on training in all processes of this run.
         best: the best validation score so far.
         best_epoch: the epoch that reached it.
@@ -27,6 +28,7 @@ class Progress:
     batch: int = 0
     step: int = 0
     loss_sum: float = 0.0
+    norm_sum: float = 0.0
     seconds: float = 0.0
     best: float | None = None
     best_epoch: int | None = None
@@ -34,11 +36,12 @@ class Progress:
     curve: list[list[float]] = field(default_factory=list)
     pending: list[float] = field(default_factory=list)
 
-    def count(self, loss: float, every: int) -> None:
-        """Counts a step with this loss; each `every` steps the curve gets a point."""
+    def count(self, loss: float, norm: float, every: int) -> None:
+        """Counts a step with this loss and norm of gradients; each `every` steps the curve gets a point."""
         self.batch += 1
         self.step += 1
         self.loss_sum += loss
+        self.norm_sum += norm
         self.pending.append(loss)
         if self.step % every == 0:
             self.curve.append([self.step, sum(self.pending) / len(self.pending)])
@@ -50,6 +53,7 @@ class Progress:
         self.epoch += 1
         self.batch = 0
         self.loss_sum = 0.0
+        self.norm_sum = 0.0
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as plain values."""

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import numpy as np
 
 import flambeau
 from flambeau.train import randomness
+from flambeau.train.averaging import WeightAverage
 from flambeau.train.callbacks.base import Callback
 from flambeau.train.callbacks.checkpoints import Checkpoints
+from flambeau.train.callbacks.early_stopping import EarlyStopping
+from flambeau.train.callbacks.unfreezing import GradualUnfreezing
 from flambeau.train.checkpoint import (
     FORMAT,
     find_bad_values,
@@ -24,7 +28,7 @@ from flambeau.train.checkpoint import (
     save_checkpoint,
 )
 from flambeau.train.components import build
-from flambeau.train.config import Config, Direction, Interval
+from flambeau.train.config import Average, Config, Direction, Interval
 from flambeau.train.config_files import to_dict
 from flambeau.train.data import build_dataset, eval_loader, train_loader
 from flambeau.train.errors import (
@@ -35,7 +39,10 @@ from flambeau.train.errors import (
     nearest,
 )
 from flambeau.train.evaluation import Evaluation
+from flambeau.train.groups import parameter_groups
+from flambeau.train.initialisation import initialise
 from flambeau.train.interrupts import Interrupts
+from flambeau.train.objective import Objective
 from flambeau.train.pretrained import (
     LoadReport,
     freeze,
@@ -45,6 +52,7 @@ from flambeau.train.pretrained import (
 )
 from flambeau.train.progress import Progress
 from flambeau.train.run_folder import RunFolder
+from flambeau.train.schedule import build_schedule
 
 
 class Trainer:
@@ -61,11 +69,14 @@ class Trainer:
         evaluation: the scores of the newest validation or test.
         pretrained: what became of the checkpoint that a fine-tuning run starts from.
         frozen: the names of the parameters that are not trained.
+        should_stop: set by a callback to end the run after the present epoch.
     """
 
     def __init__(
         self, config: Config, run: RunFolder | None = None, callbacks: Sequence[Callback] = ()
     ):
+        if config.trainer.overfit_batches:
+            config = replace(config, data=replace(config.data, validation=None))
         self.config = config
         self.run = run
         self.progress = Progress()
@@ -76,22 +87,26 @@ class Trainer:
         self.loader: Any = None
         self.optimizer: Any = None
         self.schedule: Any = None
+        self.average: WeightAverage | None = None
+        self.should_stop = False
         self._interrupts = Interrupts()
 
         randomness.seed_everything(config.seed)
         self.task = build(config.task, "task")
-        self.criterion = build(config.loss, "loss")
+        self.criterion = Objective(config)
         self.metrics = {
             name: build(component, f"metrics.{name}")
             for name, component in config.metrics.items()
         }
         self._check_monitor()
+        self.mix = [build(c, f"data.mix[{i}]") for i, c in enumerate(config.data.mix)]
+        self.views = build(config.data.views, "data.views") if config.data.views else None
         self.model = build(config.model, "model")
+        initialise(self.model, config.init)
         own = [build(c, f"callbacks[{i}]") for i, c in enumerate(config.callbacks)]
-        saving = [Checkpoints()] if run is not None else []
         # Checkpoints come last, so that they hold what the other callbacks did in their hooks.
-        self.callbacks: list[Callback] = [*callbacks, *own, *saving]
-        self._forward = self._compiled(lambda inputs: self.model(inputs))
+        self.callbacks: list[Callback] = [*callbacks, *own, *self._callbacks_of_config()]
+        self._forward = self._compiled(lambda inputs: self.scored_model(inputs))
 
     # phases --------------------------------------------------------------------------------
 
@@ -113,7 +128,7 @@ class Trainer:
                 self._restore()
             self.call("on_fit_start")
             self.call("on_train_start")
-            while self.progress.epoch < self.config.trainer.epochs:
+            while self.progress.epoch < self.config.trainer.epochs and not self.should_stop:
                 self._train_epoch()
             self.call("on_train_end")
             self.call("on_fit_end")
@@ -167,21 +182,31 @@ class Trainer:
         self.loader = train_loader(config, self.dataset("train"), self.order)
         if config.data.validation is not None:
             self.dataset("validation")  # bad data is told of before the first epoch, not after
-        trainable = [p for p in self.model.parameters() if p.requires_grad]
         placeholders = {
             "epochs": config.trainer.epochs,
             "steps_per_epoch": len(self.loader),
             "steps": config.trainer.epochs * len(self.loader),
             "seed": config.seed,
         }
-        self.optimizer = build(
-            config.optimizer, "optimizer", trainable, placeholders=placeholders
-        )
+        groups = parameter_groups(self.model, config.optimizer)
+        self.optimizer = build(config.optimizer, "optimizer", groups, placeholders=placeholders)
         if config.schedule is not None:
-            self.schedule = build(
-                config.schedule, "schedule", self.optimizer, placeholders=placeholders
-            )
+            self.schedule = build_schedule(config.schedule, self.optimizer, placeholders)
+        if config.trainer.average.kind is not Average.none:
+            self.average = WeightAverage(self.model, config.trainer.average)
         self._step = self._compiled(self._train_step)
+
+    def _callbacks_of_config(self) -> list[Callback]:
+        config = self.config
+        found: list[Callback] = []
+        if config.finetune.unfreeze:
+            found.append(GradualUnfreezing(config.finetune.unfreeze))
+        if config.trainer.early_stopping.patience:
+            stopping = config.trainer.early_stopping
+            found.append(EarlyStopping(stopping.patience, stopping.min_delta))
+        if self.run is not None:
+            found.append(Checkpoints())
+        return found
 
     def _check_monitor(self) -> None:
         scores = ["loss", *self.task.score_names, *self.metrics]
@@ -197,12 +222,27 @@ class Trainer:
 
     # the loop ------------------------------------------------------------------------------
 
-    def _train_step(self, inputs: Any, targets: Any) -> Any:
+    def _train_step(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """One step of the optimizer: its loss and the norm of its gradients before they are clipped."""
+        settings = self.config.trainer
         self.optimizer.zero_grad()
-        loss = self.criterion(self.model(inputs), targets)
-        loss.backward()
+        parts = min(settings.accumulate, len(inputs))
+        mean = 0.0
+        for part, wanted in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
+            share = len(part) / len(inputs)
+            loss = self.criterion(self.model(part), wanted) * share
+            loss.backward()
+            mean = mean + loss.detach()
+        if settings.l1 or settings.l2:
+            self.criterion.penalty(self.model).backward()  # not in the loss that is told of
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = flambeau.nn.utils.get_total_norm([p.grad for p in parameters])
+        if settings.clip_norm is not None:
+            flambeau.nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
+        if settings.clip_value is not None:
+            flambeau.nn.utils.clip_grad_value_(parameters, settings.clip_value)
         self.optimizer.step()
-        return loss
+        return mean, norm
 
     def _train_epoch(self) -> None:
         progress = self.progress
@@ -212,26 +252,34 @@ class Trainer:
         started = time.perf_counter()
         first = progress.batch
         _tell_epoch(self.dataset("train"), progress.epoch)
+        waited = 0.0
         if first < len(self.loader):
+            asked = time.perf_counter()
             for batch in self.loader:
+                waited += time.perf_counter() - asked
                 self._train_batch(batch)
                 self._count_seconds()
                 if self._interrupts.wanted:
                     self._stop()
+                asked = time.perf_counter()
         trained = time.perf_counter() - started
+        if self.average is not None:
+            self.average.after_epoch(self.model, progress.epoch + 1, self._batches_for_statistics())
         row: dict[str, Any] = {
             "epoch": progress.epoch + 1,
             "step": progress.step,
             "loss": progress.loss_sum / max(1, progress.batch),
             "lr": self.learning_rate,
+            "grad_norm": progress.norm_sum / max(1, progress.batch),
         }
         if self.config.data.validation is not None:
             row |= {f"val_{name}": score for name, score in self.validate().scores.items()}
         self._move_schedule(Interval.epoch, row)
         self._count_seconds()
         row["seconds"] = round(progress.seconds, 3)
-        images = (progress.batch - first) * self.config.data.batch_size
+        images = (progress.batch - first) * self.config.data.batch_size * self.config.trainer.accumulate
         row["images_per_second"] = round(images / trained, 1) if images else 0.0
+        row["data_wait"] = round(waited / trained, 4) if images else 0.0
         progress.finish_epoch(row)
         self._note_best(row)
         self.call("on_train_epoch_end")
@@ -243,11 +291,16 @@ class Trainer:
         index = progress.batch
         self.call("on_train_batch_start", batch, index)
         inputs, targets = batch
-        loss = self._step(inputs, targets).item()
+        for mix in self.mix:
+            inputs, targets = mix(inputs, targets)
+        mean, norm = self._step(inputs, targets)
+        loss = mean.item()
         if not math.isfinite(loss):
             raise NonFiniteError(self._explain_bad(f"the loss became {loss}"))
         self._move_schedule(Interval.step)
-        progress.count(loss, self.config.trainer.log_every_steps)
+        if self.average is not None:
+            self.average.after_step(self.model)
+        progress.count(loss, norm.item(), self.config.trainer.log_every_steps)
         self.call("on_train_batch_end", loss, batch, index)
 
     def _move_schedule(self, moment: Interval, row: dict[str, Any] | None = None) -> None:
@@ -271,9 +324,12 @@ class Trainer:
         """The learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
 
+    def monitored(self, row: dict[str, Any]) -> float:
+        """The score of an epoch that picks the best one: the training loss where there is no validation set."""
+        return float(row.get(f"val_{self.config.checkpoint.monitor}", row["loss"]))
+
     def _note_best(self, row: dict[str, Any]) -> None:
-        """Keeps the best score; of the training loss where there is no validation set."""
-        score = row.get(f"val_{self.config.checkpoint.monitor}", row["loss"])
+        score = self.monitored(row)
         smaller = self.config.checkpoint.mode is Direction.min
         best = self.progress.best
         if best is None or (score < best if smaller else score > best):
@@ -312,14 +368,26 @@ class Trainer:
         seconds = time.perf_counter() - started
         return Evaluation(scores, all_outputs, all_targets, errors, seconds)
 
+    @property
+    def scored_model(self) -> flambeau.nn.Module:
+        """The network that is scored and kept: the averaged one, where there is an average."""
+        return self.average.model if self.average is not None and self.average.ready else self.model
+
     def _infer(self, inputs: Any) -> Any:
-        was_training = self.model.training
-        self.model.eval()
+        model = self.scored_model
+        was_training = model.training
+        model.eval()
         try:
             with flambeau.no_grad():
-                return self._forward(inputs).detach()
+                views = [inputs] if self.views is None else self.views(inputs)
+                return sum(self._forward(view).detach() for view in views) / len(views)
         finally:
-            self.model.train(was_training)
+            model.train(was_training)
+
+    def _batches_for_statistics(self) -> Iterator[Any]:
+        """The training data in its own order, for the statistics of averaged weights."""
+        with randomness.preserved():
+            yield from eval_loader(self.config, self.dataset("train"))
 
     # checkpoints ---------------------------------------------------------------------------
 
@@ -329,7 +397,7 @@ class Trainer:
             "format": FORMAT,
             "version": flambeau.__version__,
             "config": to_dict(self.config),
-            "model": self.model.state_dict(),
+            "model": self.scored_model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "progress": self.progress.state_dict(),
@@ -338,6 +406,9 @@ class Trainer:
             "randomness": randomness.capture(),
             "callbacks": [callback.state_dict() for callback in self.callbacks],
         }
+        if self.average is not None:
+            checkpoint["trained"] = self.model.state_dict()
+            checkpoint["average"] = self.average.state_dict()
         self.call("on_save_checkpoint", checkpoint)
         return checkpoint
 
@@ -356,8 +427,10 @@ class Trainer:
             return  # stopped before its first checkpoint: its seed makes it the same run again
         path = self.run.last
         checkpoint = read_run_checkpoint(path)
-        load_weights(self.model, checkpoint["model"], path)
+        load_weights(self.model, checkpoint.get("trained", checkpoint["model"]), path)
         try:
+            if self.average is not None:
+                self.average.load_state_dict(checkpoint["average"])
             self.optimizer.load_state_dict(checkpoint["optimizer"])
             if self.schedule is not None and checkpoint["schedule"] is not None:
                 self.schedule.load_state_dict(checkpoint["schedule"])
