@@ -13,6 +13,7 @@ from flambeau.core import device as devices
 from flambeau.core import dtypes
 from flambeau.core.dtypes import dtype, from_numpy_dtype
 from flambeau.core.shapes import as_shape
+from flambeau.ops.pointwise import number_as
 from flambeau.ops.table import operator, write_out
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
@@ -103,6 +104,14 @@ def _options(options: dict) -> dict:
     return options
 
 
+def stored_number(x: Any, d: dtype) -> np.ndarray:
+    """A number as an element of dtype `d`; whole numbers wrap around, as in C."""
+    if isinstance(x, builtins.complex) and d.kind < dtypes.COMPLEX:
+        name = d.name.rstrip("0123456789")
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+    return np.asarray(number_as(x, d)).astype(d.numpy)
+
+
 @operator(method=False)
 def full(
     size: Sequence[int],
@@ -118,7 +127,7 @@ def full(
         fill_value = fill_value.item()
     if dtype is None:
         dtype = out.dtype if out is not None else dtypes.dtype_of_number(fill_value)
-    array = np.full(as_shape((size,)), fill_value, dtypes.as_dtype(dtype).numpy)
+    array = np.full(as_shape((size,)), stored_number(fill_value, dtypes.as_dtype(dtype)))
     return finish(array, requires_grad, out, **_options(options))
 
 
@@ -152,9 +161,9 @@ empty_like = _like("empty_like", empty, "Uninitialised, of the shape, dtype and 
 @operator(method=False)
 def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, **options: Any) -> Tensor:
     """`fill_value` in the shape and dtype of `input`."""
+    requires_grad = options.pop("requires_grad", False)
     made = empty_like(input, dtype=dtype, **options)
-    with_value = wrap(np.full(made._array.shape, fill_value, made._array.dtype))
-    return with_value.requires_grad_(made.requires_grad)
+    return fill_(made, fill_value).requires_grad_(requires_grad)
 
 
 @operator(method=False)
@@ -347,7 +356,7 @@ def tensor(
 def scalar_tensor(s: Any, **options: Any) -> Tensor:
     """A 0-dim tensor of the default dtype."""
     options.setdefault("dtype", dtypes.get_default_dtype())
-    return tensor(s, **options)
+    return full((), s, **options)
 
 
 @operator(method=False, aliases=("asarray",))
@@ -426,7 +435,9 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         return self.copy_(value)
     self._check_inplace()
     if state.busy or self.requires_grad:
-        return self._assign(wrap(np.full(self._array.shape, value, self._array.dtype)))
+        return self._assign(wrap(np.full(self._array.shape, stored_number(value, self.dtype))))
+    if self._array.dtype.kind in "iu" or isinstance(value, builtins.complex):
+        value = stored_number(value, self.dtype)
     self._array[...] = value
     self._bump()
     return self

@@ -86,7 +86,10 @@ def number_as(x: Any, d: dtype) -> Any:
         return complex(x)
     if d.kind == dtypes.BOOL:
         return bool(x)
-    return int(x)
+    whole = int(x)
+    if 0 <= whole < 128 or (d.is_signed and abs(whole) < 128):
+        return whole
+    return int(np.asarray(whole).astype(d.numpy))  # wraps around, as in C
 
 
 def pointwise_rule(kind: str) -> Callable[..., Spec]:

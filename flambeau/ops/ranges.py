@@ -42,12 +42,16 @@ def arange(
         whole = all(isinstance(x, (int, np.integer)) for x in (start, end, step))
         dtype = out.dtype if out is not None else dtypes.int64 if whole else dtypes.get_default_dtype()
     d = dtypes.as_dtype(dtype)
-    count = math.ceil((end - start) / step) if d.kind >= dtypes.FLOATING else -(-(int(end) - int(start)) // int(step) if int(step) else 0)
     if d.kind < dtypes.FLOATING:
-        count = max(0, math.ceil((end - start) / step))
-        values = np.arange(count, dtype=np.int64) * int(step) + int(start)
+        count = math.ceil((end - start) / step)
+        start, end, step = int(start), int(end), int(step)
+        if d is dtypes.int64:
+            if step == 0:
+                raise ValueError("step must be nonzero")
+            count = max(0, -((start - end) // step))
+        values = np.arange(count, dtype=np.int64) * step + start
     else:
-        values = np.arange(count, dtype=np.float64) * step + start
+        values = np.arange(math.ceil((end - start) / step), dtype=np.float64) * step + start
     return finish(values.astype(d.numpy), requires_grad, out, **_options(options))
 
 
@@ -86,14 +90,11 @@ def _spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
     if steps == 1:
         return np.asarray([start]).astype(d.numpy)
     if d.kind == dtypes.INTEGER:
-        step = np.float32((float(end) - float(start)) / max(steps - 1, 1))
-        work = np.float32
         start, end = int(start), int(end)
-        step = work((work(end) - work(start)) / work(max(steps - 1, 1)))
-        index = np.arange(steps)
-        low = start + step * index.astype(work)
-        high = end - step * (steps - 1 - index).astype(work)
-        return np.where(index < steps // 2, low, high).astype(np.float64).astype(d.numpy)
+        step = (end - start) / max(steps - 1, 1)
+        index = np.arange(steps).astype(np.longdouble)  # one rounding, as of a fused multiply and add
+        values = np.where(index < steps // 2, start + step * index, end - step * (steps - 1 - index))
+        return values.astype(np.float64).astype(d.numpy)
     work = np.float32 if d.itemsize == 2 else d.numpy.type
     a, b = work(start), work(end)
     step = work((b - a) / work(max(steps - 1, 1)))
@@ -107,13 +108,15 @@ def _spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
 def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None, **options: Any
 ) -> Tensor:
-    """`base ** linspace(start, end, steps)`."""
+    """`base ** linspace(start, end, steps)`; for integer dtypes of whole `start` and `end`."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = _number(start), _number(end)
     default = dtypes.get_default_dtype()
     d = dtypes.as_dtype(dtype or (default.to_complex() if isinstance(start, builtins.complex) else default))
     wide = dtypes.complex128 if d.kind == dtypes.COMPLEX else dtypes.float64
+    if d.kind < dtypes.FLOATING:
+        start, end = int(start), int(end)
     if steps == 1:
         values = np.asarray([np.power(wide.numpy.type(base), start)])
     else:

@@ -400,6 +400,8 @@ def broadcast_shapes(*shapes: Any) -> Size:
 def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """The sum over the dimensions in which `size` broadcasts to this shape."""
     wanted, shape = as_shape(sizes if size is None else (size,)), self._array.shape
+    if not wanted and self._array.dtype.kind in "biu":
+        return self.sum()  # an int64, as in PyTorch
     if wanted == tuple(shape):
         return self
     extra = len(shape) - len(wanted)
