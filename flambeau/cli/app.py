@@ -7,8 +7,10 @@ import sys
 
 import typer
 
+from flambeau.cli.config import config
 from flambeau.cli.demo import demo
 from flambeau.cli.doctor import doctor
+from flambeau.cli.find import find
 from flambeau.cli.finetune import finetune
 from flambeau.cli.output import complain
 from flambeau.cli.predict import predict
@@ -23,8 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, test, predict, finetune, doctor):
+for command in (demo, train, test, predict, finetune, config, doctor):
     app.command()(command)
+app.add_typer(find, name="find")
 
 
 def run() -> int:

@@ -26,7 +26,7 @@ def train_run(config: Config, run: RunFolder, output: Output, resume: bool = Fal
     return trainer
 
 
-def report_validation(trainer: Trainer, run: RunFolder, output: Output) -> None:
+def report_validation(trainer: Trainer, run: RunFolder, output: Output) -> Evaluation:
     """Scores the best weights on the validation set and writes the report."""
     part = "validation" if trainer.config.data.validation is not None else "train"
     evaluation = trainer.evaluate(trainer.dataset(part), "validation")
@@ -40,6 +40,7 @@ def report_validation(trainer: Trainer, run: RunFolder, output: Output) -> None:
         seconds=round(trainer.progress.seconds, 3),
         **evaluation.scores,
     )
+    return evaluation
 
 
 def test_run(trainer: Trainer, run: RunFolder | None, output: Output) -> Evaluation:

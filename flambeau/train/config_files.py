@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,58 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> Config:
 
     Raises `ConfigError`, naming the file or argument, the key and what would fit.
     """
+    return merge(_layers(name, overrides))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A key of a merged config: its value, what it means, and where the value comes from."""
+
+    key: str
+    value: Any
+    meaning: str
+    source: str
+
+
+def settings(name: str, overrides: Sequence[str] = ()) -> list[Setting]:
+    """Every key of the config that `load_config` gives, in the order of the file that it would be saved as."""
+    layers = _layers(name, overrides)
+    return [
+        Setting(key, value, _meaning(key), _where_set(key, layers))
+        for key, value in _leaves(to_dict(merge(layers)))
+    ]
+
+
+def _layers(name: str, overrides: Sequence[str]) -> list[_Layer]:
     layers = [_Layer.of_file(path) for path in _ancestry(_find(name))]
-    return merge(layers + [_Layer.of_argument(text) for text in overrides])
+    return layers + [_Layer.of_argument(text) for text in overrides]
+
+
+def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The parts of a config that hold no further keys."""
+    if isinstance(value, dict) and value:
+        for name, part in value.items():
+            yield from _leaves(part, f"{prefix}.{name}" if prefix else str(name))
+    elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        for index, part in enumerate(value):
+            yield from _leaves(part, f"{prefix}[{index}]")
+    else:
+        yield prefix, value
+
+
+def _meaning(key: str) -> str:
+    """What the schema says of a key; of an argument, nothing."""
+    hint: Any = Config
+    text = ""
+    for name in key.replace("[", ".").replace("]", "").split("."):
+        if dataclasses.is_dataclass(hint):
+            text = next(f.metadata.get("help", "") for f in dataclasses.fields(hint) if f.name == name)
+            hint = _fields(typing.cast(type, hint))[name]
+        elif typing.get_origin(hint) in (dict, list):
+            hint, text = _plain(typing.get_args(hint)[-1]), ""
+        else:
+            return ""
+    return text
 
 
 def merge(layers: Sequence[_Layer]) -> Config:
@@ -134,7 +185,8 @@ class _Layer:
     def of_file(cls, path: Path) -> _Layer:
         values = {key: value for key, value in _read(path).items() if key != "base"}
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        return cls(str(path), values, dict(_key_lines(node)) if node else {})
+        source = f"the packaged {path.name}" if path.parent == PACKAGED else str(path)
+        return cls(source, values, dict(_key_lines(node)) if node else {})
 
     @classmethod
     def of_argument(cls, text: str) -> _Layer:
@@ -368,9 +420,20 @@ def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
 
 def _where_set(key: str, layers: Sequence[_Layer]) -> str:
     """The last place that gives `key` a value."""
-    head, _, last = key.rpartition(".")
+    names = key.replace("[", ".").replace("]", "").split(".")
     for layer in reversed(layers):
-        holder = _value_at(layer.values, head) if head else layer.values
-        if isinstance(holder, dict) and last in holder:
+        if _holds(layer.values, names):
             return layer.place(key)
     return "the defaults"
+
+
+def _holds(values: Any, names: Sequence[str]) -> bool:
+    """Whether a layer's values say anything of the key with these names."""
+    for name in names:
+        if isinstance(values, dict) and name in values:
+            values = values[name]
+        elif isinstance(values, list) and name.isdigit():
+            return int(name) < len(values)  # a list is given as a whole
+        else:
+            return False
+    return True

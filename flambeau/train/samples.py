@@ -1,7 +1,8 @@
-"""Data sets made of other data sets: a part of one, and one with augmented pictures."""
+"""Data sets made of other data sets: parts of one, and one with augmented pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,40 @@ from PIL import Image
 from flambeau.train.errors import ConfigError
 
 
-class HeldOut:
+class Part:
+    """Some samples of a data set, in a given order; what tasks ask of the whole, they may ask of it.
+
+    Arguments:
+        dataset: the whole.
+        places: which of its samples, by their place.
+    """
+
+    def __init__(self, dataset: Any, places: Sequence[int]):
+        self.dataset = dataset
+        self.places = list(places)
+        self.classes = getattr(dataset, "classes", None)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[self.places[index]]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Says which epoch comes next, to a data set whose augmentation depends on it."""
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(epoch)
+
+    def raw_batch(self, indices: Sequence[int]) -> Any:
+        """What the whole gives for these samples."""
+        return self.dataset.raw_batch([self.places[index] for index in indices])
+
+    def normalized_errors(self, predictions: np.ndarray) -> np.ndarray:
+        """The error of each prediction for these samples, as the whole measures it."""
+        return np.asarray(self.dataset.normalized_errors(predictions, self.places))
+
+
+class HeldOut(Part):
     """A part of a data set: every so-many-th sample, or all the others.
 
     Arguments:
@@ -23,15 +57,27 @@ class HeldOut:
     def __init__(self, dataset: Any, every: int = 8, held: bool = False):
         if every < 2:
             raise ConfigError(f"HeldOut: every = {every} must be at least 2")
-        self.dataset = dataset
-        self.classes = getattr(dataset, "classes", None)
-        self.places = [i for i in range(len(dataset)) if (i % every == every - 1) == held]
+        super().__init__(dataset, [i for i in range(len(dataset)) if (i % every == every - 1) == held])
+        self.every = every
 
-    def __len__(self) -> int:
-        return len(self.places)
 
-    def __getitem__(self, index: int) -> Any:
-        return self.dataset[self.places[index]]
+class Fold(Part):
+    """A part of a data set for cross-validation: one of several shuffled parts, or all the others.
+
+    Arguments:
+        dataset: the whole.
+        folds: how many parts there are.
+        fold: which one this is about, from 0.
+        held: whether this is that part, or the rest.
+        seed: picks the shuffling, which is the same for every fold.
+    """
+
+    def __init__(self, dataset: Any, folds: int, fold: int, held: bool = False, seed: int = 0):
+        if not 2 <= folds <= len(dataset) or not 0 <= fold < folds:
+            raise ConfigError(f"Fold: fold {fold} of {folds} cannot be made of {len(dataset)} samples")
+        order = np.random.default_rng(seed).permutation(len(dataset))
+        inside = np.arange(len(dataset)) % folds == fold
+        super().__init__(dataset, sorted(order[inside == held].tolist()))
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +159,27 @@ class Trainer:
                 self.call("on_predict_batch_end", outputs, batch, index)
                 yield from outputs.numpy()
             self.call("on_predict_end")
+
+    def try_steps(self, count: int, rate: Callable[[int], float]) -> Iterator[float]:
+        """Makes training steps outside any run, going over the data as often as it takes.
+
+        Arguments:
+            count: how many steps.
+            rate: the learning rate of each step, by its place from 0.
+
+        Yields:
+            The loss of each step.
+        """
+        with self._stage("fit"):
+            self._build_training()
+            self.model.train()
+            batches = itertools.chain.from_iterable(iter(lambda: iter(self.loader), None))
+            for index, (inputs, targets) in enumerate(itertools.islice(batches, count)):
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate(index)
+                for mix in self.mix:
+                    inputs, targets = mix(inputs, targets)
+                yield self._step(inputs, targets)[0].item()
 
     def load(self, path: Path) -> None:
         """Takes the network's weights from a checkpoint that must fit exactly."""
