@@ -51,8 +51,25 @@ def arange(
             count = max(0, -((start - end) // step))
         values = np.arange(count, dtype=np.int64) * step + start
     else:
-        values = np.arange(math.ceil((end - start) / step), dtype=np.float64) * step + start
+        values = _stepped(start, step, math.ceil((end - start) / step), d)
     return finish(values.astype(d.numpy), requires_grad, out, **_options(options))
+
+
+def _stepped(start: Any, step: Any, count: int, d: dtype) -> np.ndarray:
+    """`start + step * i`, rounded where PyTorch rounds.
+
+    It walks in pairs of vectors of 32 bytes, and steps within a vector from the vector's first number.
+    """
+    index = np.arange(count)
+    if all(isinstance(x, (int, np.integer)) for x in (start, step)):
+        return index * step + start
+    wide = lambda x: np.asarray(x).astype(np.longdouble)  # so that each number is rounded once
+    exact = (wide(start) + wide(step) * index).astype(np.float64)
+    lanes = 32 // d.itemsize
+    vectors = count // (2 * lanes) * (2 * lanes)
+    first = exact[:vectors:lanes].astype(d.numpy).repeat(lanes)
+    exact[:vectors] = (wide(first) + wide(step) * (index[:vectors] % lanes)).astype(np.float64)
+    return exact
 
 
 @operator(method=False, name="range")
@@ -87,21 +104,29 @@ def linspace(
 
 
 def _spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
+    """Evenly spaced numbers, rounded where PyTorch rounds: narrow dtypes after each operation, the others
+    once, as a fused multiply and add does.
+    """
     if steps == 1:
         return np.asarray([start]).astype(d.numpy)
-    if d.kind == dtypes.INTEGER:
-        start, end = int(start), int(end)
-        step = (end - start) / max(steps - 1, 1)
-        index = np.arange(steps).astype(np.longdouble)  # one rounding, as of a fused multiply and add
-        values = np.where(index < steps // 2, start + step * index, end - step * (steps - 1 - index))
-        return values.astype(np.float64).astype(d.numpy)
-    work = np.float32 if d.itemsize == 2 else d.numpy.type
-    a, b = work(start), work(end)
-    step = work((b - a) / work(max(steps - 1, 1)))
     index = np.arange(steps)
-    low = a + step * index.astype(work)
-    high = b - step * (steps - 1 - index).astype(work)
-    return np.where(index < steps // 2, low, high).astype(d.numpy)
+    from_end, first_half = steps - 1 - index, index < steps // 2
+    if d.itemsize == 2 and d.kind == dtypes.FLOATING:
+        narrow = lambda x: np.asarray(x, np.float32).astype(d.numpy).astype(np.float32)
+        a, b = narrow(start), narrow(end)
+        step = narrow(narrow(b - a) / narrow(max(steps - 1, 1)))
+        low, high = a + narrow(step * narrow(index)), b - narrow(step * narrow(from_end))
+        return np.where(first_half, low, high).astype(d.numpy)
+    if d.kind < dtypes.FLOATING:
+        start, end, work = int(start), int(end), np.float64
+    else:
+        work = d.numpy.type
+    a, b = work(start), work(end)
+    step = (b - a) / work(max(steps - 1, 1))
+    wide = np.result_type(work, np.longdouble)
+    low = wide.type(a) + wide.type(step) * index
+    high = wide.type(b) - wide.type(step) * from_end
+    return np.where(first_half, low, high).astype(work).astype(d.numpy)
 
 
 @operator(method=False)
