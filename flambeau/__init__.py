@@ -3,6 +3,7 @@
 `import flambeau as torch` runs PyTorch programs.
 """
 
+import math as _math
 import warnings as _warnings
 from typing import Any as _Any
 
@@ -90,6 +91,7 @@ from flambeau.tensor.tensor import Tensor as Tensor
 from flambeau.tensor.types import TYPES as _TYPES
 
 __version__ = "0.1.0"
+e, inf, nan, newaxis, pi = _math.e, _math.inf, _math.nan, None, _math.pi
 globals().update(_DTYPES)
 globals().update(_ALIASES)
 globals().update(_TYPES)

@@ -15,6 +15,7 @@ from flambeau.ops import (
     grids,
     index,
     joining,
+    legacy,
     loss,
     mathematics,
     matmul,

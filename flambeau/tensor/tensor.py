@@ -22,7 +22,9 @@ from flambeau.tensor.tracing import need_value, state
 from flambeau.tensor.views import View, make_detached, rebase_history
 
 if TYPE_CHECKING:
-    from flambeau.tensor.methods import TensorMethods  # what the operator table binds to the class
+    from flambeau.tensor.methods import (
+        TensorMethods,  # what the operator table binds to the class
+    )
 else:
     TensorMethods = object
 
@@ -223,9 +225,6 @@ class Tensor(TensorMethods):
     def pin_memory(self, device: Any = None) -> Tensor:
         """This tensor: there is no device to copy to, so nothing is gained by pinning."""
         return self
-
-    def is_shared(self) -> bool:
-        return False
 
     # Autograd ---------------------------------------------------------------------------------
 
