@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from flambeau.cli.compare import compare
 from flambeau.cli.config import config
 from flambeau.cli.demo import demo
 from flambeau.cli.doctor import doctor
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, test, predict, finetune, config, doctor):
+for command in (demo, train, test, predict, finetune, compare, config, doctor):
     app.command()(command)
 app.add_typer(find, name="find")
 

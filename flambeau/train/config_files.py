@@ -58,6 +58,11 @@ def _layers(name: str, overrides: Sequence[str]) -> list[_Layer]:
     return layers + [_Layer.of_argument(text) for text in overrides]
 
 
+def flat(config: dict[str, Any]) -> dict[str, Any]:
+    """A config as `to_dict` gives it, with a value for each dotted key."""
+    return dict(_leaves(config))
+
+
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The parts of a config that hold no further keys."""
     if isinstance(value, dict) and value:

@@ -85,10 +85,10 @@ class Page(HTMLParser):
             self.headings.append(data)
 
 
-def check_report(path: Path, title: str) -> None:
+def check_report(path: Path, title: str, worst: str = "Most confident mistakes, then the least certain") -> None:
     page = Page(path)
     assert page.open == []
-    assert page.headings == [title, "Curves", "Worst predictions", "Best predictions", "Network", "Config", "Environment"]
+    assert page.headings == [title, "Curves", worst, "Best predictions", "Network", "Config", "Environment"]
     assert page.pictures >= 2 * 12 + 3
     assert all(load.startswith(("data:", "#")) for load in page.loads), "the report must need nothing else"
 
@@ -124,6 +124,16 @@ def test_the_checkpoint_is_a_program_s_own(digits: Path) -> None:
     accuracy = np.mean([held_out[i][1] == found[i] for i in range(len(held_out))])
     (result,) = run(digits, "test", "digits")
     assert accuracy == pytest.approx(result["accuracy"], abs=0.003)
+
+
+def test_comparing_runs(digits: Path) -> None:
+    run(digits, "train", "digits", "trainer.epochs=1", "name=short", "optimizer.args.lr=0.01")
+    (result,) = run(digits, "compare", "digits", "short", "--out", "both.html")
+    assert [each["name"] for each in result["runs"]] == ["digits", "short"]
+    assert result["differences"] == {"trainer.epochs": ["2", "1"], "optimizer.args.lr": ["0.02", "0.01"]}
+    page = Page(digits / "both.html")
+    assert page.headings == ["digits and short", "Scores of the best epochs", "Curves", "Configs"]
+    assert all(load.startswith(("data:", "#")) for load in page.loads)
 
 
 def test_predicting_digits(digits: Path) -> None:
@@ -167,7 +177,7 @@ def test_fine_tuning_to_another_width(digits: Path) -> None:
 
 
 def test_key_points(faces: Path) -> None:
-    check_report(only_run(faces, "keypoints*") / "report.html", "keypoints")
+    check_report(only_run(faces, "keypoints*") / "report.html", "keypoints", "Worst predictions")
     (result,) = run(faces, "test", "keypoints")
     assert 0 < result["nme"] < 1
 

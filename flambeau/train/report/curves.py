@@ -25,6 +25,10 @@ def curves(progress: Progress) -> list[Plot]:
         if name.startswith("val_") and score != "loss":
             found.append(_score(score, name, rows))
     found.append(plot("Learning rate", lambda axes: _rates(axes, rows)))
+    if "grad_norm" in rows[0]:
+        found.append(plot("Norm of the gradients, mean of an epoch", lambda axes: _norms(axes, rows)))
+    if "data_wait" in rows[0]:
+        found.append(plot("Where the training time went", lambda axes: _time(axes, rows)))
     return found
 
 
@@ -38,12 +42,17 @@ def _losses(axes: Axes, progress: Progress) -> None:
         values = [row["val_loss"] for row in rows]
         marker = "o" if len(rows) <= 40 else None
         axes.plot(steps, values, linewidth=1.8, marker=marker, markersize=3, label="validation")
+    log_scale(axes)
+    axes.set_xlabel("step")
+    axes.legend()
+
+
+def log_scale(axes: Axes) -> None:
+    """Values on a logarithmic scale, marked at 1, 2 and 5 times the powers of ten."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("step")
-    axes.legend()
 
 
 def _score(score: str, name: str, rows: list[dict[str, Any]]) -> Plot:
@@ -65,3 +74,23 @@ def _rates(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+
+
+def _norms(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    axes.plot([row["epoch"] for row in rows], [row["grad_norm"] for row in rows], color="C1")
+    axes.set_xlabel("epoch")
+    log_scale(axes)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+
+
+def _time(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """Shares of each epoch: waiting for data below, computing above."""
+    epochs = [row["epoch"] for row in rows]
+    waiting = [100 * row["data_wait"] for row in rows]
+    axes.bar(epochs, waiting, width=0.8, color="C1", label="waiting for data")
+    axes.bar(epochs, [100 - share for share in waiting], bottom=waiting, width=0.8, color="C0", label="computing")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("% of the time")
+    axes.set_ylim(0, 100)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)

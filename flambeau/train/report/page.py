@@ -45,19 +45,23 @@ def write_report(trainer: Trainer, evaluation: Evaluation, part: str, path: Path
         plots.append(plot(title, chart.draw, 6.0, chart.height))
     sections = [
         _cards(_headline(trainer, evaluation, part)),
-        _section("Curves", _plots(plots)) if plots else "",
+        section("Curves", plots_html(plots)) if plots else "",
         _gallery(
-            trainer, dataset, evaluation, evaluation.worst(_PICTURES), "Worst predictions"
+            trainer, dataset, evaluation, evaluation.worst(_PICTURES), trainer.task.worst_title
         ),
         _gallery(trainer, dataset, evaluation, evaluation.best(_PICTURES), "Best predictions"),
-        _section("Network", _layers(trainer, dataset)),
-        _section("Config", f"<pre>{escape(to_yaml(trainer.config))}</pre>", folded=True),
-        _section("Environment", _facts(environment()), folded=True),
+        section("Network", _layers(trainer, dataset)),
+        section("Config", f"<pre>{escape(to_yaml(trainer.config))}</pre>", folded=True),
+        section("Environment", _facts(environment()), folded=True),
     ]
+    subtitle = _subtitle(trainer, part, len(dataset))
+    write_page(path, trainer.config.name, subtitle, "\n".join(filter(None, sections)))
+
+
+def write_page(path: Path, title: str, subtitle: str, content: str) -> None:
+    """Writes a page with its style and script in it; `content` is HTML."""
     page = Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        title=escape(trainer.config.name),
-        subtitle=escape(_subtitle(trainer, part, len(dataset))),
-        content="\n".join(filter(None, sections)),
+        title=escape(title), subtitle=escape(subtitle), content=content
     )
     data = page.encode()
     write_atomically(path, lambda file: file.write(data) and None)
@@ -95,17 +99,19 @@ def _cards(cards: Sequence[tuple[str, str]]) -> str:
     return f"<dl class=cards>{items}</dl>"
 
 
-def _section(title: str, content: str, folded: bool = False) -> str:
+def section(title: str, content: str, folded: bool = False) -> str:
+    """A part of the page under a heading; a folded one opens at a click."""
     if folded:
         return f"<details><summary><h2>{escape(title)}</h2></summary>{content}</details>"
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 
-def _plots(plots: Sequence[Plot]) -> str:
+def plots_html(plots: Sequence[Plot]) -> str:
+    """Plots beside each other, each of which opens large at a click."""
     items = "".join(
-        f"<figure><figcaption>{escape(each.title)}</figcaption><picture>"
+        f"<figure><figcaption>{escape(each.title)}</figcaption><button type=button><picture>"
         f'<source media="(prefers-color-scheme: dark)" srcset="{each.dark}">'
-        f'<img src="{each.light}" alt="{escape(each.title, quote=True)}"></picture></figure>'
+        f'<img src="{each.light}" alt="{escape(each.title, quote=True)}"></picture></button></figure>'
         for each in plots
     )
     return f"<div class=plots>{items}</div>"
@@ -125,7 +131,7 @@ def _gallery(
         )
     legend = trainer.task.legend
     note = f"<p class=legend>{legend}</p>" if legend else ""
-    return _section(title, f"{note}<div class=gallery>{''.join(items)}</div>")
+    return section(title, f"{note}<div class=gallery>{''.join(items)}</div>")
 
 
 def _png(picture: Image) -> str:

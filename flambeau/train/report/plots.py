@@ -13,8 +13,16 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.style import context as style
 
-_LIGHT = {"ink": "#374151", "faint": "#e5e7eb", "lines": ["#2563eb", "#ea580c", "#059669"]}
-_DARK = {"ink": "#cbd5e1", "faint": "#2b3546", "lines": ["#60a5fa", "#fb923c", "#34d399"]}
+_LIGHT = {
+    "ink": "#374151",
+    "faint": "#e5e7eb",
+    "lines": ["#2563eb", "#ea580c", "#059669", "#9333ea", "#db2777", "#0891b2", "#65a30d", "#b45309", "#475569", "#dc2626"],
+}  # fmt: skip
+_DARK = {
+    "ink": "#cbd5e1",
+    "faint": "#2b3546",
+    "lines": ["#60a5fa", "#fb923c", "#34d399", "#c084fc", "#f472b6", "#22d3ee", "#a3e635", "#fbbf24", "#94a3b8", "#f87171"],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class Task:
 
     #: The names of the scores that `scores` gives.
     score_names: Sequence[str] = ()
+    #: What the report calls the samples with the largest errors.
+    worst_title = "Worst predictions"
     #: HTML that explains the colours of the pictures.
     legend = ""
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flambeau.metrics import accuracy
+from flambeau.metrics import (
+    accuracy,
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 from flambeau.train.evaluation import Evaluation
 from flambeau.train.tasks.base import Box, Chart, Question, Task
 from flambeau.vision.datasets.errors import DataError
@@ -32,6 +38,7 @@ class Classification(Task):
     """
 
     score_names: Sequence[str] = ("accuracy",)
+    worst_title = "Most confident mistakes, then the least certain"
 
     def __init__(
         self,
@@ -99,7 +106,9 @@ class Classification(Task):
             axes.set_ylabel("true")
             axes.grid(False)
 
-        return [Chart("confusion matrix", confusion, 4.4)] if count <= 30 else []
+        found = [Chart("confusion matrix", confusion, 4.4)] if count <= 30 else []
+        shares = np.exp(_log_shares(evaluation.outputs))
+        return [*found, *_ranking_charts(shares, evaluation.targets, names)]
 
     def ask(self, path: Path, box: Box | None = None) -> list[Question]:
         """The picture, or the part of it in `box`."""
@@ -129,6 +138,42 @@ class Classification(Task):
     def _name(self, dataset: Any, label: int) -> str:
         names = self.classes or getattr(dataset, "classes", None)
         return str(names[label]) if names and label < len(names) else str(label)
+
+
+def _ranking_charts(shares: np.ndarray, targets: np.ndarray, names: Sequence[str]) -> list[Chart]:
+    """ROC and precision-recall curves: of the second class of two, or of each class against the rest.
+
+    Of more than ten classes, the ten with the smallest areas are drawn.
+    """
+    wanted = [1] if len(names) == 2 else range(len(names))
+    known = [c for c in wanted if 0 < (targets == c).sum() < len(targets)]
+    areas = {c: roc_auc_score(targets == c, shares[:, c]) for c in known}
+    precisions = {c: average_precision_score(targets == c, shares[:, c]) for c in known}
+
+    def roc(axes: Axes) -> None:
+        for c in _lowest(areas):
+            curve = roc_curve(targets == c, shares[:, c])
+            axes.plot(curve.fpr * 100, curve.tpr * 100, linewidth=1.4, label=f"{names[c]} ({areas[c]:.4f})")
+        axes.set_xlabel("false positives, % of the others")
+        axes.set_ylabel("true positives, % of the class")
+        axes.legend(title="area", fontsize=7, title_fontsize=8, loc="lower right")
+
+    def precision_recall(axes: Axes) -> None:
+        for c in _lowest(precisions):
+            curve = precision_recall_curve(targets == c, shares[:, c])
+            label = f"{names[c]} ({precisions[c]:.4f})"
+            axes.step(curve.recall * 100, curve.precision * 100, where="post", linewidth=1.4, label=label)
+        axes.set_xlabel("recall, %")
+        axes.set_ylabel("precision, %")
+        axes.legend(title="average precision", fontsize=7, title_fontsize=8, loc="lower left")
+
+    if not known:
+        return []
+    return [Chart("ROC curves", roc, 3.8), Chart("precision and recall", precision_recall, 3.8)]
+
+
+def _lowest(scores: dict[int, float]) -> list[int]:
+    return sorted(sorted(scores, key=lambda c: scores[c])[:10])
 
 
 def _log_shares(scores: np.ndarray) -> np.ndarray:

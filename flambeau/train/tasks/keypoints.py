@@ -78,7 +78,17 @@ class Keypoints(Task):
             axes.set_xlim(0, float(np.quantile(errors, 0.99)) * 110)
             axes.set_ylim(0, 101)
 
-        return [Chart("share of the faces below an error", cumulative)]
+        points = _errors_by_point(dataset, evaluation)
+
+        def by_point(axes: Axes) -> None:
+            axes.bar(range(1, len(points) + 1), points * 100, width=0.75)
+            axes.set_xlabel("point")
+            axes.set_ylabel("mean error, %")
+
+        return [
+            Chart("share of the faces below an error", cumulative),
+            Chart("error of each point, in distances of the eyes", by_point),
+        ]
 
     def ask(self, path: Path, box: Box | None = None) -> list[Question]:
         """A picture's face, cut out by `box` or else whole; or the faces of a list file."""
@@ -112,6 +122,17 @@ class Keypoints(Task):
             picture = opened.convert("RGB")
         _mark(picture, points, _PREDICTED, max(1.5, crop.width / 90))
         return picture, {"image": str(question.path), "points": np.round(points, 2).tolist()}
+
+
+def _errors_by_point(dataset: Any, evaluation: Evaluation) -> np.ndarray:
+    """The mean error of each point over all faces, (points).
+
+    Each face's errors on its crop are scaled so that their mean is the face's own error, in distances of the eyes.
+    """
+    offsets = (evaluation.outputs - evaluation.targets).reshape(len(evaluation.outputs), -1, 2)
+    distances = np.linalg.norm(offsets, axis=-1)
+    means = np.maximum(distances.mean(1, keepdims=True), 1e-12)
+    return np.asarray((distances / means * evaluation.errors[:, None]).mean(0))
 
 
 def _mark(
