@@ -24,7 +24,7 @@ from flambeau.ops.shape import (
 )
 from flambeau.ops.table import Kernel, Primitive, Spec, operator, write_out
 from flambeau.tensor.tensor import Tensor, wrap
-from flambeau.tensor.tracing import need_value
+from flambeau.tensor.tracing import is_tracing, need_value
 
 
 def _cat_rule(*specs: Any, dim: int) -> Spec:
@@ -171,9 +171,7 @@ def repeat_interleave(
                 f"repeats must have the same size as input along dim, but got repeats.size(0) = "
                 f"{repeats._array.size} and input.size({dim}) = {shape[dim]}"
             )
-        places = repeat_interleave(repeats)
-        if output_size is not None and output_size != places._array.size:
-            raise RuntimeError("allocated size does not match required size")
+        places = _places_of(repeats, output_size)
         return input.index_select(dim, places)
     count = int(repeats)
     if count < 0:
@@ -184,6 +182,17 @@ def repeat_interleave(
         )
     spread = expand(unsqueeze(input, dim + 1), (*shape[: dim + 1], count, *shape[dim + 1 :]))
     return reshape(contiguous_copy(spread), (*shape[:dim], shape[dim] * count, *shape[dim + 1 :]))
+
+
+def _places_of(repeats: Tensor, output_size: int | None) -> Tensor:
+    """The number of each element, as many times as `repeats` says; there are `output_size`, if given."""
+    if is_tracing() and output_size is not None:
+        ends = repeats.long().cumsum(0)
+        return (wrap(np.arange(output_size)[:, None]) >= ends).sum(1)
+    places = repeat_interleave(repeats)
+    if output_size is not None and output_size != places._array.size:
+        raise RuntimeError("allocated size does not match required size")
+    return places
 
 
 def _check_repeats(repeats: Tensor) -> None:
