@@ -32,6 +32,14 @@ def _key(indices: tuple[np.ndarray, ...], dims: tuple[int, ...], rank: int) -> t
     return tuple(key)
 
 
+def _looked_up(x: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
+    """The elements at `indices`, in row-major order, as PyTorch lays them out (NumPy may not)."""
+    if len(dims) == 1 and x.flags.c_contiguous:
+        return np.asarray(x.take(indices[0], dims[0]))
+    found = np.asarray(x[_key(indices, dims, x.ndim)])
+    return found if found.flags.c_contiguous else found.copy()
+
+
 def _put(x: np.ndarray, values: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...], accumulate: bool) -> np.ndarray:
     out = x.copy()
     key = _key(indices, dims, x.ndim)
@@ -50,7 +58,7 @@ def _put(x: np.ndarray, values: np.ndarray, *indices: np.ndarray, dims: tuple[in
 _index = Primitive(
     "index",
     "input indices*",
-    lambda x, *indices, dims: np.asarray(x[_key(indices, dims, x.ndim)]),
+    _looked_up,
     rule=_index_rule,
     derivative={
         "input": lambda g, input_shape, indices, dims: _index_put(

@@ -20,6 +20,12 @@ NODE_NAMES = {
     "transpose": "Transpose", "swapaxes": "Transpose", "swapdims": "Transpose",
     "squeeze": "Squeeze", "unsqueeze": "Unsqueeze", "stack": "Stack", "repeat": "Repeat",
     "roll": "Roll", "index_select": "IndexSelect", "masked_fill": "MaskedFill",
+    "unsafe_split": "UnsafeSplit", "unsafe_chunk": "UnsafeSplit", "block_diag": "BlockDiag",
+    "combinations": "Stack", "rot90": "Rot90", "diag_embed": "DiagEmbed", "trace": "Trace", "tril": "Tril",
+    "triu": "Triu", "narrow_copy": "NarrowCopy", "take": "Take", "put": "Put",
+    "masked_scatter": "MaskedScatter", "index_add": "IndexAdd", "index_copy": "IndexCopy",
+    "index_fill": "IndexFill", "scatter_reduce": "ScatterReduce", "index_reduce": "IndexReduce",
+    "nan_to_num": "NanToNum",
     # arithmetic and reductions
     "var": "Var", "std": "Std", "norm": "LinalgVectorNorm", "logsumexp": "Logsumexp",
     "lerp": "Lerp", "addcmul": "Addcmul", "addcdiv": "Addcdiv", "rsub": "Rsub",
