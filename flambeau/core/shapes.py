@@ -92,7 +92,9 @@ def infer_size(shape: Sequence[int], numel: int) -> Shape:
                 raise RuntimeError("only one dimension can be inferred")
             unknown = i
         elif n < 0:
-            raise RuntimeError(f"invalid shape dimension {n}")
+            raise RuntimeError(
+                f"invalid shape dimension {n} at index {i} of shape {[int(m) for m in shape]}"
+            )
         else:
             known *= n
     wanted = tuple(int(n) for n in shape)

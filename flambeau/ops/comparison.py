@@ -59,7 +59,7 @@ def _whole_numbers(name: str, call: Any) -> Any:
         for x in (input, other):
             if isinstance(x, (float, complex)) or (isinstance(x, Tensor) and x.dtype.kind >= dtypes.FLOATING):
                 kind = x.dtype.tensor_type if isinstance(x, Tensor) else "Float"
-                raise RuntimeError(f'"{name}_cpu" not implemented for \'{kind}\'')
+                raise NotImplementedError(f'"{name}_cpu" not implemented for \'{kind}\'')
         return call(input, other)
 
     checked.__name__ = checked.__qualname__ = name

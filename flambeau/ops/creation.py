@@ -90,6 +90,8 @@ def _sizes(size: Sequence[Any], options: dict, name: str) -> tuple[int, ...]:
         size = (options.pop("size"),)
     shape = as_shape(size)
     if any(n < 0 for n in shape):
+        if name == "zeros":
+            raise RuntimeError("zeros: Dimension size must be non-negative.")
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
         )

@@ -64,9 +64,6 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         raise RuntimeError(
             f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
         )
-    for place, d in enumerate(dims):
-        if not -rank <= d < rank:
-            raise RuntimeError(f"Rotation dim{place} out of range, dim{place} = {d}")
     a, b = (wrap_dim(d, rank) for d in dims)
     k %= 4
     if k == 0:

@@ -87,11 +87,18 @@ class _Plan:
     """A NumPy-style index taken apart: a view by slices, then positions in some of its dimensions."""
 
     def __init__(self, input: Tensor, key: Any):
-        items = key if isinstance(key, tuple) else (key,)
+        items = key if isinstance(key, tuple) else tuple(key) if _stands_for_tuple(key) else (key,)
         items = tuple(_as_index(i) for i in items)
         used = sum(_dims_used(i) for i in items)
         rank = input.ndim
         if used > rank:
+            if rank == 0 and isinstance(key, int):
+                raise IndexError(
+                    "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in "
+                    "C++ to convert a 0-dim tensor to a number"
+                )
+            if rank == 0 and isinstance(key, slice):
+                raise IndexError("slice() cannot be applied to a 0-dim tensor.")
             raise IndexError(f"too many indices for tensor of dimension {rank}")
         if not any(i is Ellipsis for i in items):
             items = (*items, Ellipsis)
@@ -184,6 +191,15 @@ def _int(x: Any) -> int:
     return x.__index__()
 
 
+def _stands_for_tuple(key: Any) -> bool:
+    """Whether a list of indices means as many dimensions, as once in NumPy: one that holds lists, slices."""
+    return (
+        isinstance(key, list)
+        and len(key) < 32
+        and any(i is None or i is Ellipsis or isinstance(i, (list, tuple, slice, Tensor)) for i in key)
+    )
+
+
 def _as_index(item: Any) -> Any:
     if item is None or item is Ellipsis:
         return item
@@ -193,10 +209,7 @@ def _as_index(item: Any) -> Any:
         return wrap(np.asarray(item))
     if isinstance(item, Tensor):
         if item.dtype.kind >= dtypes.FLOATING:
-            raise IndexError(
-                "tensors used as indices must be long, int, byte or bool tensors, not "
-                f"{item.dtype.tensor_type}"
-            )
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         if item.dtype is dtypes.uint8:
             return item.to(dtypes.bool_)
         if item.ndim == 0 and item.dtype.kind == dtypes.INTEGER and isinstance(item._array, np.ndarray):
@@ -210,10 +223,12 @@ def _as_index(item: Any) -> Any:
         array = np.asarray(item)
         if array.size == 0:
             array = array.astype(np.int64)
-        if array.dtype.kind not in "biu":
+        if array.dtype.kind not in "biuf":
             raise IndexError(f"only integers, slices, None, ... and integer tensors are indices, got {item!r}")
         return wrap(array if array.dtype.kind == "b" else array.astype(np.int64))
-    raise TypeError(
+    if isinstance(item, str):
+        raise TypeError("new(): invalid data type 'str'")
+    raise IndexError(
         "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
         f"indices (got {type(item).__name__})"
     )
@@ -308,13 +323,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         while value.ndim > target.ndim and value._array.shape[0] == 1:
             value = value.squeeze(0)
         if value.ndim > target.ndim or value._array.shape != target._array.shape:
-            try:
-                value = value.expand(target.shape)
-            except RuntimeError:
-                raise RuntimeError(
-                    f"The expanded size of the tensor ({list(target.shape)}) must match the existing size "
-                    f"({list(value.shape)}) in an assignment by index"
-                ) from None
+            value = value.expand(target.shape)
         target._assign(value)
         return
     plan.check()
@@ -351,7 +360,10 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
             f"Index put requires the source and destination dtypes match, got {input.dtype.tensor_type} "
             f"for the destination and {values.dtype.tensor_type} for the source."
         )
-    plan = _Plan(input, tuple(slice(None) if i is None else i for i in indices))
+    indices = tuple(slice(None) if i is None else i for i in indices)
+    if sum(_dims_used(i) for i in indices) > input.ndim:
+        raise IndexError(f"too many indices for tensor of dimension {input.ndim} (got {len(indices)})")
+    plan = _Plan(input, indices)
     plan.check()
     return _index_put(input, values, *plan.indices, dims=tuple(plan.dims), accumulate=accumulate)
 

@@ -293,7 +293,7 @@ def _split_along(name: str, least: int, plane: int, doc: str) -> Any:
     def call(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
         if input.ndim < least:
             raise RuntimeError(
-                f"torch.{name} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got "
+                f"torch.{name} requires a tensor with at least {least} dimension, but got "
                 f"a tensor with {input.ndim} dimensions!"
             )
         dim = plane if input.ndim > 1 else 0

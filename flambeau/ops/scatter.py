@@ -311,7 +311,34 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
         raise RuntimeError(
             f"index_copy_(): Expected a long tensor for index, but got {index.dtype.tensor_type}"
         )
+    _check_copied(input, wrap_dim(dim, input.ndim), index, source)
     return _put("index_copy", input, dim, index, source, False)
+
+
+def _check_copied(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
+    """The errors of `index_copy`, which have words of their own."""
+    if index.ndim > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})")
+    if source.dtype is not input.dtype:
+        raise RuntimeError(
+            "index_copy_(): self and source expected to have the same dtype, but got (self) "
+            f"{input.dtype.tensor_type} and (source) {source.dtype.tensor_type}"
+        )
+    have, given = list(input._array.shape), list(source._array.shape)
+    count = given.pop(dim) if given else 1
+    if have:
+        have.pop(dim)
+    if input.ndim and source.ndim and have != given:
+        raise RuntimeError(
+            "index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
+            f"{' '.join(map(str, have))} at dimension {dim} and source slice shape: "
+            f"{' '.join(map(str, given))} at dimension {dim}."
+        )
+    if index._array.size != count:
+        raise IndexError(
+            f"index_copy_(): Number of indices ({index._array.size}) should be equal to source.size(dim) "
+            f"({count})"
+        )
 
 
 @operator(inplace=True)

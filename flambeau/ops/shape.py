@@ -85,6 +85,8 @@ def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
             return finish_view(_view, self, array.reshape(size, copy=False), {"size": size})
         try:
             viewed = array.reshape(shape)
+            if viewed.shape != shape and min(shape) < -1:
+                raise ValueError
         except ValueError:
             infer_size(shape, array.size)  # raises PyTorch's error
             raise
@@ -298,6 +300,9 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         )
     rank = input.ndim
     source, destination = (tuple(wrap_dim(d, rank) for d in s) for s in (source, destination))
+    for what, dims in (("source", source), ("destination", destination)):
+        if len(set(dims)) < len(dims):
+            raise RuntimeError(f"movedim: repeated dim in `{what}` ({list(dims)})")
     rest = iter(d for d in range(rank) if d not in source)
     placed = dict(zip(destination, source, strict=True))
     return permute(input, tuple(placed[d] if d in placed else next(rest) for d in range(rank)))
@@ -309,15 +314,35 @@ for _name, _f in (
 ):  # fmt: skip
     _shape_inplace(_name, _f)
 Tensor.T = property(lambda self: permute(self, tuple(range(self.ndim))[::-1]))  # type: ignore[attr-defined]
-Tensor.mT = property(lambda self: transpose(self, -2, -1))  # type: ignore[attr-defined]
-Tensor.H = property(lambda self: transpose(self, 0, 1).conj())  # type: ignore[attr-defined]
-Tensor.mH = property(lambda self: transpose(self, -2, -1).conj())  # type: ignore[attr-defined]
+
+
+def _matrices_exchanged(name: str, most: int | None = None) -> property:
+    """The property `name`: the last two dimensions exchanged; a number is left as it is."""
+
+    def exchanged(self: Tensor) -> Tensor:
+        if self.ndim == 1 or (most is not None and self.ndim > most):
+            what = "matrices (2-D tensors)" if most else "matrices or batches of matrices"
+            hint = " For batches of matrices, consider using tensor.mH" if self.ndim > 2 else ""
+            raise RuntimeError(f"tensor.{name} is only supported on {what}. Got {self.ndim}-D tensor.{hint}")
+        turned = transpose(self, -2, -1) if self.ndim else self
+        return turned.conj() if name.endswith("H") else turned
+
+    return property(exchanged)
+
+
+Tensor.mT = _matrices_exchanged("mT")  # type: ignore[attr-defined]
+Tensor.H = _matrices_exchanged("H", most=2)  # type: ignore[attr-defined]
+Tensor.mH = _matrices_exchanged("mH")  # type: ignore[attr-defined]
 
 
 @operator
 def adjoint(input: Tensor) -> Tensor:
-    """The last two dimensions exchanged and conjugated."""
-    return transpose(input, -2, -1).conj()
+    """The last two dimensions exchanged and conjugated. Raises `RuntimeError` for a vector."""
+    if input.ndim == 1:
+        raise RuntimeError(
+            "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor."
+        )
+    return (transpose(input, -2, -1) if input.ndim else input).conj()
 
 
 @operator(function_name=False)
@@ -338,8 +363,8 @@ def expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) 
         if n == -1:
             if have is None:
                 raise RuntimeError(
-                    f"expand({self.type()}{{{list(shape)}}}, size={list(wanted)}): the expanded size of "
-                    f"the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
+                    "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing "
+                    f"dimension {i}"
                 )
             n = have
         elif have not in (None, 1, n):
@@ -364,12 +389,12 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
 
 
 @operator(method=False)
-def broadcast_tensors(*tensors: Any) -> list[Tensor]:
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """The tensors expanded to their common shape."""
     if len(tensors) == 1 and not isinstance(tensors[0], Tensor):
         tensors = tuple(tensors[0])
     shape = common_shape(*[x.shape for x in tensors])
-    return [expand(x, shape) for x in tensors]
+    return tuple(expand(x, shape) for x in tensors)
 
 
 @operator(method=False)
