@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         b = b.unsqueeze(1)
     if left > 2 and b.ndim == 2:
         shape = a._array.shape
-        out = mm(a.reshape(-1, shape[-1]), b).reshape(*shape[:-1], b._array.shape[-1])
+        out = mm(a.reshape(math.prod(shape[:-1]), shape[-1]), b).reshape(*shape[:-1], b._array.shape[-1])
     else:
         out = mm(a, b)
     if left == 1:
