@@ -15,7 +15,7 @@ from flambeau.core.shapes import reduced_shape, wrap_dim, wrap_dims
 from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
-from flambeau.ops.table import Kernel, Primitive, Spec, operator, wants_grad
+from flambeau.ops.table import Kernel, Primitive, Spec, operator, rename, wants_grad
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
@@ -275,6 +275,10 @@ def _extreme_of(input: Tensor, args: tuple, kwargs: dict, name: str) -> Any:
     """`max` and `min` in PyTorch's three forms: over all, of two tensors, over one dimension."""
     from flambeau.ops import arithmetic
 
+    rename(kwargs)
+    unknown = set(kwargs) - {"dim", "keepdim", "other", "out"}
+    if unknown:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{builtins.sorted(unknown)[0]}'")
     other = kwargs.pop("other", None)
     if args and isinstance(args[0], Tensor):
         other, args = args[0], args[1:]

@@ -268,7 +268,7 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     return _permute(input, dims=order)
 
 
-@operator(aliases=("swapdims", "swapaxes"))
+@operator(aliases=("swapdims",))
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
     rank = input.ndim
@@ -277,6 +277,12 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     if rank:
         order[a], order[b] = b, a
     return _permute(input, dims=tuple(order))
+
+
+@operator
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """Two dimensions exchanged: NumPy's name for `transpose`."""
+    return transpose(input, axis0, axis1)
 
 
 @operator

@@ -544,7 +544,7 @@ def operator(
     def register(f: Callable[..., Any]) -> Any:
         public = name or f.__name__
         f = naming_nodes(f, public)
-        call = with_out(f, public) if out else f
+        call = with_out(f, public) if out else taking_numpy_names(f)
         for n in (public, *aliases):
             if function_name:
                 OPERATORS[n] = call
@@ -560,11 +560,46 @@ def operator(
     return register if function is None else register(function)
 
 
+#: NumPy's names for arguments, which PyTorch takes as well.
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def _renamed(f: Callable[..., Any]) -> dict[str, str]:
+    """NumPy's names for the parameters that `f` has."""
+    have = inspect.signature(f).parameters
+    return {theirs: ours for theirs, ours in NUMPY_NAMES.items() if ours in have and theirs not in have}
+
+
+def rename(kwargs: dict[str, Any], names: dict[str, str] = NUMPY_NAMES) -> None:
+    """Puts PyTorch's names for NumPy's."""
+    for theirs, ours in names.items():
+        if theirs in kwargs:
+            kwargs[ours] = kwargs.pop(theirs)
+
+
+def taking_numpy_names(f: F) -> F:
+    """`f`, if it has a `dim`, such that `axis=` means it too."""
+    names = _renamed(f)
+    if not names:
+        return f
+
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            rename(kwargs, names)
+        return f(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
 def with_out(f: Callable[..., Any], public: str) -> Callable[..., Any]:
     """`f` with `out=`: the result is written there, resized and cast as PyTorch does."""
+    names = _renamed(f)
 
     @functools.wraps(f)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if kwargs and names:
+            rename(kwargs, names)
         result = f(*args, **kwargs)
         if out is None:
             return result
