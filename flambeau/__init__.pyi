@@ -532,6 +532,7 @@ from flambeau.ops import tanh_ as tanh_
 from flambeau.ops import tensor as tensor
 from flambeau.ops import tensor_split as tensor_split
 from flambeau.ops import tile as tile
+from flambeau.ops import to_dlpack as to_dlpack
 from flambeau.ops import topk as topk
 from flambeau.ops import trace as trace
 from flambeau.ops import transpose as transpose

@@ -11,6 +11,7 @@ from flambeau.ops import (
     copies,
     creation,
     diagonals,
+    dlpack,
     flips,
     grids,
     index,

@@ -391,12 +391,6 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
 
 
 @operator(method=False)
-def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor on the memory of another library's array."""
-    return wrap(np.from_dlpack(ext_tensor))
-
-
-@operator(method=False)
 def frombuffer(
     buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False
 ) -> Tensor:

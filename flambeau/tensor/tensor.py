@@ -763,14 +763,6 @@ class Tensor(TensorMethods):
             )
         return rebuild, (type(self), place, self.requires_grad, self.__dict__ or None)
 
-    def __dlpack__(self, stream: Any = None, **options: Any) -> Any:
-        if self.requires_grad:
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return self._array.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
-
 
 INFERENCE_INPLACE = (
     "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a "
