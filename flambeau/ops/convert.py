@@ -11,6 +11,7 @@ from flambeau.core import dtypes
 from flambeau.core.dtypes import FROM_NUMPY, dtype
 from flambeau.ops.table import Elementwise, Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
 
 
 def _cast_array(x: np.ndarray, dtype: dtype) -> np.ndarray:
@@ -63,7 +64,9 @@ def clone(input: Tensor, *, memory_format: devices.memory_format = devices.prese
     """A copy of `input` with its strides (of a dense one), which passes gradients on."""
     if memory_format in (devices.channels_last, devices.channels_last_3d):
         return _channels_last(input, copy=True)
-    preserve = memory_format is devices.preserve_format and _is_dense(input._array)
+    array = input._array
+    row_major = not state.busy and array.flags.c_contiguous
+    preserve = not row_major and memory_format is devices.preserve_format and _is_dense(array)
     return _clone(input, order="K" if preserve else "C")
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes, wrap_dim
 from flambeau.ops.arithmetic import where
-from flambeau.ops.parts import _slice
+from flambeau.ops.parts import _basic, _slice, basic_view
 from flambeau.ops.shape import _view
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor, wrap
@@ -243,11 +244,15 @@ def _dims_used(item: Any) -> int:
 
 
 def _is_basic(key: Any) -> bool:
-    """Whether `key` is made of ints and forward slices of ints only, so that NumPy's view is PyTorch's."""
+    """Whether NumPy's view is PyTorch's: `key` is made of ints, forward slices of ints, `None`, one `...`."""
     if key.__class__ is int:
         return True
+    dots = 0
     for item in key if key.__class__ is tuple else (key,):
-        if item.__class__ is int:
+        if item.__class__ is int or item is None:
+            continue
+        if item is Ellipsis:
+            dots += 1
             continue
         if item.__class__ is not slice:
             return False
@@ -256,53 +261,14 @@ def _is_basic(key: Any) -> bool:
                 return False
         if item.step is not None and item.step <= 0:
             return False
-    return True
-
-
-def _basic_view(x: np.ndarray, key: Any) -> np.ndarray:
-    part = x[key]
-    return part if part.__class__ is np.ndarray else x[(*(key if key.__class__ is tuple else (key,)), ...)]
-
-
-def _basic_gradient(x: np.ndarray, size: Any, key: Any) -> np.ndarray:
-    out = np.zeros(size, x.dtype)
-    out[key] = x
-    return out
-
-
-def _name_of_basic(key: Any) -> str:
-    """PyTorch takes an index apart, item by item; the last step gives the node its name."""
-    for item in reversed(key if key.__class__ is tuple else (key,)):
-        if item.__class__ is int:
-            return "SelectBackward0"
-        if item != slice(None):
-            return "SliceBackward0"
-    return "AliasBackward0"
-
-
-#: The eager short path of `slice` and `view` together, for an index of ints and slices.
-_basic = Primitive(
-    "getitem",
-    "input",
-    _basic_view,
-    derivative={"input": lambda g, input_shape, key: _basic_backward(g, size=tuple(input_shape), key=key)},
-    view=True,
-    node_name=lambda node: _name_of_basic(node.attributes["key"]),
-)
-_basic_backward = Primitive(
-    "getitem_backward",
-    "grad",
-    _basic_gradient,
-    rule=lambda g, size, key: Spec(size, g.dtype),
-    derivative={"grad": lambda g, key: _basic(g, key=key)},
-)
+    return dots < 2
 
 
 def getitem(self: Tensor, key: Any) -> Tensor:
     """`self[key]` with NumPy's indices: slices and ints give views, tensors and lists give copies."""
     if not state.busy and _is_basic(key):
         try:
-            return finish_view(_basic, self, _basic_view(self._array, key), {"key": key})
+            return finish_view(_basic, self, basic_view(self._array, key), {"key": key})
         except (IndexError, ValueError):
             pass  # the long way raises PyTorch's error
     plan = _Plan(self, key)
@@ -312,8 +278,31 @@ def getitem(self: Tensor, key: Any) -> Tensor:
     return _index(plan.view, *plan.indices, dims=tuple(plan.dims))
 
 
+def _set_at_once(self: Tensor, key: Any, value: Any) -> bool:
+    """The short path of `self[key] = value`, where no gradient and no conversion is in it."""
+    array = self._array
+    if state.busy or self._view is not None or self._extra is not None:
+        return False
+    if value.__class__ is Tensor:
+        if value._requires_grad or value._view is not None or value._array.dtype is not array.dtype:
+            return False
+        value = value._array
+    elif not (array.dtype.kind == "f" and value.__class__ in (float, int)):
+        return False
+    if (self._requires_grad and modes.grad_enabled) or not _is_basic(key):
+        return False
+    try:
+        array[key] = value
+    except (IndexError, ValueError):
+        return False  # the long way raises PyTorch's error
+    self._bump()
+    return True
+
+
 def setitem(self: Tensor, key: Any, value: Any) -> None:
     """`self[key] = value`, broadcast and cast."""
+    if _set_at_once(self, key, value):
+        return
     plan = _Plan(self, key)
     if not isinstance(value, Tensor):
         value = wrap(np.asarray(value).astype(self._array.dtype))

@@ -49,8 +49,13 @@ NODE_NAMES = {
 }  # fmt: skip
 
 
-def naming_nodes(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """`function`, whose results carry a node with PyTorch's name, if `NODE_NAMES` has one for `name`."""
+def naming_nodes(
+    function: Callable[..., Any], name: str, rename: Callable[[dict[str, Any]], None] | None = None
+) -> Callable[..., Any]:
+    """`function`, whose results carry a node with PyTorch's name, if `NODE_NAMES` has one for `name`.
+
+    rename: changes the names of keyword arguments first.
+    """
     if name not in NODE_NAMES:
         return function
     given_label = NODE_NAMES[name] + "Backward0"
@@ -58,7 +63,11 @@ def naming_nodes(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs and rename is not None:
+            rename(kwargs)
         result = function(*args, **kwargs)
+        if result.__class__ is Tensor and result._node is None:
+            return result
         label = _label_of_linear(result, *args, **kwargs) if labels_linear else given_label
         for t in result if isinstance(result, (tuple, list)) else (result,):
             if isinstance(t, Tensor) and t._node is not None and not _is_among(t, args, kwargs):

@@ -9,8 +9,9 @@ import numpy as np
 
 from flambeau.core.shapes import wrap_dim
 from flambeau.ops.shape import _view, contiguous_copy
-from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tracing import state
 from flambeau.tensor.views import mark_multiple
 
 # Primitive views ----------------------------------------------------------------------------------
@@ -132,11 +133,58 @@ _unfold_backward = Primitive(
 )
 
 
+def basic_view(x: np.ndarray, key: Any) -> np.ndarray:
+    """`x[key]` as an array, also where it is one element."""
+    part = x[key]
+    return part if part.__class__ is np.ndarray else x[(*(key if key.__class__ is tuple else (key,)), ...)]
+
+
+def _basic_gradient(x: np.ndarray, size: Any, key: Any) -> np.ndarray:
+    out = np.zeros(size, x.dtype)
+    out[key] = x
+    return out
+
+
+def _name_of_basic(key: Any) -> str:
+    """PyTorch takes an index apart, item by item; the last step gives the node its name."""
+    for item in reversed(key if key.__class__ is tuple else (key,)):
+        if item.__class__ is int:
+            return "SelectBackward0"
+        if item is None:
+            return "UnsqueezeBackward0"
+        if item is Ellipsis:
+            continue
+        if item != slice(None):
+            return "SliceBackward0"
+    return "AliasBackward0"
+
+
+#: The eager short path of `slice` and `view` together, for an index of ints and slices.
+_basic = Primitive(
+    "getitem",
+    "input",
+    basic_view,
+    derivative={"input": lambda g, input_shape, key: _basic_backward(g, size=tuple(input_shape), key=key)},
+    view=True,
+    node_name=lambda node: _name_of_basic(node.attributes["key"]),
+)
+_basic_backward = Primitive(
+    "getitem_backward",
+    "grad",
+    _basic_gradient,
+    rule=lambda g, size, key: Spec(size, g.dtype),
+    derivative={"grad": lambda g, key: _basic(g, key=key)},
+)
+
+
 # Slices and pieces --------------------------------------------------------------------------------
 
 
 def take_slice(input: Tensor, dim: int, start: int, stop: int, step: int = 1) -> Tensor:
     """Elements `start` to `stop` (both within the size) of dimension `dim`, as a view."""
+    if not state.busy:
+        key = (*[slice(None)] * dim, slice(start, stop, step))
+        return finish_view(_basic, input, input._array[key], {"key": key})
     shape = input._array.shape
     starts, stops, steps = [0] * len(shape), list(shape), [1] * len(shape)
     starts[dim], stops[dim], steps[dim] = start, stop, step
@@ -193,6 +241,9 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
             f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}"
         )
     index += size if index < 0 else 0
+    if not state.busy:
+        key = (*[slice(None)] * dim, index)
+        return finish_view(_basic, input, basic_view(input._array, key), {"key": key})
     part = take_slice(input, dim, index, index + 1)
     return _view(part, size=tuple(n for i, n in enumerate(part._array.shape) if i != dim))
 

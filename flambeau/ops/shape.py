@@ -59,6 +59,20 @@ def writable_broadcast(x: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(x, tuple(size), strides)
 
 
+def sized(input: Tensor, size: Any) -> Tensor:
+    """The view of `input` in shape `size` (a tuple). Raises `ValueError` where the strides do not allow it."""
+    if state.busy:
+        return _view(input, size=size)
+    return finish_view(_view, input, input._array.reshape(size, copy=False), {"size": size})
+
+
+def permuted(input: Tensor, order: tuple[int, ...]) -> Tensor:
+    """The view of `input` with its dimensions in `order`, each from 0 up."""
+    if state.busy:
+        return _permute(input, dims=order)
+    return finish_view(_permute, input, input._array.transpose(order), {"dims": order})
+
+
 def contiguous_copy(input: Tensor) -> Tensor:
     """A row-major copy."""
     return input.clone(memory_format=devices.contiguous_format)
@@ -135,7 +149,7 @@ def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
         shape = (_named(named, "reshape", "shape"),)
     size = infer_size(as_shape(shape), input._array.size)
     try:
-        return _view(input, size=size)
+        return sized(input, size)
     except ValueError:
         return _view(contiguous_copy(input), size=size)
 
@@ -223,7 +237,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1 (all, or those in `dim`)."""
     shape = input._array.shape
     dims = wrap_dims(dim, len(shape)) if not (isinstance(dim, (tuple, list)) and not dim) else ()
-    return _view(input, size=tuple(n for i, n in enumerate(shape) if i not in dims or n != 1))
+    return sized(input, tuple(n for i, n in enumerate(shape) if i not in dims or n != 1))
 
 
 @operator
@@ -231,7 +245,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a dimension of size 1 put in at `dim`."""
     shape = input._array.shape
     dim = wrap_dim(dim, len(shape) + 1)
-    return _view(input, size=(*shape[:dim], 1, *shape[dim:]))
+    return sized(input, (*shape[:dim], 1, *shape[dim:]))
 
 
 def _shape_inplace(name: str, function: Any) -> None:
@@ -265,7 +279,7 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     order = tuple(wrap_dim(int(d), input.ndim) for d in dims)
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return _permute(input, dims=order)
+    return permuted(input, order)
 
 
 @operator(aliases=("swapdims",))
@@ -276,7 +290,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     order = list(range(rank))
     if rank:
         order[a], order[b] = b, a
-    return _permute(input, dims=tuple(order))
+    return permuted(input, tuple(order))
 
 
 @operator
@@ -379,7 +393,10 @@ def expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) 
                 f"non-singleton dimension {i}.  Target sizes: {list(wanted)}.  Tensor sizes: {list(shape)}"
             )
         full.append(n)
-    return _expand(self, size=tuple(full))
+    shape = tuple(full)
+    if state.busy:
+        return _expand(self, size=shape)
+    return finish_view(_expand, self, writable_broadcast(self._array, shape), {"size": shape})
 
 
 @operator(function_name=False)

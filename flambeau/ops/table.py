@@ -550,9 +550,10 @@ def operator(
     """
 
     def register(f: Callable[..., Any]) -> Any:
-        public = name or f.__name__
-        f = naming_nodes(f, public)
-        call = with_out(f, public) if out else taking_numpy_names(f)
+        public, original = name or f.__name__, f
+        names = _renamed(f)
+        f = naming_nodes(f, public, functools.partial(rename, names=names) if names and not out else None)
+        call = with_out(f, public) if out else taking_numpy_names(f) if f is original else f
         for n in (public, *aliases):
             if function_name:
                 OPERATORS[n] = call
