@@ -9,6 +9,7 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes, wrap_dim
+from flambeau.ops import flat
 from flambeau.ops.arithmetic import where
 from flambeau.ops.parts import _basic, _slice, basic_view
 from flambeau.ops.shape import _view
@@ -42,16 +43,10 @@ def _looked_up(x: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...]) -> np
 
 
 def _put(x: np.ndarray, values: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...], accumulate: bool) -> np.ndarray:
+    if accumulate:
+        return flat.joined(np.add, x, flat.at(x.shape, indices, dims), values)
     out = x.copy()
-    key = _key(indices, dims, x.ndim)
-    if not accumulate:
-        out[key] = values
-    elif x.dtype.kind == "V" or x.dtype == np.float16:
-        wide = out.astype(np.float32)
-        np.add.at(wide, key, values.astype(np.float32))
-        out = wide.astype(x.dtype)
-    else:
-        np.add.at(out, key, values)
+    out[_key(indices, dims, x.ndim)] = values
     return out
 
 
@@ -349,7 +344,10 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
             f"Index put requires the source and destination dtypes match, got {input.dtype.tensor_type} "
             f"for the destination and {values.dtype.tensor_type} for the source."
         )
-    indices = tuple(slice(None) if i is None else i for i in indices)
+    indices = tuple(
+        slice(None) if i is None else i.reshape(1) if i.ndim == 0 and i.dtype is not dtypes.bool_ else i
+        for i in indices
+    )
     if sum(_dims_used(i) for i in indices) > input.ndim:
         raise IndexError(f"too many indices for tensor of dimension {input.ndim} (got {len(indices)})")
     plan = _Plan(input, indices)
@@ -360,33 +358,10 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 # Along one dimension ------------------------------------------------------------------------------
 
 
-def _along(rank: int, dim: int, shape: tuple[int, ...]) -> list[Any]:
-    """Open grids of every dimension but `dim`, within `shape`."""
-    return [None if d == dim else np.arange(shape[d]).reshape([-1 if e == d else 1 for e in range(rank)]) for d in range(rank)]
-
-
-def _gathered(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
-    grid = _along(x.ndim, dim, index.shape)
-    grid[dim] = index
-    return x[tuple(grid)]
-
-
-def at_places(
-    function: np.ufunc, x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int
-) -> np.ndarray:
-    """A copy of `x` with each element of `src` joined by `function` to the one at its place along `dim`."""
-    grid = _along(x.ndim, dim, index.shape)
-    grid[dim] = index
-    narrow = x.dtype.kind == "V" or x.dtype == np.float16  # too few digits to add up in
-    out = x.astype(np.float32) if narrow else x.copy()
-    function.at(out, tuple(grid), src.astype(out.dtype, copy=False))
-    return out.astype(x.dtype, copy=False)
-
-
 _gather = Primitive(
     "gather",
     "input index",
-    _gathered,
+    flat.read,
     rule=lambda x, index, dim: Spec(index.shape, x.dtype),
     derivative={
         "input": lambda g, input_shape, index, dim: _scatter_add(g.new_zeros(input_shape), index, g, dim=dim)
@@ -396,7 +371,7 @@ _gather = Primitive(
 _scatter_add = Primitive(
     "scatter_add",
     "input index src",
-    lambda x, index, src, dim: at_places(np.add, x, index, src, dim),
+    lambda x, index, src, dim: flat.joined(np.add, x, flat.along(x.shape, index, dim), src),
     rule=lambda x, index, src, dim: x,
     derivative={"input": lambda g: g, "src": lambda g, index, dim: _gather(g, index, dim=dim)},
     lowering=Kernel("scatter_add"),
@@ -409,11 +384,6 @@ def _check_index(name: str, input: Tensor, dim: int, index: Tensor) -> None:
     if index.ndim != input.ndim and (index.ndim or 1) != (input.ndim or 1):
         what = "input" if name == "gather" else "self"
         raise RuntimeError(f"Index tensor must have the same number of dimensions as {what} tensor")
-    array = index._array
-    size = input._array.shape[dim] if input.ndim else 1
-    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= size):
-        bad = array[(array < 0) | (array >= size)].flat[0]
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
 
 
 @operator(out=True)
@@ -430,8 +400,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"than self {list(input.shape)} apart from dimension {dim}"
             )
     if input.ndim == 0 or index.ndim == 0:
-        flat = _gather(input.reshape(-1), index.reshape(-1).long(), dim=0)
-        return flat.reshape(index._array.shape)
+        vector = _gather(input.reshape(-1), index.reshape(-1).long(), dim=0)
+        return vector.reshape(index._array.shape)
     return _gather(input, index.long(), dim=dim)
 
 

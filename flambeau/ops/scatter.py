@@ -8,35 +8,25 @@ import numpy as np
 
 from flambeau.core import dtypes
 from flambeau.core.shapes import wrap_dim
+from flambeau.ops import flat
 from flambeau.ops.arithmetic import where
 from flambeau.ops.index import (
-    _along,
     _check_index,
     _gather,
     _index_put,
     _scatter_add,
-    at_places,
 )
 from flambeau.ops.parts import _slice
 from flambeau.ops.shape import expand, reshape
 from flambeau.ops.table import Primitive, operator
 from flambeau.tensor.tensor import Tensor, wrap
 
-
-def _scattered(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
-    out = x.copy()
-    grid = _along(x.ndim, dim, index.shape)
-    grid[dim] = index
-    out[tuple(grid)] = src
-    return out
-
-
 #: `input` with each element of `src` (of the shape of `index`) written at its place along `dim`; of several
 #: the last stays.
 _scatter = Primitive(
     "scatter",
     "input index src",
-    _scattered,
+    lambda x, index, src, dim: flat.written(x, flat.along(x.shape, index, dim), src),
     rule=lambda x, index, src, dim: x,
     derivative={
         "input": lambda g, index, index_shape, dim: _scatter(g, index, g.new_zeros(index_shape), dim=dim),
@@ -86,7 +76,9 @@ def _of_reduction(of_src: bool) -> Any:
 _reduce_into = Primitive(
     "scatter_reduce",
     "input index src",
-    lambda x, index, src, dim, reduce: at_places(_JOINED_BY[reduce], x, index, src, dim),
+    lambda x, index, src, dim, reduce: flat.joined(
+        _JOINED_BY[reduce], x, flat.along(x.shape, index, dim), src
+    ),
     rule=lambda x, index, src, dim, reduce: x,
     derivative={"input": _of_reduction(False), "src": _of_reduction(True)},
 )
@@ -387,10 +379,10 @@ def index_reduce(
     dim = wrap_dim(dim, input.ndim)
     _check_vector("index_reduce", input, dim, index, source)
     if input.ndim == 0:
-        flat = index_reduce(
+        vector = index_reduce(
             reshape(input, 1), 0, index, reshape(source, 1), reduce, include_self=include_self
         )
-        return reshape(flat, ())
+        return reshape(vector, ())
     if index._array.size == 0 or input._array.size == 0:
         return input.clone()
     array = index._array

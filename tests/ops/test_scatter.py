@@ -94,3 +94,29 @@ def test_in_place_forms_change_the_tensor() -> None:
     x.index_fill_(1, v, 1).index_add_(1, v, torch.ones(2, 2)).index_copy_(1, v[:1], torch.full((2, 1), 9.0))
     x.put_(torch.tensor([1, -2]), torch.tensor([7.0, 8.0]))
     assert x.tolist() == [[9, 7, 2], [9, 8, 2]]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        (0,), (np.array([0, 2, 0]),), (np.array([[0], [-1]]), np.array([1, 1])), (slice(None), np.array([1, 1, -2])),
+        (np.array([0, 0]), slice(None), np.array([3, 3])), (slice(None), np.array([0, 2]), np.array([1, 1])),
+        (slice(1, None), np.array(1), slice(None)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_accumulating_at_any_index_is_add_at(key: tuple) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(3, 3, 4))
+    wanted = x.copy()
+    values = rng.normal(size=wanted[key].shape)
+    np.add.at(wanted, key, values)
+    ours = torch.from_numpy(x)
+    indices = tuple(torch.from_numpy(np.asarray(k)) if not isinstance(k, slice) else k for k in key)
+    if isinstance(key[0], slice) and key[0].start is None:
+        indices = (None, *indices[1:])
+    if all(i is None or isinstance(i, torch.Tensor) for i in indices):
+        np.testing.assert_allclose(ours.index_put(indices, torch.from_numpy(values), accumulate=True).numpy(), wanted)
+    leaf = torch.from_numpy(x).requires_grad_()
+    leaf[tuple(slice(None) if i is None else i for i in indices)].backward(torch.from_numpy(values))
+    np.testing.assert_allclose(leaf.grad.numpy(), wanted - x, atol=1e-12)
