@@ -133,10 +133,15 @@ def full(
     return finish(array, requires_grad, out, **_options(options))
 
 
-def _like(name: str, make: Any, doc: str) -> Any:
+def _like(name: str, make: Any, at_once: Any, doc: str) -> Any:
+    """`NAME_like` from `NAME`; `at_once` makes the array where nothing more was asked for."""
+
     def call(
         input: Tensor, *args: Any, dtype: dtype | None = None, memory_format: Any = None, **options: Any
     ) -> Tensor:
+        array = input._array
+        if dtype is None and not (args or options or memory_format or state.busy) and array.flags.c_contiguous:
+            return wrap(at_once(array.shape, array.dtype))
         d = input.dtype if dtype is None else dtype
         made = make(tuple(input._array.shape), *args, dtype=d, **options)
         if memory_format in (None, devices.preserve_format) and not input.is_contiguous():
@@ -155,9 +160,9 @@ def _like(name: str, make: Any, doc: str) -> Any:
     return operator(call, method=False)
 
 
-zeros_like = _like("zeros_like", zeros, "Zeros of the shape, dtype and strides of `input`.")
-ones_like = _like("ones_like", ones, "Ones of the shape, dtype and strides of `input`.")
-empty_like = _like("empty_like", empty, "Uninitialised, of the shape, dtype and strides of `input`.")
+zeros_like = _like("zeros_like", zeros, np.zeros, "Zeros of the shape, dtype and strides of `input`.")
+ones_like = _like("ones_like", ones, np.ones, "Ones of the shape, dtype and strides of `input`.")
+empty_like = _like("empty_like", empty, np.empty, "Uninitialised, of the shape, dtype and strides of `input`.")
 
 
 @operator(method=False)

@@ -14,7 +14,7 @@ from flambeau.ops.arithmetic import where
 from flambeau.ops.parts import _basic, _slice, basic_view
 from flambeau.ops.shape import _view
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
-from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tensor import Tensor, overlaps_itself, wrap
 from flambeau.tensor.tracing import need_value, state
 
 # Indexing by tensors ------------------------------------------------------------------------------
@@ -275,22 +275,26 @@ def getitem(self: Tensor, key: Any) -> Tensor:
 
 def _set_at_once(self: Tensor, key: Any, value: Any) -> bool:
     """The short path of `self[key] = value`, where no gradient and no conversion is in it."""
-    array = self._array
-    if state.busy or self._view is not None or self._extra is not None:
+    array, view = self._array, self._view
+    if state.busy or self._extra is not None or not _is_basic(key):
         return False
-    if value.__class__ is Tensor:
-        if value._requires_grad or value._view is not None or value._array.dtype is not array.dtype:
-            return False
+    if modes.grad_enabled and (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
+        return False
+    if isinstance(value, Tensor):
         value = value._array
+        if value.dtype is not array.dtype:
+            return False
     elif not (array.dtype.kind == "f" and value.__class__ in (float, int)):
         return False
-    if (self._requires_grad and modes.grad_enabled) or not _is_basic(key):
+    if view is not None and (not view.differentiable or overlaps_itself(array)):
         return False
     try:
         array[key] = value
     except (IndexError, ValueError):
         return False  # the long way raises PyTorch's error
     self._bump()
+    if view is not None:
+        view.version = self._version_number()
     return True
 
 

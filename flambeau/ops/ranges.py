@@ -61,7 +61,8 @@ def _stepped(start: Any, step: Any, count: int, d: dtype) -> np.ndarray:
     It walks in pairs of vectors of 32 bytes, and steps within a vector from the vector's first number.
     """
     index = np.arange(count)
-    if all(isinstance(x, (int, np.integer)) for x in (start, step)):
+    held = 2**24 if d.itemsize > 2 else 2**8  # whole numbers up to here are all in the dtype
+    if start == int(start) and step == int(step) and abs(start) + count * abs(step) < held:
         return index * step + start
     wide = lambda x: np.asarray(x).astype(np.longdouble)  # so that each number is rounded once
     exact = (wide(start) + wide(step) * index).astype(np.float64)

@@ -27,6 +27,8 @@ def _extent(size: Sequence[int], stride: Sequence[int]) -> int:
 class _Place:
     """What NumPy makes an array of: an address, a shape, strides."""
 
+    __slots__ = ("__array_interface__", "owner")
+
     def __init__(self, like: np.ndarray, size: Sequence[int], stride: Sequence[int], offset: int):
         step = like.dtype.itemsize
         self.owner = like  # keeps the memory
