@@ -322,10 +322,23 @@ fmin = operator(
 
 # Choosing -----------------------------------------------------------------------------------------
 
+_BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+
+
+def _chosen(c: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`np.where`, for large arrays on their bits: NumPy's branches cost ten times as much there."""
+    if c.size < 4096 or a.dtype is not b.dtype or a.dtype.itemsize not in _BITS:
+        return np.where(c, a, b)
+    whole = _BITS[a.dtype.itemsize]
+    first, second = (np.asarray(x).view(whole) for x in (a, b))
+    mask = -c.view(np.int8).astype(whole)  # all bits where true
+    return (((first ^ second) & mask) ^ second).view(a.dtype)
+
+
 _where = Primitive(
     "where",
     "condition input other",
-    lambda c, a, b: np.where(c, a, b),
+    _chosen,
     rule=lambda c, a, b: pointwise_rule("same")(c, a, b),
     derivative={
         "input": lambda g, condition: where(condition, g, 0),
