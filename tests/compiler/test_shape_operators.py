@@ -42,3 +42,13 @@ def test_writing_through_views() -> None:
         return y
 
     check(f, torch.randn(3, 4))
+
+
+def test_writing_where_a_mask_is_true() -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        y = x * 2
+        y[y > 0] = 1.5
+        y[y < -1] = x[0, 0]
+        return y
+
+    check(f, torch.randn(3, 4))
