@@ -44,6 +44,8 @@ class dtype:
 
     def to_real(self) -> dtype:
         """The dtype of the real part: `complex64` gives `float32`."""
+        if self.name == "complex32":
+            return float16
         return {complex64: float32, complex128: float64}.get(self, self)
 
     def to_complex(self) -> dtype:
@@ -77,6 +79,8 @@ def _kinds() -> dict[str, dtype]:
         ("complex64", np.complex64, COMPLEX, "ComplexFloat"),
         ("complex128", np.complex128, COMPLEX, "ComplexDouble"),
     ]
+    if hasattr(ml_dtypes, "complex32"):  # since 0.6; for storage and conversion
+        rows.append(("complex32", ml_dtypes.complex32, COMPLEX, "ComplexHalf"))
     return {name: dtype(name, np.dtype(stored), kind, title) for name, stored, kind, title in rows}
 
 
@@ -91,6 +95,8 @@ ALIASES = {
     "half": float16, "float": float32, "double": float64, "short": int16, "int": int32,
     "long": int64, "cfloat": complex64, "cdouble": complex128,
 }  # fmt: skip
+if "complex32" in DTYPES:
+    complex32 = ALIASES["chalf"] = DTYPES["complex32"]
 globals()["bool"] = bool_  # so that a pickled dtype is found by its name
 
 #: The dtype of each NumPy dtype that tensors may hold.
@@ -175,6 +181,8 @@ def _promote(a: dtype, b: dtype) -> dtype:
     if a.kind > b.kind:
         a, b = b, a
     if b.kind == COMPLEX:
+        if b.name == "complex32" and (a.kind < FLOATING or a is float16):
+            return b
         real = b.to_real()
         return promote_types(a.to_real() if a.kind >= FLOATING else real, real).to_complex()
     if b.kind == FLOATING:

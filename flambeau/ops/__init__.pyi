@@ -28,6 +28,7 @@ from flambeau.ops import copies as copies
 from flambeau.ops import creation as creation
 from flambeau.ops import diagonals as diagonals
 from flambeau.ops import dlpack as dlpack
+from flambeau.ops import flat as flat
 from flambeau.ops import flips as flips
 from flambeau.ops import grids as grids
 from flambeau.ops import index as index

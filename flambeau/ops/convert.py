@@ -8,7 +8,7 @@ import numpy as np
 
 from flambeau.core import device as devices
 from flambeau.core import dtypes
-from flambeau.core.dtypes import FROM_NUMPY, dtype
+from flambeau.core.dtypes import COMPLEX, FROM_NUMPY, dtype
 from flambeau.ops.table import Elementwise, Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
@@ -16,7 +16,9 @@ from flambeau.tensor.tracing import state
 
 def _cast_array(x: np.ndarray, dtype: dtype) -> np.ndarray:
     stored = dtype.numpy
-    if x.dtype.kind == "c" and stored.kind != "c":
+    if x.dtype.kind == "W" and x.dtype != stored:  # complex32, which NumPy knows little of
+        x = x.astype(np.complex64)
+    if x.dtype.kind == "c" and dtype.kind != COMPLEX:
         x = x.real if stored.kind != "b" else x
     if x.dtype.kind in "fV" and stored.kind == "u":
         return x.astype(np.int64).astype(stored)  # negative numbers wrap, as in C on x86
@@ -175,6 +177,8 @@ for _name, _dtype in {
     "cdouble": dtypes.complex128,
 }.items():  # fmt: skip
     _method(_name, _dtype)
+if "chalf" in dtypes.ALIASES:
+    _method("chalf", dtypes.ALIASES["chalf"])
 
 
 @operator(function_name=False)

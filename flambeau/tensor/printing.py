@@ -174,6 +174,8 @@ def _corners(array: np.ndarray) -> np.ndarray:
 def _contents(array: np.ndarray, indent: int) -> str:
     if array.dtype.kind == "V":  # bfloat16, which Python's formatting does not know
         array = array.astype(np.float32)
+    if array.dtype.kind == "W":  # complex32, likewise
+        array = array.astype(np.complex64)
     shorten = array.size > options.threshold
     shown = _corners(array) if shorten else array
     fmt = _ComplexFormatter(shown) if array.dtype.kind == "c" else _Formatter(shown)

@@ -199,7 +199,7 @@ class Tensor(TensorMethods):
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
-        return self._array.dtype.kind == "c"
+        return self._array.dtype.kind in "cW"
 
     def is_signed(self) -> bool:
         return self.dtype.is_signed

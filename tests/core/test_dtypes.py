@@ -151,3 +151,14 @@ def test_the_default_dtype() -> None:
         fb.set_default_dtype(fb.float32)
     with pytest.raises(TypeError, match="only floating-point types are supported"):
         fb.set_default_dtype(fb.int32)
+
+
+@pytest.mark.skipif(not hasattr(fb, "complex32"), reason="ml_dtypes has complex32 since 0.6")
+def test_complex32_is_for_storage_and_conversion() -> None:
+    x = fb.tensor([1 + 2j, 3 - 0.5j]).chalf()
+    assert x.dtype is fb.complex32 is fb.chalf and x.is_complex() and x.element_size() == 4
+    assert x.cfloat().tolist() == [1 + 2j, 3 - 0.5j]
+    assert x.float().tolist() == [1, 3]
+    assert fb.promote_types(fb.complex32, fb.float16) is fb.complex32
+    assert fb.promote_types(fb.complex32, fb.float32) is fb.complex64
+    assert repr(x) == "tensor([1.+2.0000j, 3.-0.5000j], dtype=torch.complex32)"
