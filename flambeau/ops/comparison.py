@@ -244,5 +244,5 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     common = result_dtype(elements, test)
     if common.kind == dtypes.FLOATING and common.itemsize == 2:
         common = dtypes.float32  # NumPy sorts no bfloat16
-    arrays = (x.to(common)._array for x in (elements, test))
-    return wrap(np.isin(*arrays, assume_unique, invert))
+    a, b = (x.to(common)._array for x in (elements, test))
+    return wrap(np.isin(a, b, assume_unique, invert))

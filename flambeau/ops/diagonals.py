@@ -66,7 +66,8 @@ def _triangular(lower: bool, name: str) -> Any:
     def call(input: Tensor, diagonal: int = 0) -> Tensor:
         if input.ndim < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-        kept = _triangle(lower, *input._array.shape[-2:], int(diagonal))
+        rows, columns = input._array.shape[-2:]
+        kept = _triangle(lower, rows, columns, int(diagonal))
         return where(wrap(kept), input, wrap(np.zeros((), input._array.dtype)))
 
     side = "above" if lower else "below"

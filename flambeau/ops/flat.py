@@ -22,13 +22,13 @@ def _steps(shape: Sequence[int]) -> list[int]:
     steps, step = [], 1
     for n in reversed(shape):
         steps.append(step)
-        step *= n
+        step *= max(n, 1)
     return steps[::-1]
 
 
 def _spread(count: int, step: int, axis: int, rank: int) -> np.ndarray:
     """The positions of `count` elements `step` apart, along `axis` of `rank`."""
-    return np.arange(0, count * step, step or 1).reshape([-1 if d == axis else 1 for d in range(rank)])
+    return np.arange(0, count * step, step).reshape([-1 if d == axis else 1 for d in range(rank)])
 
 
 def along(shape: Sequence[int], index: np.ndarray, dim: int) -> np.ndarray:

@@ -120,3 +120,12 @@ def test_accumulating_at_any_index_is_add_at(key: tuple) -> None:
     leaf = torch.from_numpy(x).requires_grad_()
     leaf[tuple(slice(None) if i is None else i for i in indices)].backward(torch.from_numpy(values))
     np.testing.assert_allclose(leaf.grad.numpy(), wanted - x, atol=1e-12)
+
+
+def test_gradients_of_indices_into_empty_tensors() -> None:
+    x = torch.zeros(2, 3, 0, requires_grad=True)
+    x[[0, 1], :, :].sum().backward()
+    assert x.grad.shape == (2, 3, 0)
+    y = torch.zeros(2, 0, 4, requires_grad=True)
+    y[torch.tensor(True), torch.tensor([1])].sum().backward()
+    assert y.grad.shape == (2, 0, 4)
