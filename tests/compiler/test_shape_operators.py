@@ -52,3 +52,16 @@ def test_writing_where_a_mask_is_true() -> None:
         return y
 
     check(f, torch.randn(3, 4))
+
+
+def test_as_strided_of_memory_that_was_overwritten_by_one_number() -> None:
+    """The value of such memory is one element, seen many times."""
+
+    def f(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        y = x * 1
+        y.copy_(w * 3)
+        part = y.as_strided((2, 2), (1, 4))
+        part.mul_(2)
+        return y * part.sum()
+
+    check(f, torch.randn(4, 3), torch.randn(()))

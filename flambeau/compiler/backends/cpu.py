@@ -55,7 +55,9 @@ def kind_of(node: Node) -> str:
     if any(v.dtype.kind in "cO" or v.size == 0 for v in (*values, *node.outputs)):
         return "host"
     if primitive.view:
-        return "view" if out.dtype == values[0].dtype else "host"
+        # `as_strided` speaks of row-major memory, which the value of the moment need not lie in.
+        by_strides = out.dtype == values[0].dtype and primitive.name != "as_strided"
+        return "view" if by_strides else "host"
     if primitive.pointwise:
         return "pointwise" if values and not can_lower(node) else "host"
     if primitive.name in _REDUCTIONS:
