@@ -147,7 +147,14 @@ def as_strided(
             f"{width} requiring a storage size of {last * width} are out of bounds for storage of size "
             f"{size_there * width}"
         )
-    return _as_strided(input, size=size, stride=stride, offset=offset - begin, layout=tuple(input.stride()))
+    place = {"size": size, "stride": stride}
+    out = _as_strided(input, **place, offset=offset - begin, layout=tuple(input.stride()))
+    view = input._view
+    if view is not None and view.differentiable:
+        # Should the memory change in place, this is a view of the base, by its own numbers.
+        there = {**place, "offset": offset - view.base.storage_offset(), "layout": view.base.stride()}
+        out._view.path = (None, (_as_strided, (), there))
+    return out
 
 
 def room(input: Tensor) -> int:
