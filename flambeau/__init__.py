@@ -30,6 +30,7 @@ from flambeau.core.device import (
 from flambeau.core.device import (
     device as device,
 )
+from flambeau.core.device import get_default_device as get_default_device
 from flambeau.core.device import (
     layout as layout,
 )
@@ -39,6 +40,7 @@ from flambeau.core.device import (
 from flambeau.core.device import (
     preserve_format as preserve_format,
 )
+from flambeau.core.device import set_default_device as set_default_device
 from flambeau.core.device import (
     sparse_coo as sparse_coo,
 )
@@ -89,6 +91,7 @@ from flambeau.tensor.storage import TypedStorage as TypedStorage
 from flambeau.tensor.storage import UntypedStorage as UntypedStorage
 from flambeau.tensor.tensor import Tensor as Tensor
 from flambeau.tensor.types import TYPES as _TYPES
+from flambeau.tensor.types import set_default_tensor_type as set_default_tensor_type
 
 __version__ = "0.1.0"
 e, inf, nan, newaxis, pi = _math.e, _math.inf, _math.nan, None, _math.pi

@@ -20,6 +20,7 @@ from flambeau.tensor.tensor import Tensor as _Tensor
 from flambeau import cli as cli
 from flambeau import cluster as cluster
 from flambeau import compiler as compiler
+from flambeau import fft as fft
 from flambeau import func as func
 from flambeau import kernels as kernels
 from flambeau import metrics as metrics
@@ -44,9 +45,11 @@ from flambeau.core.device import channels_last as channels_last
 from flambeau.core.device import channels_last_3d as channels_last_3d
 from flambeau.core.device import contiguous_format as contiguous_format
 from flambeau.core.device import device as device
+from flambeau.core.device import get_default_device as get_default_device
 from flambeau.core.device import layout as layout
 from flambeau.core.device import memory_format as memory_format
 from flambeau.core.device import preserve_format as preserve_format
+from flambeau.core.device import set_default_device as set_default_device
 from flambeau.core.device import sparse_coo as sparse_coo
 from flambeau.core.device import sparse_csr as sparse_csr
 from flambeau.core.device import strided as strided
@@ -69,6 +72,7 @@ from flambeau.tensor.printing import set_printoptions as set_printoptions
 from flambeau.tensor.storage import TypedStorage as TypedStorage
 from flambeau.tensor.storage import UntypedStorage as UntypedStorage
 from flambeau.tensor.tensor import Tensor as Tensor
+from flambeau.tensor.types import set_default_tensor_type as set_default_tensor_type
 from flambeau.compiler import compile as compile
 from flambeau.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from flambeau.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
@@ -306,6 +310,7 @@ from flambeau.ops import fmod_ as fmod_
 from flambeau.ops import frac as frac
 from flambeau.ops import frac_ as frac_
 from flambeau.ops import from_dlpack as from_dlpack
+from flambeau.ops import from_file as from_file
 from flambeau.ops import from_numpy as from_numpy
 from flambeau.ops import frombuffer as frombuffer
 from flambeau.ops import full as full

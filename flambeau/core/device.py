@@ -42,6 +42,14 @@ class device:
     def __hash__(self) -> int:
         return hash((self.type, self.index))
 
+    def __enter__(self) -> device:
+        """Inside, new tensors are made on this device: the CPU, or `NotImplementedError`."""
+        check_device(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing to undo: there is one device."""
+
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
@@ -66,6 +74,16 @@ def check_device(where: str | device | int | None) -> device:
             f"device '{found}' is not available: Flambeau computes on the CPU, use device='cpu'"
         )
     return found
+
+
+def set_default_device(device: str | device | int | None) -> None:
+    """Where new tensors are made. Raises `NotImplementedError` for anything but the CPU."""
+    check_device(device)
+
+
+def get_default_device() -> device:
+    """Where new tensors are made: the CPU."""
+    return CPU
 
 
 class layout:

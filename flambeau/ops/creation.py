@@ -366,7 +366,7 @@ def scalar_tensor(s: Any, **options: Any) -> Tensor:
     return full((), s, **options)
 
 
-@operator(method=False, aliases=("asarray",))
+@operator(method=False)
 def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None, **options: Any) -> Tensor:
     """`data` as a tensor, on the same memory where possible (arrays and tensors of the wanted dtype)."""
     devices.check_device(device)
@@ -376,6 +376,56 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None, **optio
         made = from_numpy(data)
         return made if dtype is None else made.to(dtype)
     return tensor(data, dtype=dtype, **options)
+
+
+@operator(method=False)
+def asarray(
+    obj: Any, *, dtype: dtype | None = None, device: Any = None, copy: bool | None = None,
+    requires_grad: bool | None = None,
+) -> Tensor:  # fmt: skip
+    """A tensor of anything with elements: tensors, arrays, DLPack exporters, buffers, sequences, numbers.
+
+    copy: `True` for new memory always, `False` for an error where memory cannot be shared, `None` to share
+    where possible. requires_grad: `False` cuts the history off, `None` leaves it as it is.
+    """
+    devices.check_device(device)
+    wanted = None if dtype is None else dtypes.as_dtype(dtype)
+    if isinstance(obj, Tensor):
+        found = obj
+    elif isinstance(obj, np.ndarray):
+        found = from_numpy(obj)
+    elif hasattr(obj, "__dlpack__"):
+        from flambeau.ops.dlpack import from_dlpack
+
+        found = from_dlpack(obj)
+    elif isinstance(obj, (bytes, bytearray, memoryview)):
+        found = frombuffer(obj, dtype=wanted or dtypes.get_default_dtype())
+    else:
+        if copy is False:
+            raise ValueError("can't alias arbitrary sequence into a tensor.")
+        return tensor(obj, dtype=wanted, requires_grad=bool(requires_grad))
+    if wanted is not None and found.dtype is not wanted:
+        if copy is False:
+            raise ValueError(
+                f"can't alias tensor with dtype '{found.dtype.tensor_type}' into dtype "
+                f"'{wanted.tensor_type}'."
+            )
+        made = found.to(wanted)
+    else:
+        made = found.clone() if copy else found
+    if requires_grad and not made.requires_grad:
+        return made.detach().requires_grad_()
+    return made.detach() if requires_grad is False else made
+
+
+@operator(method=False)
+def from_file(
+    filename: str, shared: bool = False, size: int = 0, *, dtype: dtype | None = None,
+    requires_grad: bool = False, **options: Any,
+) -> Tensor:  # fmt: skip
+    """A vector of `size` elements on the memory of a file; with `shared`, changes are written to it."""
+    array = np.memmap(filename, _stored(dtype), "r+" if shared else "c", shape=(size,))
+    return finish(array.view(np.ndarray), requires_grad, **_options(options))
 
 
 @operator(method=False)

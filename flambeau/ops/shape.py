@@ -463,6 +463,8 @@ def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
 @operator(function_name=False)
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Changes the shape in place; new elements are not initialised. Raises `RuntimeError` with history."""
+    if memory_format not in (None, devices.contiguous_format, devices.preserve_format):
+        raise NotImplementedError(f"resize_(memory_format={memory_format}): only torch.contiguous_format")
     shape = as_shape(sizes)
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
@@ -481,4 +483,4 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 @operator(function_name=False)
 def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """`resize_` to the shape of `other`."""
-    return resize_(self, other.shape)
+    return resize_(self, other.shape, memory_format=memory_format)

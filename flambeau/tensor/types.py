@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.core.dtypes import DTYPES, dtype
+from flambeau.core.dtypes import DTYPES, dtype, set_default_dtype
 from flambeau.tensor.tensor import Tensor, legacy_array, wrap
 
 
@@ -33,3 +33,12 @@ def _make(of: dtype) -> TensorType:
 TYPES = {
     kind.__name__: kind for kind in map(_make, DTYPES.values()) if "UInt" not in kind.__name__
 }
+
+
+def set_default_tensor_type(t: Any, /) -> None:
+    """Sets the default dtype by a type or its name: `FloatTensor`, `"torch.DoubleTensor"` (deprecated)."""
+    name = t if isinstance(t, str) else str(t)
+    kind = TYPES.get(name.rpartition(".")[2])
+    if kind is None or name.startswith("torch.cuda"):
+        raise TypeError(f"invalid type object: {name!r} is no type of CPU tensors")
+    set_default_dtype(kind.dtype)

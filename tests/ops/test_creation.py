@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,44 @@ def test_division_that_rounds_is_flat() -> None:
         assert out.tolist() == wanted
         grads = torch.autograd.grad(out.sum(), (x, y))
         assert [g.tolist() for g in grads] == [[0, 0], [0, 0]]
+
+
+def test_asarray_shares_memory_where_it_can() -> None:
+    array = np.arange(3.0)
+    assert torch.asarray(array).data_ptr() == array.ctypes.data
+    assert torch.asarray(array, copy=True).data_ptr() != array.ctypes.data
+    assert torch.asarray(array, dtype=torch.int32).dtype is torch.int32
+    assert torch.asarray(bytearray(8), dtype=torch.int32).tolist() == [0, 0]
+    assert torch.asarray([1, 2]).tolist() == [1, 2] and torch.asarray(3).item() == 3
+    x = torch.ones(2, requires_grad=True)
+    assert torch.asarray(x) is x and not torch.asarray(x, requires_grad=False).requires_grad
+    for refused in (lambda: torch.asarray([1], copy=False), lambda: torch.asarray(array, dtype=torch.int8, copy=False)):
+        with pytest.raises(ValueError, match="can't alias"):
+            refused()
+
+
+def test_memory_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "numbers"
+    np.arange(4, dtype=np.float32).tofile(path)
+    private, shared = (torch.from_file(str(path), s, 4) for s in (False, True))
+    private.add_(1)
+    assert np.fromfile(path, np.float32).tolist() == [0, 1, 2, 3]
+    shared.mul_(2)
+    del shared
+    assert np.fromfile(path, np.float32).tolist() == [0, 2, 4, 6]
+
+
+def test_the_default_device_and_type() -> None:
+    assert torch.get_default_device() == torch.device("cpu")
+    torch.set_default_device("cpu")
+    with pytest.raises(NotImplementedError):
+        torch.set_default_device("cuda")
+    with torch.device("cpu"):
+        assert torch.ones(1).device.type == "cpu"
+    torch.set_default_tensor_type("torch.DoubleTensor")
+    try:
+        assert torch.ones(1).dtype is torch.float64
+    finally:
+        torch.set_default_tensor_type(torch.FloatTensor)
+    with pytest.raises(TypeError):
+        torch.set_default_tensor_type("torch.cuda.FloatTensor")
