@@ -90,26 +90,33 @@ def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
         shape = (_named(named, "view", "size", "dtype"),)
     if len(shape) == 1 and isinstance(shape[0], dtype):
         return view_as_dtype(self, shape[0])
-    array = self._array
-    if state.busy:
-        return _view(self, size=infer_size(as_shape(shape), array.size))
+    found = _viewed_at_once(self, shape)
+    if found is not None:
+        return found
     try:
-        if not array.flags.c_contiguous or not shape or shape[0].__class__ is not int:
-            size = infer_size(as_shape(shape), array.size)
-            return finish_view(_view, self, array.reshape(size, copy=False), {"size": size})
-        try:
-            viewed = array.reshape(shape)
-            if viewed.shape != shape and min(shape) < -1:
-                raise ValueError
-        except ValueError:
-            infer_size(shape, array.size)  # raises PyTorch's error
-            raise
-        return finish_view(_view, self, viewed, {"size": viewed.shape})
+        return sized(self, infer_size(as_shape(shape), self._array.size))
     except ValueError:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension "
             "spans across two contiguous subspaces). Use .reshape(...) instead."
         ) from None
+
+
+def _viewed_at_once(self: Tensor, shape: tuple) -> Tensor | None:
+    """The short path of `view(2, 3)` and `reshape(2, 3)`; `None` where it is not for this call."""
+    array = self._array
+    if len(shape) == 1 and shape[0].__class__ in (tuple, Size):
+        shape = shape[0]
+    if state.busy or not shape or shape[0].__class__ is not int or not array.flags.c_contiguous:
+        return None
+    try:
+        viewed = array.reshape(shape)
+        if viewed.shape != shape and min(shape) < -1:
+            raise ValueError
+    except ValueError:
+        infer_size(shape, array.size)  # raises PyTorch's error
+        raise
+    return finish_view(_view, self, viewed, {"size": viewed.shape})
 
 
 def view_as_dtype(self: Tensor, dtype: Any) -> Tensor:
@@ -147,7 +154,13 @@ def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     """`input` in another `shape` of as many elements: a view where possible, else a copy."""
     if named:
         shape = (_named(named, "reshape", "shape"),)
-    size = infer_size(as_shape(shape), input._array.size)
+    found = _viewed_at_once(input, shape)
+    if found is not None:
+        return found
+    return _reshaped(input, infer_size(as_shape(shape), input._array.size))
+
+
+def _reshaped(input: Tensor, size: tuple[int, ...]) -> Tensor:
     try:
         return sized(input, size)
     except ValueError:
@@ -177,7 +190,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if start == end:
         return input
-    return reshape(input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
+    return _reshaped(input, (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :]))
 
 
 @operator
