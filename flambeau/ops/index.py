@@ -261,13 +261,14 @@ def _is_basic(key: Any) -> bool:
         return True
     dots = 0
     for item in key if key.__class__ is tuple else (key,):
-        if item.__class__ is int or item is None:
+        kind = item.__class__
+        if kind is int:
             continue
-        if item is Ellipsis:
-            dots += 1
+        if kind is not slice:
+            if item is not None and item is not Ellipsis:
+                return False
+            dots += item is Ellipsis
             continue
-        if item.__class__ is not slice:
-            return False
         for bound in (item.start, item.stop, item.step):
             if bound is not None and bound.__class__ is not int:
                 return False

@@ -90,33 +90,25 @@ def view(self: Tensor, *shape: Any, **named: Any) -> Tensor:
         shape = (_named(named, "view", "size", "dtype"),)
     if len(shape) == 1 and isinstance(shape[0], dtype):
         return view_as_dtype(self, shape[0])
-    found = _viewed_at_once(self, shape)
-    if found is not None:
-        return found
+    array = self._array
+    if len(shape) == 1 and shape[0].__class__ in (tuple, Size):
+        shape = shape[0]
     try:
-        return sized(self, infer_size(as_shape(shape), self._array.size))
+        if state.busy or not shape or shape[0].__class__ is not int or not array.flags.c_contiguous:
+            return sized(self, infer_size(as_shape(shape), array.size))
+        try:
+            viewed = array.reshape(shape)
+            if viewed.shape != shape and min(shape) < -1:
+                raise ValueError
+        except ValueError:
+            infer_size(shape, array.size)  # raises PyTorch's error
+            raise
+        return finish_view(_view, self, viewed, {"size": viewed.shape})
     except ValueError:
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension "
             "spans across two contiguous subspaces). Use .reshape(...) instead."
         ) from None
-
-
-def _viewed_at_once(self: Tensor, shape: tuple) -> Tensor | None:
-    """The short path of `view(2, 3)` and `reshape(2, 3)`; `None` where it is not for this call."""
-    array = self._array
-    if len(shape) == 1 and shape[0].__class__ in (tuple, Size):
-        shape = shape[0]
-    if state.busy or not shape or shape[0].__class__ is not int or not array.flags.c_contiguous:
-        return None
-    try:
-        viewed = array.reshape(shape)
-        if viewed.shape != shape and min(shape) < -1:
-            raise ValueError
-    except ValueError:
-        infer_size(shape, array.size)  # raises PyTorch's error
-        raise
-    return finish_view(_view, self, viewed, {"size": viewed.shape})
 
 
 def view_as_dtype(self: Tensor, dtype: Any) -> Tensor:
@@ -154,9 +146,8 @@ def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     """`input` in another `shape` of as many elements: a view where possible, else a copy."""
     if named:
         shape = (_named(named, "reshape", "shape"),)
-    found = _viewed_at_once(input, shape)
-    if found is not None:
-        return found
+    if not state.busy and input._array.flags.c_contiguous:
+        return view(input, *shape)
     return _reshaped(input, infer_size(as_shape(shape), input._array.size))
 
 
