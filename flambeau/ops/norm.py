@@ -1,4 +1,4 @@
-"""Vector norms over dimensions: norm, dist. Matrix norms that need singular values are not here."""
+"""Norms over dimensions: norm, dist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def _root(total: Tensor, p: float) -> Tensor:
     return root.masked_fill(flat, 0 if p > 0 else math.inf)
 
 
-def _vector_norm(x: Tensor, p: float, dims: Any, keepdim: bool) -> Tensor:
+def vector_norm_of(x: Tensor, p: float, dims: Any, keepdim: bool) -> Tensor:
+    """The `p`-norm of real or complex numbers over `dims`."""
     if p == 0:
         return x.abs().masked_fill(x != 0, 1).sum(dims, keepdim)  # a count, whose gradient is 0
     if p == 2:
@@ -48,8 +49,10 @@ def norm(
 ) -> Tensor:
     """The `p`-norm over `dim` (all by default): (sum |x|^p)^(1/p); "fro" is 2, inf the largest."""
     expect_tensor(input, "norm")
+    if p == "nuc":
+        return _nuclear(input if dtype is None else input.to(dtype), dim, keepdim, out)
     if isinstance(p, str) and p != "fro":
-        raise NotImplementedError(f"norm: p={p!r} needs singular values; 'fro' and numbers are there")
+        raise RuntimeError(f"only valid string values are 'fro', 'nuc', found {p}")
     x = input if dtype is None else input.to(dtype)
     if x.dtype.kind < dtypes.FLOATING:
         raise RuntimeError(
@@ -57,7 +60,16 @@ def norm(
             f"{x.dtype.tensor_type}"
         )
     order = 2.0 if p in ("fro", None) else float(p)
-    result = _vector_norm(x, order, wrap_dims(dim, x.ndim), keepdim)
+    result = vector_norm_of(x, order, wrap_dims(dim, x.ndim), keepdim)
+    return result if out is None else out.resize_(result.shape).copy_(result)
+
+
+def _nuclear(x: Tensor, dim: Any, keepdim: bool, out: Tensor | None) -> Tensor:
+    from flambeau.ops.equations import linalg_matrix_norm
+
+    if dim is None and x.ndim != 2:
+        raise RuntimeError("norm: p='nuc' is of matrices: give the two dimensions by dim=")
+    result = linalg_matrix_norm(x, "nuc", (0, 1) if dim is None else dim, keepdim)
     return result if out is None else out.resize_(result.shape).copy_(result)
 
 
