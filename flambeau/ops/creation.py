@@ -57,6 +57,8 @@ def zeros(
     *size: Any, out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any
 ) -> Tensor:
     """A tensor of zeros."""
+    if size and out is None and not (requires_grad or options or state.busy):
+        return wrap(np.zeros(_sizes(size, options, "zeros"), _stored(dtype)))
     d = out.dtype if out is not None and dtype is None else dtype
     return finish(np.zeros(_sizes(size, options, "zeros"), _stored(d)), requires_grad, out, **_options(options))
 
@@ -66,6 +68,8 @@ def ones(
     *size: Any, out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any
 ) -> Tensor:
     """A tensor of ones."""
+    if size and out is None and not (requires_grad or options or state.busy):
+        return wrap(np.ones(_sizes(size, options, "ones"), _stored(dtype)))
     d = out.dtype if out is not None and dtype is None else dtype
     return finish(np.ones(_sizes(size, options, "ones"), _stored(d)), requires_grad, out, **_options(options))
 
@@ -75,6 +79,8 @@ def empty(
     *size: Any, out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any
 ) -> Tensor:
     """A tensor whose elements are not initialised."""
+    if size and out is None and not (requires_grad or options or state.busy):
+        return wrap(np.empty(_sizes(size, options, "empty"), _stored(dtype)))
     d = out.dtype if out is not None and dtype is None else dtype
     memory_format = options.pop("memory_format", None)
     array = np.empty(_sizes(size, options, "empty"), _stored(d))

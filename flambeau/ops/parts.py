@@ -259,6 +259,11 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if input.ndim == 0:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim(dim, input.ndim)
+    if not state.busy:
+        array, before = input._array, (slice(None),) * dim
+        keys = [(*before, i) for i in range(array.shape[dim])]
+        views = tuple([finish_view(_basic, input, basic_view(array, k), {"key": k}) for k in keys])
+        return _mark_multiple(views, "Unbind")
     return _mark_multiple(
         tuple(select(input, dim, i) for i in range(input._array.shape[dim])), "Unbind"
     )
