@@ -80,6 +80,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
 
 
 def _stacked_arrays(*arrays: np.ndarray, dim: int) -> np.ndarray:
+    if not arrays[0].flags.c_contiguous:  # the order of the parts' dimensions in memory is kept
+        return np.concatenate([np.expand_dims(x, dim) for x in arrays], dim)
     shape = list(arrays[0].shape)
     shape.insert(dim, len(arrays))
     out = np.empty(shape, arrays[0].dtype)
