@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -184,10 +185,15 @@ class _Plan:
 
 
 def nonzero_places(array: np.ndarray) -> tuple[np.ndarray, ...]:
-    """As `np.nonzero`, several times as fast where there are many dimensions."""
+    """As `np.nonzero`, several times as fast: coordinates are repeated a row, not divided out an element."""
+    flat_places = np.flatnonzero(array)
     if array.ndim == 1:
-        return (np.flatnonzero(array),)
-    return np.unravel_index(np.flatnonzero(array), array.shape)
+        return (flat_places,)
+    outer, width = array.shape[:-1], array.shape[-1]
+    rows = math.prod(outer)
+    counts = np.count_nonzero(array.reshape(rows, width), axis=1)
+    last = flat_places - np.repeat(np.arange(rows) * width, counts)
+    return (*[np.repeat(c.reshape(-1), counts) for c in np.indices(outer)], last)
 
 
 def _masks_whole(self: Tensor, key: Any) -> bool:
@@ -482,7 +488,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     if array.ndim == 0:
         result = wrap(np.zeros((int(bool(array)), 0), np.int64))
     else:
-        result = wrap(np.ascontiguousarray(np.stack(found, 1).astype(np.int64)))
+        rows = np.empty((len(found[0]), len(found)), np.int64)
+        for d, coordinates in enumerate(found):
+            rows[:, d] = coordinates
+        result = wrap(rows)
     if out is not None:
         return out.resize_(result.shape).copy_(result)
     return result
