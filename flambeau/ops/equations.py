@@ -12,6 +12,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes, wrap_dim, wrap_dims
 from flambeau.ops.decompositions import (
     adjoint,
+    constant_of,
     lu_packed,
     permutation_of,
     rows_taken,

@@ -20,6 +20,8 @@ from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
 ndarray = np.ndarray
+#: Stands for the lowering of a function that generated code does not know: compiled programs call NumPy's.
+HOST = object()
 NUMBERS = (int, float, bool, complex, np.generic)
 
 _floats = frozenset(np.dtype(t) for t in ("f2", "f4", "f8", "c8", "c16"))
@@ -139,7 +141,7 @@ def unary(
     name: str,
     compute: Callable[..., Any],
     derivative: Callable[..., Any] | None = None,
-    lowering: Callable[..., Any] | None = None,
+    lowering: Any = None,
     *,
     kind: str = "float",
     node_name: str | None = None,
@@ -152,7 +154,8 @@ def unary(
         computed(compute, kind),
         rule=pointwise_rule(kind),
         derivative=None if derivative is None else {"input": derivative},
-        lowering=Elementwise(lowering or (lambda k, x: getattr(k, name)(x))),
+        lowering=_lowered(lowering, lambda k, x: getattr(k, name)(x)),
+        broadcasts=True,
         node_name=node_name,
     )
     direct = DIRECT[kind]
@@ -177,6 +180,10 @@ def unary(
     return _named(call, name, doc, primitive)
 
 
+def _lowered(given: Any, usual: Callable[..., Any]) -> Elementwise | None:
+    return None if given is HOST else Elementwise(given or usual)
+
+
 NO_ATTRIBUTES: dict[str, Any] = {}
 
 
@@ -184,7 +191,7 @@ def binary(
     name: str,
     compute: Callable[..., Any],
     derivative: dict[str, Callable[..., Any]] | None = None,
-    lowering: Callable[..., Any] | None = None,
+    lowering: Any = None,
     *,
     kind: str = "same",
     doc: str | None = None,
@@ -196,7 +203,8 @@ def binary(
         computed(compute, kind),
         rule=pointwise_rule(kind),
         derivative=derivative,
-        lowering=Elementwise(lowering or (lambda k, x, y: getattr(k, name)(x, y))),
+        lowering=_lowered(lowering, lambda k, x, y: getattr(k, name)(x, y)),
+        broadcasts=True,
     )
     direct = DIRECT[kind]
     differentiable = derivative is not None

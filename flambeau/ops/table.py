@@ -110,6 +110,8 @@ class Primitive:
     lowering: what the compiler makes of it (see `flambeau.compiler`); left out, compiled programs call
         `compute`.
     view: the result shares memory with the first input.
+    broadcasts: inputs broadcast against each other, so gradients are summed to their shapes; always so with
+        an `Elementwise` lowering.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Primitive:
         outputs: int = 1,
         node_name: str | Callable[[PrimitiveNode], str] | None = None,
         random: bool = False,
+        broadcasts: bool = False,
     ):
         self.name = name
         names = inputs.split()
@@ -144,6 +147,7 @@ class Primitive:
         self.outputs = outputs
         self.random = random
         self.pointwise = isinstance(lowering, Elementwise)
+        self.broadcasts = broadcasts or self.pointwise
         self.node_name = node_name or "".join(p.capitalize() for p in name.split("_")) + "Backward0"
         self.plans: dict[Any, Plan] = {}
         if name in PRIMITIVES:
@@ -463,7 +467,7 @@ class PrimitiveNode(Node):
                     if n not in known:
                         known[n] = position if n == "position" else self.value(n)
                 result = function(g, *[position if n == "position" else known[n] for n in names])
-            if self.specs is not None and plan.primitive.pointwise:
+            if self.specs is not None and plan.primitive.broadcasts:
                 shape = self.specs[position][0]
                 if result._array.shape != shape:
                     result = result.sum_to_size(shape)
