@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.modes import modes
 from flambeau.core import device as devices
 from flambeau.core.dtypes import dtype
 from flambeau.core.shapes import Size, as_shape, infer_size, wrap_dim, wrap_dims
@@ -252,13 +253,21 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return sized(input, (*shape[:dim], 1, *shape[dim:]))
 
 
+def take_shape(self: Tensor, changed: Tensor) -> Tensor:
+    """Gives `self` the shape and strides of `changed`, a view of it, and the view's history."""
+    self._check_inplace()
+    self._array = changed._array
+    if modes.grad_enabled:
+        self._node, self._requires_grad = changed._node, changed._requires_grad
+    self._bump()
+    if self._view is not None:
+        self._view.version = self._version_number()
+    return self
+
+
 def _shape_inplace(name: str, function: Any) -> None:
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        self._check_inplace()
-        changed = function(self, *args, **kwargs)
-        self._array = changed._array
-        self._node, self._requires_grad = changed._node, changed._requires_grad
-        return self
+        return take_shape(self, function(self, *args, **kwargs))
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"In-place form of `{name[:-1]}`: changes the shape, not the elements."

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from flambeau.core.shapes import as_shape
+from flambeau.ops.shape import take_shape
 from flambeau.ops.table import Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, address
 from flambeau.tensor.tracing import is_tracing, need_value
@@ -168,7 +169,4 @@ def as_strided_(
     self: Tensor, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
 ) -> Tensor:
     """In-place form of `as_strided`: changes the shape and strides, not the elements."""
-    self._check_inplace()
-    changed = as_strided(self, size, stride, storage_offset)
-    self._array, self._node, self._requires_grad = changed._array, changed._node, changed._requires_grad
-    return self
+    return take_shape(self, as_strided(self, size, stride, storage_offset))

@@ -570,7 +570,8 @@ class Tensor(TensorMethods):
             if view.forbidden is not None:
                 view.refuse(self)
             base = view.base
-            if view.differentiable and base._requires_grad and base._node is None:
+            leaf = self._requires_grad and self._node is None and not base._requires_grad
+            if leaf or (view.differentiable and base._requires_grad and base._node is None):
                 raise RuntimeError(
                     "a view of a leaf Variable that requires grad is being used in an in-place "
                     "operation."

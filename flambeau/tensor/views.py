@@ -131,8 +131,12 @@ def make_view(view: Tensor, parent: Tensor, step: Step) -> None:
     made.version = counter[0]
     made.multiple = None
     made.forbidden = None if modes.grad_enabled else INFERENCE if modes.inference else NO_GRAD
-    if origin is None or not (origin.differentiable or origin.forbidden):
-        # A parent that is a detached view is a base of its own: its history starts anew.
+    if (
+        origin is None
+        or not (origin.differentiable or origin.forbidden)
+        or (parent._requires_grad and parent._node is None)
+    ):
+        # A parent that is a detached view, or a leaf, is a base of its own: its history starts anew.
         made.base, made.path, made.differentiable = parent, (None, step), True
     else:
         made.base, made.path = origin.base, (origin.path, step)
