@@ -159,3 +159,16 @@ def test_a_detached_view_is_a_base_of_its_own() -> None:
     assert row.requires_grad and row.storage_offset() == 4
     (d.sum() + row.sum()).backward()
     assert w.grad.tolist() == [6, 6]
+
+
+def test_a_leaf_that_is_a_view_may_not_be_changed_in_place() -> None:
+    x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    for change in (lambda: x.add_(1), lambda: x[0].add_(1), lambda: x.view(-1).zero_(), lambda: x.t_()):
+        with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+            change()
+    with torch.no_grad():
+        x[0] = 5
+        x.t_()
+    assert x.shape == (3, 2) and x.requires_grad and x.is_leaf
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [[10, 6], [10, 8], [10, 10]]
