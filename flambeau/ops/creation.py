@@ -145,6 +145,9 @@ def _like(name: str, make: Any, at_once: Any, doc: str) -> Any:
     def call(
         input: Tensor, *args: Any, dtype: dtype | None = None, memory_format: Any = None, **options: Any
     ) -> Tensor:
+        if not isinstance(input, Tensor):
+            kind = type(input).__name__
+            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {kind}")
         array = input._array
         if dtype is None and not (args or options or memory_format or state.busy) and array.flags.c_contiguous:
             return wrap(at_once(array.shape, array.dtype))
@@ -271,6 +274,8 @@ def array_of(data: Any, d: dtype | None) -> np.ndarray:
         else:
             array = np.asarray(data).astype(dtypes.as_dtype(d).numpy)
         return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+    if isinstance(data, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
     if isinstance(data, (list, tuple, range)) or (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         kinds: set[type] = set()
         _kinds_in(data, kinds)

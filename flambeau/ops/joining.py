@@ -12,7 +12,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import as_shape, wrap_dim
 from flambeau.ops.padding import constant_pad_nd
 from flambeau.ops.parts import take_slice
-from flambeau.ops.pointwise import expect_tensor, result_dtype
+from flambeau.ops.pointwise import result_dtype
 from flambeau.ops.shape import (
     atleast_1d,
     atleast_2d,
@@ -48,15 +48,25 @@ def _cat_part(g: Tensor, shapes: Sequence[Any], index: int, dim: int) -> Tensor:
     return take_slice(g, dim, start, start + shapes[index][dim])
 
 
+def _several(function: str, tensors: Any) -> tuple[Tensor, ...]:
+    """A sequence of tensors as a tuple. Raises `TypeError` for anything else."""
+    if isinstance(tensors, Tensor):
+        raise TypeError(f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
+    tensors = tuple(tensors)
+    for place, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            kind = type(x).__name__
+            raise TypeError(f"expected Tensor as element {place} in argument 0, but got {kind}")
+    return tensors
+
+
 @operator(method=False, out=True, aliases=("concat", "concatenate"))
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """The tensors one after another along `dim`. Empty 1-dim tensors are left out, as in PyTorch."""
     dim = dim if axis is None else axis
-    tensors = tuple(tensors)
+    tensors = _several("cat", tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    for x in tensors:
-        expect_tensor(x, "cat", "tensors")
     if any(x.ndim == 0 for x in tensors):
         raise RuntimeError(
             f"zero-dimensional tensor (at position {[x.ndim for x in tensors].index(0)}) cannot be concatenated"
@@ -103,7 +113,7 @@ _stack = Primitive(
 @operator(method=False, out=True)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The tensors, of equal shape, along a new dimension `dim`."""
-    tensors = tuple(tensors)
+    tensors = _several("stack", tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
     for i, x in enumerate(tensors):
