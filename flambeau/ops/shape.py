@@ -260,8 +260,11 @@ def take_shape(self: Tensor, changed: Tensor) -> Tensor:
     if modes.grad_enabled:
         self._node, self._requires_grad = changed._node, changed._requires_grad
     self._bump()
-    if self._view is not None:
-        self._view.version = self._version_number()
+    view, step = self._view, changed._view
+    if view is not None:
+        view.version = self._version_number()
+        if step is not None and step.base is view.base:
+            view.path = step.path
     return self
 
 

@@ -82,6 +82,11 @@ class View:
             return
         with enable_grad():
             again = self.replay(self.base)
+        if again._array.shape != view._array.shape or again._array.strides != view._array.strides:
+            raise RuntimeError(
+                "This view was made before its base was given another shape in place (by t_(), unsqueeze_() "
+                "and the like), and its base or another view was modified inplace since. Make the view anew."
+            )
         view._node, view._requires_grad = again._node, again._requires_grad
 
     def replay(self, tensor: Tensor) -> Tensor:

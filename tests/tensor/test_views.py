@@ -172,3 +172,18 @@ def test_a_leaf_that_is_a_view_may_not_be_changed_in_place() -> None:
     assert x.shape == (3, 2) and x.requires_grad and x.is_leaf
     (x * x).sum().backward()
     assert x.grad.tolist() == [[10, 6], [10, 8], [10, 10]]
+
+
+def test_a_view_of_a_base_that_changed_its_shape_must_be_made_anew() -> None:
+    y = torch.ones(2, 3, requires_grad=True) * 2
+    row = y[0]
+    y.t_()
+    assert row.tolist() == [2, 2, 2]
+    y.mul_(3)
+    with pytest.raises(RuntimeError, match="Make the view anew"):
+        row.sum().backward()
+    square = torch.ones(2, 2, requires_grad=True) * 2
+    row = square[0]
+    square.t_()
+    with pytest.raises(RuntimeError, match="Make the view anew"):
+        row.mul_(2)
