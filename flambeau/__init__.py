@@ -103,7 +103,7 @@ globals().update(_OPERATORS)
 # Packages that take time to load come at first use.
 _PACKAGES = {
     "nn", "optim", "utils", "serialization", "compiler", "vision", "metrics", "cluster", "train", "cli",
-    "kernels", "linalg", "fft", "special", "func", "profiler", "distributions", "sparse", "amp", "testing",
+    "kernels", "linalg", "fft", "special", "signal", "masked", "func", "profiler", "distributions", "sparse", "amp", "testing",
     "backends", "cuda", "random", "multiprocessing", "distributed", "jit", "onnx", "hub", "version",
 }  # fmt: skip
 _FUNCTIONS = {

@@ -41,6 +41,7 @@ from flambeau.ops import (
     shape,
     solvers,
     sort,
+    special_operators,
     statistics,
     strided,
     view_writes,

@@ -9,6 +9,7 @@ import numpy as np
 
 from flambeau.ops.arithmetic import _conj
 from flambeau.ops.pointwise import binary, unary
+from flambeau.ops.special_functions import erf_array, erfc_array
 from flambeau.ops.table import operator
 
 
@@ -126,18 +127,14 @@ sigmoid = _register(
     aliases=(),
 )
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-_erfc = np.frompyfunc(math.erfc, 1, 1)
-
-
 def _elementwise(function: Any) -> Any:
-    return lambda x: np.asarray(function(x)).astype(x.dtype)
+    return lambda x: function(x).astype(x.dtype)
 
 
 erf = _register(
     unary(
         "erf",
-        _elementwise(_erf),
+        _elementwise(erf_array),
         lambda g, input: g * (2 / math.sqrt(math.pi)) * (-input * input).exp(),
         doc="The error function.",
     )
@@ -145,7 +142,7 @@ erf = _register(
 erfc = _register(
     unary(
         "erfc",
-        _elementwise(_erfc),
+        _elementwise(erfc_array),
         lambda g, input: g * (-2 / math.sqrt(math.pi)) * (-input * input).exp(),
         doc="1 - erf(input).",
     )
