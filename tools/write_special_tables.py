@@ -22,7 +22,7 @@ def coefficients(function: Callable[[Any], Any], degree: int) -> list[float]:
     count = degree + 1
     angles = [mp.pi * (k + mpf(1) / 2) / count for k in range(count)]
     values = [function(mp.cos(a)) for a in angles]
-    found = [2 * sum(v * mp.cos(j * a) for v, a in zip(values, angles)) / count for j in range(count)]
+    found = [2 * sum(v * mp.cos(j * a) for v, a in zip(values, angles, strict=True)) / count for j in range(count)]
     found[0] /= 2
     largest = max(abs(c) for c in found)
     while len(found) > 1 and abs(found[-1]) < largest * mpf(2) ** -58:
