@@ -327,12 +327,21 @@ _BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 def _chosen(c: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`np.where`, for large arrays on their bits: NumPy's branches cost ten times as much there."""
-    if c.size < 4096 or a.dtype is not b.dtype or a.dtype.itemsize not in _BITS:
+    if c.size < 4096 or a.dtype != b.dtype or a.dtype.itemsize not in _BITS:
         return np.where(c, a, b)
     whole = _BITS[a.dtype.itemsize]
     first, second = (np.asarray(x).view(whole) for x in (a, b))
-    mask = -c.view(np.int8).astype(whole)  # all bits where true
-    return (((first ^ second) & mask) ^ second).view(a.dtype)
+    shape = np.broadcast_shapes(c.shape, first.shape, second.shape)
+    out = np.empty(shape, whole)
+    bits, first, second = (np.broadcast_to(x, shape) for x in (c.view(np.int8), first, second))
+    step = max(1, 32768 * len(out) // max(out.size, 1))  # rows at a time, so that what is between stays small
+    for row in range(0, len(out), step):
+        part = slice(row, row + step)
+        chosen, other = out[part], second[part]
+        np.negative(bits[part], out=chosen, casting="unsafe")  # all bits where true
+        chosen &= first[part] ^ other
+        chosen ^= other
+    return out.view(a.dtype)
 
 
 _where = Primitive(
