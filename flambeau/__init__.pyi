@@ -24,12 +24,15 @@ from flambeau import fft as fft
 from flambeau import func as func
 from flambeau import kernels as kernels
 from flambeau import linalg as linalg
+from flambeau import masked as masked
 from flambeau import metrics as metrics
 from flambeau import nn as nn
 from flambeau import optim as optim
 from flambeau import profiler as profiler
 from flambeau import random as random
 from flambeau import serialization as serialization
+from flambeau import signal as signal
+from flambeau import special as special
 from flambeau import testing as testing
 from flambeau import train as train
 from flambeau import utils as utils
@@ -282,6 +285,8 @@ from flambeau.ops import diagonal as diagonal
 from flambeau.ops import diagonal_copy as diagonal_copy
 from flambeau.ops import diagonal_scatter as diagonal_scatter
 from flambeau.ops import diff as diff
+from flambeau.ops import digamma as digamma
+from flambeau.ops import digamma_ as digamma_
 from flambeau.ops import dist as dist
 from flambeau.ops import div as div
 from flambeau.ops import div_ as div_
@@ -304,6 +309,8 @@ from flambeau.ops import erf as erf
 from flambeau.ops import erf_ as erf_
 from flambeau.ops import erfc as erfc
 from flambeau.ops import erfc_ as erfc_
+from flambeau.ops import erfinv as erfinv
+from flambeau.ops import erfinv_ as erfinv_
 from flambeau.ops import exp as exp
 from flambeau.ops import exp2 as exp2
 from flambeau.ops import exp2_ as exp2_
@@ -363,6 +370,12 @@ from flambeau.ops import hsplit as hsplit
 from flambeau.ops import hstack as hstack
 from flambeau.ops import hypot as hypot
 from flambeau.ops import hypot_ as hypot_
+from flambeau.ops import i0 as i0
+from flambeau.ops import i0_ as i0_
+from flambeau.ops import igamma as igamma
+from flambeau.ops import igamma_ as igamma_
+from flambeau.ops import igammac as igammac
+from flambeau.ops import igammac_ as igammac_
 from flambeau.ops import imag as imag
 from flambeau.ops import index_add as index_add
 from flambeau.ops import index_add_ as index_add_
@@ -411,6 +424,8 @@ from flambeau.ops import less as less
 from flambeau.ops import less_ as less_
 from flambeau.ops import less_equal as less_equal
 from flambeau.ops import less_equal_ as less_equal_
+from flambeau.ops import lgamma as lgamma
+from flambeau.ops import lgamma_ as lgamma_
 from flambeau.ops import linear as linear
 from flambeau.ops import linspace as linspace
 from flambeau.ops import log as log
@@ -474,6 +489,8 @@ from flambeau.ops import mul as mul
 from flambeau.ops import multinomial as multinomial
 from flambeau.ops import multiply as multiply
 from flambeau.ops import mv as mv
+from flambeau.ops import mvlgamma as mvlgamma
+from flambeau.ops import mvlgamma_ as mvlgamma_
 from flambeau.ops import nan_to_num as nan_to_num
 from flambeau.ops import nan_to_num_ as nan_to_num_
 from flambeau.ops import nanmean as nanmean
@@ -508,6 +525,7 @@ from flambeau.ops import permute as permute
 from flambeau.ops import permute_copy as permute_copy
 from flambeau.ops import pinverse as pinverse
 from flambeau.ops import polar as polar
+from flambeau.ops import polygamma as polygamma
 from flambeau.ops import positive as positive
 from flambeau.ops import pow as pow
 from flambeau.ops import pow_ as pow_
