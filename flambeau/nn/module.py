@@ -42,7 +42,7 @@ _HOOK_TABLES = (
 )
 
 
-class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+class _IncompatibleKeys(namedtuple("_IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
     """What `load_state_dict` returns: the keys that had no counterpart, either way."""
 
     __slots__ = ()
@@ -895,7 +895,7 @@ class Module:
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
+    ) -> _IncompatibleKeys:
         """Copies the values of a `state_dict` into the module and all below it.
 
         Args:
@@ -932,7 +932,7 @@ class Module:
                     below = {k: v for k, v in values.items() if k.startswith(path)}
                     load(child, below, path)
             for hook in module._load_state_dict_post_hooks.values():
-                if hook(module, IncompatibleKeys(missing, unexpected)) is not None:
+                if hook(module, _IncompatibleKeys(missing, unexpected)) is not None:
                     raise AssertionError(
                         "Hooks registered with ``register_load_state_dict_post_hook`` are not "
                         "expected to return new values, if incompatible_keys need to be modified, "
@@ -951,7 +951,7 @@ class Module:
                     type(self).__name__, "\n\t".join(problems)
                 )
             )
-        return IncompatibleKeys(missing, unexpected)
+        return _IncompatibleKeys(missing, unexpected)
 
     # Printing -------------------------------------------------------------------------------------
 

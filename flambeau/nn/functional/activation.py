@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau import ops
+from flambeau.core.dtypes import float64
 from flambeau.ops import where
 from flambeau.ops.activation import leaky_relu
 from flambeau.ops.reduce import softmax
@@ -75,13 +76,18 @@ def rrelu(
     training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
-    """A leaky `relu` whose slope is drawn from [lower, upper) in training, their mean otherwise."""
+    """A leaky `relu` whose slope is drawn from [lower, upper) in training, their mean otherwise.
+
+    As in PyTorch, numbers are drawn for the elements that are not positive alone.
+    """
     if lower > upper:
         raise RuntimeError(
             f"Lower bound should be less than or equal to the upper bound, got {lower} > {upper}"
         )
     if training:
-        slope: Any = ops.rand_like(input) * (upper - lower) + lower
+        falling = input.detach() <= 0
+        draws = ops.rand(int(falling.sum()), dtype=float64) * (upper - lower) + lower
+        slope: Any = ops.ones_like(input.detach()).masked_scatter(falling, draws.to(input.dtype))
     else:
         slope = (lower + upper) / 2
     return in_place(input, where(input > 0, input, input * slope), inplace)

@@ -134,10 +134,7 @@ def kl_div(
     if log_target:
         loss = target.exp() * (target - input)
     else:
-        # target * log(target) is 0 where the target is 0.
-        zero = target == 0
-        entropy = where(zero, 0, target * where(zero, 1, target).log())
-        loss = entropy - target * input
+        loss = ops.xlogy(target, target) - target * input
     if reduction == "batchmean":
         return loss.sum() / (input.size(0) if input.ndim else 1)
     if reduction == "mean":

@@ -36,6 +36,8 @@ def batch_norm(
         raise RuntimeError(
             "Expected running_mean and running_var to be defined when training=False"
         )
+    if input.ndim == 1 and not input.numel():
+        return input.clone()
     channels = input.size(1)
     for name, t in (
         ("running_mean", running_mean),
@@ -165,7 +167,7 @@ def group_norm(
             "Expected number of channels in input to be divisible by num_groups, but got input of shape "
             f"{list(input.shape)} and num_groups={num_groups}"
         )
-    grouped = input.reshape(n, num_groups, -1)
+    grouped = input.reshape(n, num_groups, channels // num_groups * math.prod(input.shape[2:]))
     centred = grouped - grouped.mean(-1, keepdim=True)
     out = (centred * ((centred * centred).mean(-1, keepdim=True) + eps).rsqrt()).reshape(
         input.shape

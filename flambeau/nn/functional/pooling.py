@@ -282,8 +282,8 @@ def _fractional(rank: int) -> Any:
             position = position * sizes[axis] + at
         full = (n, c, *places, math.prod(kernel))
         position = position.reshape(full)
-        flat = x.reshape(n, c, -1)
-        windows = flat.gather(-1, position.reshape(n, c, -1)).reshape(full)
+        flat = x.reshape(n, c, math.prod(x.shape[2:]))
+        windows = flat.gather(-1, position.reshape(n, c, math.prod(position.shape[2:]))).reshape(full)
         values, at_window = windows.max(-1)
         indices = position.gather(-1, at_window.unsqueeze(-1)).squeeze(-1)
         return (

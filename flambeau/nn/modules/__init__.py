@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from flambeau.nn.module import Module as Module
+from flambeau.nn.modules import module as module
 from flambeau.nn.modules.activation import *
 from flambeau.nn.modules.adaptive import *
 from flambeau.nn.modules.batchnorm import *
