@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from flambeau.core.shapes import pair
+from flambeau.ops import on_kernels
 from flambeau.ops.padding import constant_pad_nd
-from flambeau.ops.table import Kernel, Primitive, Spec, operator
+from flambeau.ops.table import Kernel, Primitive, Spec, operator, spec_of
 from flambeau.tensor.tensor import Tensor
 
 Ints = tuple[int, ...]
@@ -52,10 +53,13 @@ def _wide(x: np.ndarray) -> np.ndarray:
 def _forward(
     x: np.ndarray, w: np.ndarray, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> np.ndarray:
+    places = _rule(spec_of(x), spec_of(w), stride, padding, dilation, groups).shape[2:]
+    fast = on_kernels.convolution(x, w, places, stride, padding, dilation, groups)
+    if fast is not None:
+        return fast
     stored, x, w = x.dtype, _wide(x), _wide(w)
     rank = x.ndim - 2
     windows = _patches(x, w.shape[2:], stride, padding, dilation)
-    places = windows.shape[2 : 2 + rank]
     n, out_channels, each = x.shape[0], w.shape[0], w.shape[1]
     out = np.empty((n, out_channels, *places), x.dtype)
     per_group = out_channels // groups
@@ -73,6 +77,9 @@ def _forward(
 def _input_gradient(
     g: np.ndarray, w: np.ndarray, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> np.ndarray:
+    fast = on_kernels.input_gradient(g, w, size, stride, padding, dilation, groups)
+    if fast is not None:
+        return fast
     stored, g, w = g.dtype, _wide(g), _wide(w)
     rank = g.ndim - 2
     n, places, kernel = g.shape[0], g.shape[2:], w.shape[2:]
@@ -101,6 +108,9 @@ def _input_gradient(
 def _weight_gradient(
     g: np.ndarray, x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> np.ndarray:
+    fast = on_kernels.weight_gradient(g, x, kernel, stride, padding, dilation, groups)
+    if fast is not None:
+        return fast
     stored, g, x = g.dtype, _wide(g), _wide(x)
     rank = x.ndim - 2
     n, out_channels, places = g.shape[0], g.shape[1], g.shape[2:]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.core.shapes import pair
+from flambeau.ops import on_kernels
 from flambeau.ops.table import Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor
 
@@ -70,6 +71,10 @@ def divisors(
 
 def _average(x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, places: Ints, count_include_pad: bool, override: Any) -> np.ndarray:
     rank = len(kernel)
+    size = x.shape[-rank:]
+    fast = on_kernels.average(x, size, kernel, stride, padding, places, count_include_pad, override, False)
+    if fast is not None:
+        return fast
     work = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     windows = _windows(work, kernel, stride, padding, (1,) * rank, places, 0)
     sums = windows.sum(axis=tuple(range(-rank, 0)))
@@ -82,6 +87,9 @@ def _average_gradient(
 ) -> np.ndarray:
     rank = len(kernel)
     places = g.shape[-rank:]
+    fast = on_kernels.average(g, size, kernel, stride, padding, places, count_include_pad, override, True)
+    if fast is not None:
+        return fast
     work = g.astype(np.float32) if g.dtype.itemsize == 2 else g
     by = divisors(size, kernel, stride, padding, places, count_include_pad, override)
     share = work / by.astype(work.dtype)
@@ -201,6 +209,9 @@ def _lowest(stored: np.dtype) -> Any:
 def _maximum(x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, places: Ints) -> tuple[np.ndarray, np.ndarray]:
     """The largest element of each window, and its position in the flattened input plane."""
     rank = len(kernel)
+    fast = on_kernels.maximum(x, kernel, stride, padding, dilation, places)
+    if fast is not None:
+        return fast
     windows = _windows(x, kernel, stride, padding, dilation, places, _lowest(x.dtype))
     lead = x.shape[:-rank]
     flat = windows.reshape(*lead, *places, -1)
@@ -239,9 +250,13 @@ _max_pool = Primitive(
 def _scattered(g: np.ndarray, positions: np.ndarray, size: Ints) -> np.ndarray:
     rank = len(size)
     planes = int(np.prod(g.shape[:-rank])) if g.ndim > rank else 1
-    out = np.zeros((planes, int(np.prod(size))), np.float32 if g.dtype.itemsize == 2 else g.dtype)
-    rows = np.arange(planes)[:, None]
-    np.add.at(out, (rows, positions.reshape(planes, -1)), g.reshape(planes, -1).astype(out.dtype))
+    area = int(np.prod(size))
+    flat = positions.reshape(planes, -1) + np.arange(planes)[:, None] * area
+    if g.dtype.kind == "c":
+        out = np.zeros(planes * area, g.dtype)
+        np.add.at(out, flat.reshape(-1), g.reshape(-1))
+    else:
+        out = np.bincount(flat.reshape(-1), g.reshape(-1).astype(np.float64), planes * area)
     return out.reshape(*g.shape[:-rank], *size).astype(g.dtype, copy=False)
 
 

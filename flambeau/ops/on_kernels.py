@@ -1,0 +1,140 @@
+"""Eager convolutions and poolings on the generated kernels that compiled programs use.
+
+Each function fills a new array, or returns `None` where NumPy serves better: little work, a dtype or a rank that
+no kernel is made for. What it decides by is the shape alone, so equal calls give equal bits.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from typing import Any
+
+import numpy as np
+
+Ints = tuple[int, ...]
+
+#: Multiplications from which on a convolution is worth a kernel of its own, and elements for a pooling.
+MULTIPLICATIONS = 1 << 18
+ELEMENTS = 1 << 13
+
+_DTYPES = frozenset(map(np.dtype, ("f4", "f8")))
+
+
+def _kernels() -> types.ModuleType:
+    """The kernels, whose code generator takes time to load and comes with the first one."""
+    from flambeau.kernels import call
+
+    return call
+
+
+def _plane(values: Ints, one: int) -> tuple[int, int]:
+    """Sizes of one or two dimensions as those of a plane."""
+    return (one, values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+def _as_plane(x: np.ndarray) -> np.ndarray:
+    """(N, C, L) as (N, C, 1, L), laid out in order."""
+    return np.ascontiguousarray(x[:, :, None] if x.ndim == 3 else x)
+
+
+def _shape(
+    batch: int, in_channels: int, out_channels: int, size: Ints, kernel: Ints, out: Ints, stride: Ints, padding: Ints,
+    dilation: Ints, groups: int, dtype: np.dtype,
+) -> Any:  # fmt: skip
+    """The convolution's description, or `None` where it stays with NumPy."""
+    work = batch * out_channels * math.prod(out) * (in_channels // groups) * math.prod(kernel)
+    if dtype not in _DTYPES or len(size) not in (1, 2) or work < MULTIPLICATIONS:
+        return None
+    from flambeau.kernels.conv_axis import Convolution
+
+    found = Convolution(
+        batch, in_channels, out_channels, _plane(size, 1), _plane(kernel, 1), _plane(stride, 1), _plane(padding, 0),
+        _plane(dilation, 1), groups,
+    )  # fmt: skip
+    return found if found.out_size == _plane(out, 1) else None
+
+
+def convolution(
+    x: np.ndarray, w: np.ndarray, out: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray | None:
+    """(N, C, *in) with (O, C/groups, *kernel) -> (N, O, *out)"""
+    shape = _shape(
+        x.shape[0], x.shape[1], w.shape[0], x.shape[2:], w.shape[2:], out, stride, padding, dilation, groups, x.dtype
+    )
+    if shape is None:
+        return None
+    result = np.empty((x.shape[0], w.shape[0], *out), x.dtype)
+    _kernels().conv2d(_as_plane(x), _as_plane(w), None, _as_plane(result), shape, exact=True)
+    return result
+
+
+def input_gradient(
+    g: np.ndarray, w: np.ndarray, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray | None:
+    """(N, O, *out) with (O, C/groups, *kernel) -> (N, C, *size)"""
+    channels = w.shape[1] * groups
+    shape = _shape(
+        g.shape[0], channels, w.shape[0], size, w.shape[2:], g.shape[2:], stride, padding, dilation, groups, g.dtype
+    )
+    if shape is None:
+        return None
+    result = np.empty((g.shape[0], channels, *size), g.dtype)
+    _kernels().conv2d_input_gradient(_as_plane(g), _as_plane(w), _as_plane(result), shape, exact=True)
+    return result
+
+
+def weight_gradient(
+    g: np.ndarray, x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray | None:
+    """(N, O, *out) with (N, C, *in) -> (O, C/groups, *kernel)"""
+    shape = _shape(
+        x.shape[0], x.shape[1], g.shape[1], x.shape[2:], kernel, g.shape[2:], stride, padding, dilation, groups, g.dtype
+    )
+    if shape is None:
+        return None
+    result = np.empty((g.shape[1], x.shape[1] // groups, *kernel), g.dtype)
+    _kernels().conv2d_weight_gradient(_as_plane(x), _as_plane(g), _as_plane(result), shape, exact=True)
+    return result
+
+
+def _pooling(x_shape: Ints, dtype: np.dtype, size: Ints, places: Ints, **window: Ints) -> Any:
+    """The pooling's description for planes stacked in one dimension, or `None` where it stays with NumPy."""
+    if dtype not in _DTYPES or len(size) != 2 or math.prod(x_shape) < ELEMENTS:
+        return None
+    from flambeau.kernels.pool import Pooling
+
+    return Pooling(1, math.prod(x_shape[:-2]), size, places, **window)
+
+
+def _stacked(x: np.ndarray) -> np.ndarray:
+    """(*, H, W) as (1, planes, H, W), laid out in order."""
+    return np.ascontiguousarray(x).reshape(1, math.prod(x.shape[:-2]), *x.shape[-2:])
+
+
+def maximum(
+    x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, places: Ints
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The largest element of each window, and where in its plane it stands."""
+    window = {"kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+    shape = _pooling(x.shape, x.dtype, x.shape[-len(kernel) :], places, **window)
+    if shape is None:
+        return None
+    values = np.empty((*x.shape[:-2], *places), x.dtype)
+    positions = np.empty(values.shape, np.int64)
+    _kernels().max_pool2d(_stacked(x), _stacked(values), _stacked(positions), shape)
+    return values, positions
+
+
+def average(
+    x: np.ndarray, size: Ints, kernel: Ints, stride: Ints, padding: Ints, places: Ints, count_include_pad: bool,
+    override: int | None, backward: bool,
+) -> np.ndarray | None:  # fmt: skip
+    """The mean of each window; backward, the gradient of a plane of `size` from that of its means."""
+    planes = (*x.shape[: -len(kernel)], *size)
+    shape = _pooling(planes, x.dtype, size, places, kernel=kernel, stride=stride, padding=padding)
+    if shape is None:
+        return None
+    result = np.empty(planes if backward else (*x.shape[:-2], *places), x.dtype)
+    _kernels().average_pool2d(_stacked(x), _stacked(result), shape, count_include_pad, override, backward)
+    return result
