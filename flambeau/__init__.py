@@ -107,7 +107,9 @@ _PACKAGES = {
     "backends", "cuda", "random", "multiprocessing", "distributed", "jit", "onnx", "hub", "version",
 }  # fmt: skip
 _FUNCTIONS = {
+    "get_num_threads": "kernels.threads",
     "save": "serialization",
+    "set_num_threads": "kernels.threads",
     "load": "serialization",
     "compile": "compiler",
     "vmap": "func",
