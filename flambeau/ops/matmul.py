@@ -10,6 +10,7 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
+from flambeau.ops import on_kernels
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.table import Kernel, Primitive, Spec, operator, wants_grad
 from flambeau.tensor.tensor import Tensor, wrap
@@ -17,6 +18,10 @@ from flambeau.tensor.tracing import state
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if a.size * b.shape[-1] >= on_kernels.PRODUCTS and a.shape[-1] == b.shape[-2]:
+        fast = on_kernels.product(a, b)
+        if fast is not None:
+            return fast
     if a.ndim == 2 and b.ndim == 2 and a.dtype.itemsize > 2:
         return a.dot(b)
     if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
@@ -160,7 +165,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     left, right = x.ndim, y.ndim
     if left == 2 == right:
         if x.dtype is y.dtype and x.dtype in DOT and x.shape[1] == y.shape[0] and not state.busy:
-            out = wrap(x.dot(y))
+            out = wrap(x.dot(y) if x.size * y.shape[1] < on_kernels.PRODUCTS else _product(x, y))
             if wants_grad((a, b)) and modes.grad_enabled:
                 _mm.attach_short(out, (a, b), NO_ATTRIBUTES, False)
             return out

@@ -1,4 +1,4 @@
-"""Eager convolutions and poolings on the generated kernels that compiled programs use.
+"""Eager products of matrices, convolutions and poolings on the generated kernels that compiled programs use.
 
 Each function fills a new array, or returns `None` where NumPy serves better: little work, a dtype or a rank that
 no kernel is made for. What it decides by is the shape alone, so equal calls give equal bits.
@@ -14,7 +14,8 @@ import numpy as np
 
 Ints = tuple[int, ...]
 
-#: Multiplications from which on a convolution is worth a kernel of its own, and elements for a pooling.
+#: Multiplications from which on a product, and a convolution, are worth a kernel of their own, and elements for a pooling.
+PRODUCTS = 1 << 21
 MULTIPLICATIONS = 1 << 18
 ELEMENTS = 1 << 13
 
@@ -26,6 +27,17 @@ def _kernels() -> types.ModuleType:
     from flambeau.kernels import call
 
     return call
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """(*, n, k) @ (*, k, m) -> (*, n, m)"""
+    work = math.prod(a.shape) * b.shape[-1]
+    if work < PRODUCTS or a.dtype not in _DTYPES or a.dtype != b.dtype:
+        return None
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    result = np.empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    _kernels().matmul(a, b, result)
+    return result
 
 
 def _plane(values: Ints, one: int) -> tuple[int, int]:

@@ -108,3 +108,19 @@ def test_the_same_bits_every_time() -> None:
     for _ in range(20):
         for a, b in zip(gradients(F.conv2d, x, w), first, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((7, 9), (9, 5)), ((3, 4, 5), (3, 5, 6)), ((3, 4, 5), (5, 6)), ((2, 1, 4, 5), (3, 5, 6)), ((4, 0), (0, 3))],
+    ids=str,
+)
+def test_products(a: tuple[int, ...], b: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_kernels, "PRODUCTS", 0)
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=a), random.normal(size=b)
+    for count in (1, 2, 3):
+        threads.set_num_threads(count)
+        np.testing.assert_allclose((torch.from_numpy(x) @ torch.from_numpy(y)).numpy(), x @ y, atol=1e-12)
+        turned = torch.from_numpy(np.ascontiguousarray(x.swapaxes(-1, -2))).transpose(-1, -2)
+        np.testing.assert_allclose((turned @ torch.from_numpy(y)).numpy(), x @ y, atol=1e-12)
