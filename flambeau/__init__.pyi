@@ -78,11 +78,13 @@ from flambeau.tensor.storage import UntypedStorage as UntypedStorage
 from flambeau.tensor.tensor import Tensor as Tensor
 from flambeau.tensor.types import set_default_tensor_type as set_default_tensor_type
 from flambeau.compiler import compile as compile
+from flambeau.kernels.threads import get_num_threads as get_num_threads
 from flambeau.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from flambeau.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
 from flambeau.serialization import load as load
 from flambeau.serialization import save as save
 from flambeau.autograd.anomaly import set_anomaly_enabled as set_anomaly_enabled
+from flambeau.kernels.threads import set_num_threads as set_num_threads
 from flambeau.func import vmap as vmap
 
 __version__: builtins.str
