@@ -42,6 +42,7 @@ from flambeau.ops import (
     solvers,
     sort,
     special_operators,
+    spectrograms,
     statistics,
     strided,
     view_writes,
