@@ -139,11 +139,11 @@ def istft(
         raise RuntimeError("istft: cannot have onesided input if return_complex is true")
     norm = "ortho" if normalized else None
     spectra = x.transpose(1, 2)
-    if half_only:
-        pieces = fourier.from_half_spectrum(spectra, "fft_irfft", n_fft, -1, norm, True)
-    else:
+    if return_complex:
         pieces = fourier.one_way(spectra, "fft_ifft", None, -1, norm, True)
-        pieces = pieces if return_complex else pieces.real
+    else:  # of a whole spectrum the first half says it all
+        half = spectra[..., : n_fft // 2 + 1]
+        pieces = fourier.from_half_spectrum(half, "fft_irfft", n_fft, -1, norm, True)
     weights = _window_of(window, size, n_fft, pieces)
     pieces = pieces * weights
     total = n_fft + hop * (frames - 1)
