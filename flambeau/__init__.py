@@ -102,9 +102,10 @@ globals().update(_OPERATORS)
 
 # Packages that take time to load come at first use.
 _PACKAGES = {
-    "nn", "optim", "utils", "serialization", "compiler", "vision", "metrics", "cluster", "train", "cli",
-    "kernels", "linalg", "fft", "special", "signal", "masked", "func", "profiler", "distributions", "sparse", "amp", "testing",
-    "backends", "cuda", "random", "multiprocessing", "distributed", "jit", "onnx", "hub", "version",
+    "accelerator", "amp", "backends", "cli", "cluster", "compiler", "cuda", "distributed", "distributions", "fft",
+    "func", "hub", "jit", "kernels", "linalg", "masked", "metrics", "mps", "multiprocessing", "nn", "onnx", "optim",
+    "profiler", "random", "run", "serialization", "signal", "sparse", "special", "testing", "train", "utils", "version",
+    "vision", "xpu",
 }  # fmt: skip
 _FUNCTIONS = {
     "get_num_threads": "kernels.threads",

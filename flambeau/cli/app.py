@@ -15,6 +15,7 @@ from flambeau.cli.find import find
 from flambeau.cli.finetune import finetune
 from flambeau.cli.output import complain
 from flambeau.cli.predict import predict
+from flambeau.cli.run import run_program
 from flambeau.cli.test import test
 from flambeau.cli.train import train
 from flambeau.train.errors import UserError
@@ -29,6 +30,9 @@ app = typer.Typer(
 for command in (demo, train, test, predict, finetune, compare, config, doctor):
     app.command()(command)
 app.add_typer(find, name="find")
+app.command(
+    "run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False, "help_option_names": []}
+)(run_program)
 
 
 def run() -> int:

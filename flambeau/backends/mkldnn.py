@@ -1,0 +1,6 @@
+"""oneDNN: not used here."""
+
+
+def is_available() -> bool:
+    """False"""
+    return False

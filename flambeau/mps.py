@@ -1,0 +1,11 @@
+"""What programs ask of `torch.mps`: there is no such device here."""
+
+
+def is_available() -> bool:
+    """False: Flambeau computes on the processor."""
+    return False
+
+
+def device_count() -> int:
+    """0"""
+    return 0
