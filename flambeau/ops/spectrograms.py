@@ -148,7 +148,7 @@ def istft(
     pieces = pieces * weights
     total = n_fft + hop * (frames - 1)
     sums = _overlapped(pieces, total, hop)
-    squares = (weights * weights.conj()).real if weights.is_complex() else weights * weights
+    squares = weights * weights
     shares = _overlapped(squares.expand(1, frames, n_fft), total, hop)
     start = n_fft // 2 if center else 0
     stop = start + length if length is not None else total - (n_fft // 2 if center else 0)

@@ -13,7 +13,7 @@ from flambeau.train.errors import CheckpointError
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Replaces the file at `path` by what `write` writes, or leaves it as it was.
 
     The bytes go to a temporary file in the same folder, are flushed to disk, and take the

@@ -340,7 +340,7 @@ def _forget_arguments_of_replaced_targets(
     """Arguments of one class mean nothing to another, so a new `target` starts without any."""
     is_component = isinstance(hint, type) and issubclass(hint, Component)
     if is_component and isinstance(values, dict) and "target" in values:
-        current = OmegaConf.select(merged, prefix[:-1]) if prefix else None
+        current: Any = OmegaConf.select(merged, prefix[:-1]) if prefix else None
         known = current is not None and not OmegaConf.is_missing(current, "target")
         if known and current.target != values["target"]:
             current.args = {}

@@ -90,6 +90,7 @@ class Trainer:
         self.schedule: Any = None
         self.average: WeightAverage | None = None
         self.should_stop = False
+        self._clock = time.perf_counter()
         self._interrupts = Interrupts()
 
         randomness.seed_everything(config.seed)

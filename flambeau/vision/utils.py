@@ -346,5 +346,5 @@ def _color_list(
     elif len(colors) < count:
         raise ValueError(f"{len(colors)} colors for {count} things to draw")
     else:
-        chosen = colors[:count]
+        chosen = list(colors[:count])  # type: ignore[arg-type]
     return [_rgb(color) for color in chosen]

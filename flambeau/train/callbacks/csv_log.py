@@ -29,4 +29,4 @@ class CSVLog(Callback):
         writer.writeheader()
         writer.writerows(rows)
         text = stream.getvalue().encode()
-        write_atomically(trainer.run.metrics, lambda file: file.write(text) and None)
+        write_atomically(trainer.run.metrics, lambda file: file.write(text))

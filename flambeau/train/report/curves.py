@@ -35,8 +35,7 @@ def curves(progress: Progress) -> list[Plot]:
 def _losses(axes: Axes, progress: Progress) -> None:
     rows = progress.epochs
     if progress.curve:
-        steps, values = zip(*progress.curve, strict=True)
-        axes.plot(steps, values, linewidth=1.1, label="training")
+        axes.plot(*zip(*progress.curve, strict=True), linewidth=1.1, label="training")
     if "val_loss" in rows[0]:
         steps = [row["step"] for row in rows]
         values = [row["val_loss"] for row in rows]

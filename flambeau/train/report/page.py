@@ -64,7 +64,7 @@ def write_page(path: Path, title: str, subtitle: str, content: str) -> None:
         title=escape(title), subtitle=escape(subtitle), content=content
     )
     data = page.encode()
-    write_atomically(path, lambda file: file.write(data) and None)
+    write_atomically(path, lambda file: file.write(data))
 
 
 def _subtitle(trainer: Trainer, part: str, samples: int) -> str:

@@ -114,7 +114,7 @@ class Classification(Task):
         """The picture, or the part of it in `box`."""
         picture = _open(path)
         if box is not None:
-            picture = picture.crop(tuple(round(edge) for edge in box))
+            picture = picture.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
         resized = picture.convert("L" if self.channels == 1 else "RGB").resize(
             (self.size, self.size), Image.Resampling.BICUBIC
         )
