@@ -1,8 +1,8 @@
 """NumPy's matrix products beside our threads: they get one thread.
 
 Their library keeps workers that spin for a while after each product, as ours do. On a machine with few cores
-the two would take the processor from each other, so once our pool runs, large products are our own kernels and
-the library's small ones need no help.
+the two would take the processor from each other. Large products are our own kernels, and the library's small ones
+need no help. It is told so before the first product: another count of threads gives other bits.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from flambeau.kernels import blas, jit
+from flambeau.kernels import jit
 from flambeau.kernels.element import I8, I32, I64
 from flambeau.kernels.kernel import spin_until
 from flambeau.kernels.language import Buffer, Function, Module, Pointer
@@ -101,7 +101,6 @@ def _start() -> _Pool:
     with _making:
         if _pool is None:
             count = get_num_threads()
-            blas.keep_to_one_thread()
             _pool = _NativePool(count) if _has_futex() else _PortablePool(count)
         return _pool
 

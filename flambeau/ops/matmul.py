@@ -10,11 +10,14 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
+from flambeau.kernels.blas import keep_to_one_thread
 from flambeau.ops import on_kernels
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.table import Kernel, Primitive, Spec, operator, wants_grad
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
+
+keep_to_one_thread()
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

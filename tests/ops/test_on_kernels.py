@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,3 +126,14 @@ def test_products(a: tuple[int, ...], b: tuple[int, ...], monkeypatch: pytest.Mo
         np.testing.assert_allclose((torch.from_numpy(x) @ torch.from_numpy(y)).numpy(), x @ y, atol=1e-12)
         turned = torch.from_numpy(np.ascontiguousarray(x.swapaxes(-1, -2))).transpose(-1, -2)
         np.testing.assert_allclose((turned @ torch.from_numpy(y)).numpy(), x @ y, atol=1e-12)
+
+
+def test_small_products_give_the_same_bits_before_and_after_the_pool_starts() -> None:
+    program = (
+        "import flambeau as t; t.manual_seed(0); t.set_num_threads(2)\n"
+        "pairs = [(t.randn(16, 400), t.randn(400, 120)), (t.randn(64, 128), t.randn(128, 128)), (t.randn(100, 100), t.randn(100, 100))]\n"
+        "before = [a @ b for a, b in pairs]\n"
+        "t.nn.functional.conv2d(t.randn(8, 8, 32, 32), t.randn(8, 8, 3, 3))\n"
+        "assert all(t.equal(a @ b, c) for (a, b), c in zip(pairs, before))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
