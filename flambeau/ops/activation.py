@@ -23,7 +23,7 @@ _relu = unary(
 
 def _gate(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     bits = _BITS.get(g.dtype)
-    if bits is None or g.shape != out.shape:
+    if bits is None or g.shape != out.shape or not g.shape:
         return np.where(out > 0, g, g.dtype.type(0))
     # All bits or none: an irregular mask costs `where` a misguessed jump an element.
     mask = (out > 0).view(np.int8).astype(bits)

@@ -137,3 +137,12 @@ def test_small_products_give_the_same_bits_before_and_after_the_pool_starts() ->
         "assert all(t.equal(a @ b, c) for (a, b), c in zip(pairs, before))\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 0), (4, 5)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_gate_of_relu(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    x = torch.randn(shape).to(dtype).requires_grad_()
+    g = torch.full(shape, float("inf")).to(dtype)
+    (found,) = torch.autograd.grad(x.relu(), x, g)
+    assert torch.equal(found, torch.where(x > 0, g, torch.zeros_like(g)))
