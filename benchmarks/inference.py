@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from train_steps import models
+from train_steps import TABLE
 
-ROWS = ["keypoints1", "lenet1", "keypoints16"]
+ROWS = ["keypoints1", "lenet1", "resnet18_1", "keypoints16"]
 
 
 def child(args: Any) -> None:
@@ -35,7 +35,8 @@ def child(args: Any) -> None:
         from flambeau.kernels import threads
 
         threads.set_num_threads(args.threads)
-    model, _, _, shape = models(torch, args.rows[0])
+    row = TABLE[args.rows[0]]
+    model = row.network(torch)
     random = np.random.default_rng(0)
     with torch.no_grad():
         for p in model.parameters():
@@ -43,7 +44,7 @@ def child(args: Any) -> None:
                 max(np.prod(p.shape[1:]), 1)
             )
             p.copy_(torch.from_numpy(values.astype(np.float32)))
-    x = torch.from_numpy(random.standard_normal(shape).astype(np.float32))
+    x = torch.from_numpy(random.standard_normal(row.shape).astype(np.float32))
     model.eval()
     run = torch.compile(model) if args.mode == "compile" else model
     times = []
