@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flambeau.compiler.graph import Graph
+from flambeau.compiler.passes.assemble import assemble
 from flambeau.compiler.passes.common import merge_common
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.passes.decompose import decompose
@@ -15,7 +16,9 @@ verifying = False
 
 def simplified(graph: Graph) -> Graph:
     """The graph after all passes that do not depend on a backend."""
-    for run in (drop_dead, decompose, simplify, fold_constants, merge_common, drop_dead):
+    for run in (
+        drop_dead, decompose, simplify, assemble, fold_constants, merge_common, drop_dead,
+    ):
         graph = run(graph)
         if verifying:
             graph.verify()

@@ -1,0 +1,126 @@
+"""Assembly: a sum of slices' gradients, each zero outside its slice, is their concatenation.
+
+The backward pass of `chunk`, `unbind` and of indexing gives every piece a whole array of zeros with the piece
+in it, and adds these. A recurrent network of 64 steps would add 64 arrays of the whole sequence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flambeau.compiler.graph import Graph, Node, Value, constant
+from flambeau.ops.table import PRIMITIVES
+
+
+def assemble(graph: Graph) -> Graph:
+    """The graph in which sums of disjoint slices are put side by side."""
+    return graph.replaced(_Assembly(graph).replace)
+
+
+class _Assembly:
+    def __init__(self, graph: Graph):
+        self.users = graph.users()
+        self.kept = set(graph.outputs)
+        self.new: dict[Value, Any] = {}  # what stands for a value in the new graph
+
+    def replace(self, graph: Graph, node: Node, inputs: tuple) -> Any:
+        for old, new in zip(node.inputs, inputs, strict=True):
+            if isinstance(old, Value):
+                self.new[old] = new
+        if not _is_sum(node) or self._is_part_of_a_sum(node):
+            return None
+        terms = self._terms(node)
+        pieces = [v for v in terms if self._is_piece(v)]
+        whole, taken = None, set()
+        for dim in range(len(node.outputs[0].shape)):
+            row = _apart([v for v in pieces if v not in taken], dim)
+            if len(row) < 2:
+                continue
+            joined = self._join(graph, row, dim)
+            whole = joined if whole is None else graph.call(PRIMITIVES["add"], whole, joined)
+            taken.update(row)
+        if whole is None:
+            return None
+        for value in terms:
+            if value not in taken:
+                whole = graph.call(PRIMITIVES["add"], self.new[value], whole)
+        return whole
+
+    def _is_part_of_a_sum(self, node: Node) -> bool:
+        (out,) = node.outputs
+        users = self.users.get(out, ())
+        return out not in self.kept and len(users) == 1 and _is_sum(users[0])
+
+    def _terms(self, node: Node) -> list[Value]:
+        """What a tree of additions adds, in its order."""
+        found: list[Value] = []
+        waiting = list(reversed(node.values))
+        while waiting:
+            value = waiting.pop()
+            if value.node is not None and _is_sum(value.node) and self._is_part_of_a_sum(value.node):
+                waiting += reversed(value.node.values)
+            else:
+                found.append(value)
+        return found
+
+    def _is_piece(self, value: Value) -> bool:
+        node = value.node
+        return (
+            node is not None
+            and node.primitive.name == "slice_backward"
+            and value not in self.kept
+            and len(self.users[value]) == 1
+            and set(node.attributes["steps"]) == {1}
+        )
+
+    def _join(self, graph: Graph, row: list[Value], dim: int) -> Value:
+        """The slices along a dimension, with zeros where none lies."""
+        shape, parts, end = row[0].shape, [], 0
+
+        def gap(upto: int) -> None:
+            if upto > end:
+                size = (*shape[:dim], upto - end, *shape[dim + 1 :])
+                parts.append(constant(np.broadcast_to(np.zeros((), row[0].dtype), size)))
+
+        for value in row:
+            assert value.node is not None
+            start, stop = _range(value, dim)
+            gap(start)
+            parts.append(self.new[value.node.values[0]])
+            end = stop
+        gap(shape[dim])
+        return graph.call(PRIMITIVES["cat"], *parts, dim=dim)
+
+
+def _is_sum(node: Node) -> bool:
+    """Whether this adds two values of its own shape and dtype."""
+    out = node.outputs[0]
+    return (
+        node.primitive.name == "add"
+        and len(node.values) == 2
+        and all(v.shape == out.shape and v.dtype == out.dtype for v in node.values)
+    )
+
+
+def _range(piece: Value, dim: int) -> tuple[int, int]:
+    assert piece.node is not None
+    start = piece.node.attributes["starts"][dim]
+    return start, start + piece.node.values[0].shape[dim]
+
+
+def _apart(pieces: list[Value], dim: int) -> list[Value]:
+    """Pieces, first to last, that are whole in every other dimension and do not overlap."""
+    shape = pieces[0].shape if pieces else ()
+    whole = [
+        p
+        for p in pieces
+        if p.node is not None
+        and all(n == m for d, (n, m) in enumerate(zip(p.node.values[0].shape, shape, strict=True)) if d != dim)
+    ]  # fmt: skip
+    found: list[Value] = []
+    for piece in sorted(whole, key=lambda p: _range(p, dim)):
+        if not found or _range(piece, dim)[0] >= _range(found[-1], dim)[1]:
+            found.append(piece)
+    return found
