@@ -31,7 +31,9 @@ from flambeau.kernels.transpose import transposed
 _UNROLL = 4
 _DEPTH_BLOCK = 256
 _PACK_ROWS = 24  # rows of A over which packing a panel of B pays
-_ROW_BLOCK = 240  # rows of A that are packed at a time
+_ROW_BLOCK = 256  # rows of A that are packed at a time, at most
+_SHARES = 8  # tasks that a product is cut into, so that a few threads can share them evenly
+_PACKED_TILES = 8  # tiles that are packed side by side where the rows of A are columns in memory
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,9 @@ class _Plan:
         self.packs_b = not in_order or (m >= _PACK_ROWS and not near)
         a_bytes = m * k * self.element.bytes
         self.packs_a = half or (a_bytes > module.target.l2 // 2 and self.panels >= 4)
-        self.row_block = min(m, round_up(_ROW_BLOCK, self.tile.rows)) if self.packs_a else m
+        self.row_blocks = max(-(-m // _ROW_BLOCK), min(_SHARES, m // 64), 1) if self.packs_a else 1
+        self.row_block = min(m, round_up(-(-m // self.row_blocks), self.tile.rows))
+        self.row_blocks = -(-m // self.row_block)
         self._share()
 
     def _share(self) -> None:
@@ -177,11 +181,14 @@ class _Plan:
         of."""
         work = math.prod(self.batch) * self.m * self.n * self.k
         self.parallel = 2 * work >= WORTH_A_THREAD * 4
-        wanted = 1 if len(self.batch) and math.prod(self.batch) >= 8 else 8
+        wanted = 1 if len(self.batch) and math.prod(self.batch) >= 8 else _SHARES
         tiles = -(-self.m // self.tile.rows)
         self.row_shares = self.panel_shares = 1
         if self.parallel and wanted > 1:
-            if self.panels >= tiles or self.packs_a:  # packed rows belong to one task
+            if self.packs_a:  # what a task packs should serve many panels
+                self.row_shares = min(self.row_blocks, wanted)
+                self.panel_shares = min(max(self.panels // 8, 1), -(-wanted // self.row_shares))
+            elif self.panels >= tiles:
                 self.panel_shares = min(self.panels, wanted)
             else:
                 self.row_shares = min(tiles, wanted)
@@ -310,11 +317,19 @@ class _Product:
         """This task's rows, over one stretch of k. A panel stays in cache while they pass."""
         plan, f, rows = self.plan, self.f, self.plan.tile.rows
         if plan.packs_a:
-            for start, height in f.blocks(plan.m, plan.row_block):
-                self._pack_a(start, height, block)
-                with f.range(*panels) as panel:
-                    for row, tall in f.tiles(height, rows):
-                        self._each_width(start + row, tall, panel, block, place, row)
+            full, rest = divmod(plan.m, plan.row_block)
+            first, last = _shares(share, plan.row_shares, plan.row_blocks)
+            with f.range(first, last) as number:
+                for height in dict.fromkeys((plan.row_block, rest)):
+                    if not height:
+                        continue
+                    here = f.position(number)
+                    with f.when(here < full if height == plan.row_block else here.eq(full)):
+                        self._pack_a(number * plan.row_block, height, block)
+                        with f.range(*panels) as panel:
+                            for row, tall in f.tiles(height, rows):
+                                start = number * plan.row_block
+                                self._each_width(start + row, tall, panel, block, place, row)
             return
         with f.range(*panels) as panel:
             if plan.row_shares == 1:
@@ -435,13 +450,18 @@ class _Product:
         plan, f, lanes = self.plan, self.f, self.plan.lanes
         row_stride, k_stride = self.a_strides
         first_k, depth = block
+        if row_stride == 1:
+            for row, rows, count in _side_by_side(f, height, plan.tile.rows):
+                source = self.a + (start + row) + first_k * k_stride
+                packed = self.packed_a + row * depth
+                with f.range(0, depth) as k:
+                    for tile in range(count):
+                        lines = (source + k * k_stride + tile * rows).load(rows)
+                        lines.store(packed + (k + tile * depth) * rows)
+            return
         for row, rows in f.tiles(height, plan.tile.rows):
             source = self.a + (start + row) * row_stride + first_k * k_stride
             packed = self.packed_a + row * depth
-            if row_stride == 1:
-                with f.range(0, depth) as k:
-                    (source + k * k_stride).load(rows).store(packed + k * rows)
-                continue
             for k, deep in f.blocks(depth, lanes):
                 for top in range(0, rows, lanes):
                     tall = min(lanes, rows - top)
@@ -460,6 +480,17 @@ class _Product:
 def multiply_add(f: Function, a: Value, b: Value, c: Value) -> Value:
     """a * b + c."""
     return f.fma(a, b, c) if a.element.is_float else a * b + c
+
+
+def _side_by_side(f: Function, height: int, rows: int) -> Iterator[tuple[Offset, int, int]]:
+    """The tiles of `Function.tiles`, several at a time: (first row, rows of a tile, tiles)."""
+    number = -(-height // rows)
+    small, larger = divmod(height, number)
+    start = 0
+    for tiles, width in ((larger, small + 1), (number - larger, small)):
+        for first, count in f.blocks(tiles, _PACKED_TILES):
+            yield first * width + start, width, count
+        start += tiles * width
 
 
 def _shares(share: Offset, shares: int, count: int) -> tuple[Offset, Offset]:
