@@ -73,6 +73,7 @@ def emit(
     batch: Sequence[int] = (),
     epilogue: Nodes = (("input", 0),),
     extras: Sequence[Operand] = (),
+    packed: bool = False,
 ) -> Kernel:
     """A kernel that multiplies matrices, and finishes each element by an expression.
 
@@ -86,15 +87,45 @@ def emit(
         epilogue: an expression whose ("input", 0) is the sum and ("input", i) is `extras[i-1]`;
             its last node is stored. Bias and activation go here.
         extras: operands of the epilogue, with strides for (*batch, m, n): a bias has row stride
-        0.
+            0.
+        packed: the buffer of b holds what a kernel of `emit_packing` made of it.
 
     Halves are summed in f32, integers as they are. Buffers: a, b, extras, out.
     """
     element, lanes = a.element.computed, module.target.lanes(a.element.computed.bytes)
     if dot.fits(m, k, a, b, element, lanes) and math.prod((*batch, n)):
         return _emit_dots(module, name, m, n, k, a, b, out, tuple(batch), epilogue, extras)
-    plan = _Plan(module, name, m, n, k, a, b, out, tuple(batch), epilogue, tuple(extras))
-    return plan.emit()
+    operands = (a, b, out, tuple(batch), epilogue, tuple(extras))
+    return _Plan(module, name, m, n, k, *operands, packed=packed).emit()
+
+
+def packed_size(module: Module, m: int, n: int, k: int, a: Operand, b: Operand) -> int | None:
+    """How many elements B takes when it is packed for products with `m` rows; `None` if these
+    read it as it is.
+
+    B packed once serves many products, such as the steps of a recurrent network.
+    """
+    element, lanes = a.element.computed, module.target.lanes(a.element.computed.bytes)
+    if dot.fits(m, k, a, b, element, lanes) or b.element != element:
+        return None
+    plan = _Plan(module, "", m, n, k, a, b, b, (), (), ())
+    return plan.panels * plan.panel * k if plan.packs_b else None
+
+
+def emit_packing(
+    module: Module, name: str, m: int, n: int, k: int, a: Operand, b: Operand
+) -> Kernel:
+    """A kernel that packs B for `emit(..., packed=True)` with such operands. Buffers: b, packed."""
+    plan = _Plan(module, name, m, n, k, a, b, b, (), (), ())
+    size = plan.panels * plan.panel * k
+    buffers = (
+        _matrix_buffer("b", b, (k, n)),
+        Buffer("packed", plan.element, size, once=True),
+    )
+    f, pointers, _, _, begin, end = stage_function(module, name, buffers)
+    with f.range(begin, end) as panel:
+        plan.pack_panel(f, *pointers, panel)
+    return Kernel(name, buffers, (Stage(name, plan.panels, plan.parallel),), traffic=8 * size)
 
 
 def _emit_dots(
@@ -153,8 +184,10 @@ class _Plan:
     def __init__(
         self, module: Module, name: str, m: int, n: int, k: int, a: Operand, b: Operand,
         out: Operand, batch: tuple[int, ...], epilogue: Nodes, extras: tuple[Operand, ...],
+        packed: bool = False,
     ):  # fmt: skip
         self.module, self.name, self.epilogue = module, name, epilogue
+        self.packed = packed
         self.m, self.n, self.k, self.batch = m, n, k, batch
         self.a, self.b, self.out, self.extras = a, b, out, extras
         self.element = a.element.computed
@@ -188,24 +221,31 @@ class _Plan:
             if self.packs_a:  # what a task packs should serve many panels
                 self.row_shares = min(self.row_blocks, wanted)
                 self.panel_shares = min(max(self.panels // 8, 1), -(-wanted // self.row_shares))
-            elif self.panels >= tiles:
+            elif self.panels >= tiles and not (tiles >= 4 and self._b_fits_a_core()):
                 self.panel_shares = min(self.panels, wanted)
             else:
                 self.row_shares = min(tiles, wanted)
         self.tasks = math.prod(self.batch) * self.row_shares * self.panel_shares
+
+    def _b_fits_a_core(self) -> bool:
+        """Whether each core can keep all of B: then rows are shared, as whoever reads C shares them."""
+        return self.k * self.n * self.element.bytes <= self.module.target.l2 // 2
 
     # The kernel -------------------------------------------------------------------------------
 
     def emit(self) -> Kernel:
         operands = [self.a, self.b, *self.extras, self.out]
         buffers, result = _facts(self.m, self.n, self.k, operands, self.batch)
+        room = self.panels * self.panel * self.k
+        if self.packed:
+            buffers = (buffers[0], Buffer("packed", self.element, room), *buffers[2:])
         if not math.prod((*self.batch, self.m, self.n)):
             return Kernel(self.name, buffers, (), **result)
-        packed_b = self.panels * self.panel * self.k * self.element.bytes if self.packs_b else 0
+        packed_b = room * self.element.bytes if self.packs_b and not self.packed else 0
         packed_a = self.row_block * self.depth * self.element.bytes if self.packs_a else 0
         shared = not self.batch  # one B: packed once for all threads
         stages = []
-        if self.packs_b and shared:
+        if packed_b and shared:
             stages.append(self._emit_packing(buffers))
         stages.append(self._emit_product(buffers, packed_b if shared else -1))
         return Kernel(
@@ -220,7 +260,7 @@ class _Plan:
         name = f"{self.name}_pack"
         f, pointers, workspace, _, begin, end = stage_function(self.module, name, buffers)
         with f.range(begin, end) as panel:
-            self._pack_panel(f, pointers[1], workspace.as_elements(self.element), panel)
+            self.pack_panel(f, pointers[1], workspace.as_elements(self.element), panel)
         return Stage(name, self.panels, self.parallel)
 
     def _emit_product(self, buffers: tuple[Buffer, ...], packed_b: int) -> Stage:
@@ -236,17 +276,17 @@ class _Plan:
             operands = [self.a, self.b, *self.extras, self.out]
             matrices = _of_batch(pointers, operands, self.batch, number)
             first_panel, last_panel = _shares(panel_share, self.panel_shares, self.panels)
-            packed = workspace.as_elements(self.element)
+            packed = matrices[1] if self.packed else workspace.as_elements(self.element)
             if self.packs_b and packed_b < 0:
                 packed = own + self.row_block * self.depth * self.packs_a
                 with f.range(first_panel, last_panel) as panel:
-                    self._pack_panel(f, matrices[1], packed, panel)
+                    self.pack_panel(f, matrices[1], packed, panel)
             product = _Product(self, f, matrices, packed, own)
             for block, deep in _depth_blocks(f, self.k, self.depth):
                 product.rows(row_share, (first_panel, last_panel), block, deep)
         return Stage(self.name, self.tasks, self.parallel)
 
-    def _pack_panel(self, f: Function, b: Pointer, packed: Pointer, panel: Offset) -> None:
+    def pack_panel(self, f: Function, b: Pointer, packed: Pointer, panel: Offset) -> None:
         """Copies one panel of B to [k][column]; columns beyond the last are zero."""
         full = self.n // self.panel
         if isinstance(panel, int):  # the only panel

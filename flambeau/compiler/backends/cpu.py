@@ -8,6 +8,7 @@ program is one module. Memory is a table of addresses: the arena, the inputs, th
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -284,6 +285,8 @@ class _Compilation:
         self.located: dict[Value, Place] = {v: whole(v) for v in graph.inputs}
         self.steps: list[Step] = []
         self.turned: dict[Place, Place] = {}
+        self.packed: dict[Any, Place] = {}
+        self.multiplied = Counter(n.values[1] for n in graph.nodes if n.primitive.name == "mm")
         for group in fuse(graph, kind_of, takes_epilogue):
             self._lower(group)
         self.homes: dict[Value, tuple[int, int]] = {}
@@ -509,7 +512,8 @@ class _Compilation:
         a, b = a.broadcast((*batch, *a.shape[-2:])), b.broadcast((*batch, *b.shape[-2:]))
         end = self.epilogue(node, epilogue, [out])
         nodes = (*end.nodes, ("convert", end.results[0], out.dtype.name))  # the last is stored
-        call = self.product_call(_usual(a), _usual(b), whole(out), nodes, end.extras)
+        often = self.multiplied[node.values[1]] > 1
+        call = self.product_call(_usual(a), _usual(b), whole(out), nodes, end.extras, often)
         self._step(group, [call], [out])
 
     def epilogue(self, node: Node, after: list[Node], outputs: list[Value]) -> Epilogue:
@@ -521,13 +525,17 @@ class _Compilation:
 
     def product_call(
         self, a: Place, b: Place, out: Place, epilogue: tuple = (("input", 0),),
-        extras: Sequence[Place] = (),
+        extras: Sequence[Place] = (), often: bool = False,
     ) -> KernelCall:  # fmt: skip
-        """A kernel for (*batch, m, k) x (*batch, k, n) -> (*batch, m, n), and an epilogue."""
+        """A kernel for (*batch, m, k) x (*batch, k, n) -> (*batch, m, n), and an epilogue.
+
+        Where many products read `b` (`often`), it is packed once for all.
+        """
         batch, (m, k), n = out.shape[:-2], a.shape[-2:], b.shape[-1]
+        packed = self._packed(a, b) if often and not batch else None
         operands, more = [p.operand for p in (a, b, out)], [p.operand for p in extras]
         kernel = self.kernel(
-            ("product", m, n, k, batch, *operands, epilogue, *more),
+            ("product", m, n, k, batch, *operands, epilogue, *more, packed is not None),
             lambda name: gemm.emit(
                 self.module,
                 name,
@@ -538,9 +546,27 @@ class _Compilation:
                 batch=batch,
                 epilogue=epilogue,
                 extras=more,
+                packed=packed is not None,
             ),
         )
-        return kernel, [a, b, *extras, out]
+        return kernel, [a, packed or b, *extras, out]
+
+    def _packed(self, a: Place, b: Place) -> Place | None:
+        """`b` as products with `a` want it, or `None` if they read it as it lies."""
+        (m, k), n = a.shape, b.shape[1]
+        operands = a.operand, b.operand
+        size = gemm.packed_size(self.module, m, n, k, *operands)
+        if size is None:
+            return None
+        found = self.packed.get((b, size, m))
+        if found is None:
+            found = self.packed[b, size, m] = whole(Value((size,), b.dtype))
+            kernel = self.kernel(
+                ("packing", m, n, k, *operands),
+                lambda name: gemm.emit_packing(self.module, name, m, n, k, *operands),
+            )
+            self._step(None, [(kernel, [b, found])], [found.root])
+        return found
 
     def in_lanes(self, place: Place) -> Place:
         """`place` with its samples side by side: a copy, made once, where it lies otherwise."""
