@@ -25,6 +25,7 @@ from flambeau.compiler.backends.expressions import (
 )
 from flambeau.compiler.backends.memory import Lifetime, plan
 from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, whole
+from flambeau.compiler.backends.placement import destinations, parts_of
 from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.passes.fuse import Group, fuse
 from flambeau.compiler.views import contiguous_strides
@@ -287,7 +288,9 @@ class _Compilation:
         self.turned: dict[Place, Place] = {}
         self.packed: dict[Any, Place] = {}
         self.multiplied = Counter(n.values[1] for n in graph.nodes if n.primitive.name == "mm")
-        for group in fuse(graph, kind_of, takes_epilogue):
+        groups = fuse(graph, kind_of, takes_epilogue)
+        self.destined = destinations(graph, groups)
+        for group in groups:
             self._lower(group)
         self.homes: dict[Value, tuple[int, int]] = {}
         self._outputs()
@@ -330,7 +333,7 @@ class _Compilation:
             self._view(group)
             return
         for value in group.outputs:
-            self.located[value] = whole(value)
+            self.located[value] = self.destined.get(value) or whole(value)
         getattr(self, f"_{group.kind}")(group)
 
     def _step(
@@ -340,6 +343,7 @@ class _Compilation:
         writes: list[Value],
         **options: Any,
     ) -> None:
+        writes = [self.located[v].root if v in self.located else v for v in writes]
         roots = set(writes)
         reads = [o.root for _, operands in calls for o in operands if o.root not in roots]
         self.steps.append(Step(group, list(dict.fromkeys(reads)), writes, calls, **options))
@@ -452,7 +456,8 @@ class _Compilation:
             if v in self.located
         ):
             for value in group.outputs:
-                self.located[value] = batch_last(value)
+                if value not in self.destined:
+                    self.located[value] = batch_last(value)
         outputs = [self.located[v] for v in group.outputs]
         results = [elements[v].position for v in group.outputs]
         call = self.pointwise_call(operands, outputs, builder.nodes, results)
@@ -513,7 +518,9 @@ class _Compilation:
         end = self.epilogue(node, epilogue, [out])
         nodes = (*end.nodes, ("convert", end.results[0], out.dtype.name))  # the last is stored
         often = self.multiplied[node.values[1]] > 1
-        call = self.product_call(_usual(a), _usual(b), whole(out), nodes, end.extras, often)
+        call = self.product_call(
+            _usual(a), _usual(b), self.located[out], nodes, end.extras, often
+        )
         self._step(group, [call], [out])
 
     def epilogue(self, node: Node, after: list[Node], outputs: list[Value]) -> Epilogue:
@@ -610,18 +617,25 @@ class _Compilation:
     def _copies(self, group: Group) -> None:
         (node,) = group.nodes
         (out,) = node.outputs
-        self._step(group, self._copies_of(node, out), [out])
+        if node.primitive.name == "cat":
+            if len(out.shape) == 4 and all(has_batch_last(self.locate(v)) for v in node.values):
+                self.located[out] = batch_last(out)
+            calls = self._joins(node, self.located[out])
+            if len(calls) < len(node.values):
+                group.notes.append(f"{len(node.values) - len(calls)} parts were written in place")
+        else:
+            calls = self._copies_of(node, out)
+        self._step(group, calls, [out])
+
+    def _joins(self, node: Node, joined: Place) -> list[KernelCall]:
+        """Copies those parts of a concatenation that were not made where they belong."""
+        parts = [(self.locate(value), place) for value, place in parts_of(node, joined)]
+        return [self._copy(s, target) for s, target in parts if not s.is_same(target)]
 
     def _copies_of(self, node: Node, out: Value) -> list[tuple[Kernel, list[Place]]]:
         name, attributes = node.primitive.name, node.attributes
         target = whole(out)
         first = self.locate(node.values[0])
-        if name == "cat":
-            calls, start, dim = [], 0, attributes["dim"]
-            for x in node.values:
-                calls.append(self._copy(self.locate(x), target.part(dim, start, x.shape[dim])))
-                start += x.shape[dim]
-            return calls
         if name == "view_put":
             inside = target
             for step in attributes["steps"]:
@@ -650,7 +664,10 @@ class _Compilation:
         for k in range(len(graph.inputs)):
             self.homes[graph.inputs[k]] = (FIRST + k, 0)
         first_output = FIRST + constants + len(self.constants)
-        made = {v: k for k, step in enumerate(self.steps) for v in step.writes}
+        made: dict[Value, int] = {}  # the step that first writes a value
+        for k, step in enumerate(self.steps):
+            for value in step.writes:
+                made.setdefault(value, k)
         late: list[tuple[Place, Value]] = []
         self.output_roots: dict[Value, int] = {}
         taken: set[Value] = set()

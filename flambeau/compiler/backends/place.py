@@ -40,6 +40,11 @@ class Place:
         """Whether this is all of its root's memory, in order."""
         return self == whole(self.root)
 
+    def is_same(self, other: Place) -> bool:
+        """Whether both are the same elements of the same memory."""
+        mine, theirs = self.broadcast(self.shape), other.broadcast(other.shape)
+        return (mine.root, mine.offset, mine.strides) == (theirs.root, theirs.offset, theirs.strides)
+
     def broadcast(self, shape: Sequence[int]) -> Place:
         """This part as an operand over `shape`."""
         extra = len(shape) - len(self.shape)

@@ -1,7 +1,10 @@
-"""Assembly: a sum of slices' gradients, each zero outside its slice, is their concatenation.
+"""Assembly: long sums that are really one piece of work.
 
-The backward pass of `chunk`, `unbind` and of indexing gives every piece a whole array of zeros with the piece
-in it, and adds these. A recurrent network of 64 steps would add 64 arrays of the whole sequence.
+A sum of slices' gradients, each zero outside its slice, is their concatenation: the backward pass of `chunk`,
+`unbind` and of indexing gives every piece a whole array of zeros with the piece in it, and adds these.
+
+A sum of products is one product of concatenated matrices: A B + C D = [A C] [B; D]. The gradient of a weight
+that is used in every step of a recurrent network is such a sum.
 """
 
 from __future__ import annotations
@@ -13,15 +16,18 @@ import numpy as np
 from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.ops.table import PRIMITIVES
 
+_FEWEST_PRODUCTS = 4
+
 
 def assemble(graph: Graph) -> Graph:
-    """The graph in which sums of disjoint slices are put side by side."""
+    """The graph in which sums of disjoint slices and of products are put together."""
     return graph.replaced(_Assembly(graph).replace)
 
 
 class _Assembly:
     def __init__(self, graph: Graph):
         self.users = graph.users()
+        self.index = {node: k for k, node in enumerate(graph.nodes)}
         self.kept = set(graph.outputs)
         self.new: dict[Value, Any] = {}  # what stands for a value in the new graph
 
@@ -41,6 +47,11 @@ class _Assembly:
             joined = self._join(graph, row, dim)
             whole = joined if whole is None else graph.call(PRIMITIVES["add"], whole, joined)
             taken.update(row)
+        products = self._products(terms)
+        if products:
+            product = self._one_product(graph, products)
+            whole = product if whole is None else graph.call(PRIMITIVES["add"], whole, product)
+            taken.update(products)
         if whole is None:
             return None
         for value in terms:
@@ -75,6 +86,36 @@ class _Assembly:
             and set(node.attributes["steps"]) == {1}
         )
 
+    def _products(self, terms: list[Value]) -> list[Value]:
+        """The products of a sum that are better done as one, in the order in which they were made."""
+        found = []
+        for value in terms:
+            node = value.node
+            if node is None or node.primitive.name != "mm" or len(value.shape) != 2:
+                continue
+            (rows, depth), columns = node.values[0].shape, value.shape[1]
+            cheap = depth * (rows + columns) <= rows * columns
+            if cheap and value not in self.kept and len(self.users[value]) == 1:
+                found.append(value)
+        return sorted(found, key=self._age) if len(found) >= _FEWEST_PRODUCTS else []
+
+    def _age(self, product: Value) -> int:
+        """When what a product multiplies by was made."""
+        assert product.node is not None
+        right = product.node.values[1].node
+        return self.index[right] if right is not None else -1
+
+    def _one_product(self, graph: Graph, products: list[Value]) -> Value:
+        """[A C ...] [B; D; ...]."""
+        nodes = [p.node for p in products if p.node is not None]
+        lefts, rights = ([self.new[n.values[side]] for n in nodes] for side in (0, 1))
+        if all(_is_turned(v) for v in lefts):
+            bases = [v.node.values[0] for v in lefts]
+            left = graph.call(PRIMITIVES["permute"], _stacked(graph, bases), dims=(1, 0))
+        else:
+            left = graph.call(PRIMITIVES["cat"], *lefts, dim=1)
+        return graph.call(PRIMITIVES["mm"], left, _stacked(graph, rights))
+
     def _join(self, graph: Graph, row: list[Value], dim: int) -> Value:
         """The slices along a dimension, with zeros where none lies."""
         shape, parts, end = row[0].shape, [], 0
@@ -92,6 +133,21 @@ class _Assembly:
             end = stop
         gap(shape[dim])
         return graph.call(PRIMITIVES["cat"], *parts, dim=dim)
+
+
+def _is_turned(value: Value) -> bool:
+    node = value.node
+    return node is not None and node.primitive.name == "permute" and len(value.shape) == 2
+
+
+def _stacked(graph: Graph, matrices: list[Value]) -> Value:
+    """Matrices below each other. Equal ones are stacked first, as recurrent networks stack them."""
+    columns = matrices[0].shape[1]
+    if len({m.shape for m in matrices}) > 1:
+        return graph.call(PRIMITIVES["cat"], *matrices, dim=0)
+    layers = [graph.call(PRIMITIVES["view"], m, size=(1, *m.shape)) for m in matrices]
+    stack = graph.call(PRIMITIVES["cat"], *layers, dim=0)
+    return graph.call(PRIMITIVES["view"], stack, size=(len(matrices) * matrices[0].shape[0], columns))
 
 
 def _is_sum(node: Node) -> bool:
