@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from flambeau.kernels.conv_axis import Axis, Convolution, backward_axes, forward_axis
 from flambeau.kernels.conv_batch import existing_taps
-from flambeau.kernels.element import BOOL, I64, Element
+from flambeau.kernels.element import BOOL, I32, I64, Element
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, stage_function
 from flambeau.kernels.language import Buffer, Function, Module, Offset, Pointer, Value
 from flambeau.kernels.pointwise import Operand
@@ -140,7 +140,7 @@ def emit_max_backward(
         return [f.zero(element, cell.lanes)]
 
     def tap(f: Function, cell: _Cell, here: _Tap, kept: list[Value]) -> list[Value]:
-        mine = here.load(1).eq(cell.position(f, pool.in_size))
+        mine = f.convert(here.load(1), I32).eq(cell.position(f, pool.in_size))
         return [kept[0] + f.select(mine, here.load(0), 0.0 if element.is_float else 0)]
 
     walk = _Walk(module, pool, *pool.backward(), [gradient, positions], [out])
@@ -408,10 +408,11 @@ class _Walk:
 def _positions(
     f: Function, row: Offset, column: Offset, size: tuple[int, int], step: int, lanes: int
 ) -> Value:
-    first = f.constant_of(row * size[1] + column, I64)
+    """Positions in a plane, which is never so large that they would not fit 32 bits."""
+    first = f.convert(f.constant_of(row * size[1] + column, I64), I32)
     if lanes == 1:
         return first
-    return f.splat(first, lanes) + f.iota(I64, lanes) * step
+    return f.splat(first, lanes) + f.iota(I32, lanes) * step
 
 
 def _lowest(element: Element) -> float:

@@ -138,6 +138,20 @@ def maximum(
     return values, positions
 
 
+def maximum_backward(
+    g: np.ndarray, positions: np.ndarray, size: Ints, window: tuple[Ints, Ints, Ints, Ints]
+) -> np.ndarray | None:
+    """The gradient of planes of `size` from that of their windows' maxima."""
+    planes = (*g.shape[: -len(size)], *size)
+    names = ("kernel", "stride", "padding", "dilation")
+    shape = _pooling(planes, g.dtype, size, g.shape[-len(size) :], **dict(zip(names, window, strict=True)))
+    if shape is None:
+        return None
+    result = np.empty(planes, g.dtype)
+    _kernels().max_pool2d_backward(_stacked(g), _stacked(positions), _stacked(result), shape)
+    return result
+
+
 def average(
     x: np.ndarray, size: Ints, kernel: Ints, stride: Ints, padding: Ints, places: Ints, count_include_pad: bool,
     override: int | None, backward: bool,

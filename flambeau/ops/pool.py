@@ -238,8 +238,9 @@ _max_pool = Primitive(
         Spec(_shape(x, places), np.dtype(np.int64)),
     ),
     derivative={
-        "input": lambda g, out, input_shape, kernel: _max_pool_backward(
-            g[0], out[1], size=tuple(input_shape[-len(kernel) :])
+        "input": lambda g, out, input_shape, kernel, stride, padding, dilation: _max_pool_backward(
+            g[0], out[1], size=tuple(input_shape[-len(kernel) :]),
+            window=(kernel, stride, padding, dilation),
         )
     },
     lowering=Kernel("pool", ("max",)),
@@ -247,8 +248,11 @@ _max_pool = Primitive(
 )
 
 
-def _scattered(g: np.ndarray, positions: np.ndarray, size: Ints) -> np.ndarray:
+def _scattered(g: np.ndarray, positions: np.ndarray, size: Ints, window: Any = None) -> np.ndarray:
     rank = len(size)
+    fast = on_kernels.maximum_backward(g, positions, size, window) if window else None
+    if fast is not None:
+        return fast
     planes = int(np.prod(g.shape[:-rank])) if g.ndim > rank else 1
     area = int(np.prod(size))
     flat = positions.reshape(planes, -1) + np.arange(planes)[:, None] * area
@@ -266,12 +270,13 @@ def _collected(x: np.ndarray, positions: np.ndarray, rank: int) -> np.ndarray:
     return np.take_along_axis(flat, positions.reshape(*lead, -1), -1).reshape(positions.shape)
 
 
-#: Adds each gradient to the plane's element from which the maximum came.
+#: Adds each gradient to the plane's element from which the maximum came. `window` is the pooling's (kernel,
+#: stride, padding, dilation), where the positions are those of one.
 _max_pool_backward = Primitive(
     "max_pool_backward",
     "grad indices",
     _scattered,
-    rule=lambda g, indices, size: Spec((*g.shape[: -len(size)], *size), g.dtype),
+    rule=lambda g, indices, size, window=None: Spec((*g.shape[: -len(size)], *size), g.dtype),
     derivative={"grad": lambda g, indices, size: _max_pool_pick(g, indices, rank=len(size))},
     lowering=Kernel("pool", ("max_backward",)),
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from flambeau.compiler.backends.place import Place
 from flambeau.compiler.graph import Node
 from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import conv
+from flambeau.kernels import pool as pools
 from flambeau.kernels.conv_axis import Convolution
 from flambeau.kernels.kernel import Kernel
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
+from flambeau.kernels.pool import Pooling
 from flambeau.ops.pool import divisors
 
 if TYPE_CHECKING:
@@ -596,7 +599,87 @@ def pool(work: Work, node: Node) -> None:
     if not all(v.size for v in [*node.values, *node.outputs]):
         raise NotImplementedError("an empty pool")
     (which,) = node.primitive.lowering.options
-    {
-        "average": _average, "average_backward": _average_backward, "max": _maximum,
-        "max_backward": _maximum_backward,
-    }[which](work, node)  # fmt: skip
+    rank = len(node.attributes.get("kernel") or node.attributes["size"])
+    if rank <= 2 and node.outputs[0].dtype.itemsize >= 4:
+        _POOLS_OF_PLANES[which](work, node, rank)
+    else:
+        _POOLS[which](work, node)
+
+
+_POOLS = {
+    "average": _average, "average_backward": _average_backward, "max": _maximum,
+    "max_backward": _maximum_backward,
+}  # fmt: skip
+
+
+# Pooling of planes: the kernels' own ---------------------------------------------------------------
+
+
+def _as_plane(place: Place, rank: int) -> Place:
+    """(*, *in) as (N, C, height, width); a row is a plane of height 1."""
+    x = _planes(place, rank)
+    if rank == 2:
+        return x
+    return x.seen((*x.shape[:2], 1, x.shape[2]), (*x.strides[:2], 0, x.strides[2]))
+
+
+def _pair(sizes: Any, rank: int, fill: int) -> tuple[int, int]:
+    return (fill, *sizes) if rank == 1 else tuple(sizes)
+
+
+def _pooling(fine: Place, coarse: Place, rank: int, window: Sequence[Any]) -> Pooling:
+    """Windows of `fine` that give `coarse`; `window` is kernel, stride, padding and dilation."""
+    fills = (1, 1, 0, 1)
+    sizes = (_pair(s, rank, fill) for s, fill in zip(window, fills, strict=True))
+    return Pooling(*fine.shape[:2], fine.shape[2:], coarse.shape[2:], *sizes)
+
+
+def _pool_of_planes(
+    work: Work, node: Node, rank: int, shape: Pooling, inputs: list[Place], outputs: list[Place],
+    emit: Callable,
+) -> None:  # fmt: skip
+    key = (node.primitive.name, shape, *sorted(node.attributes.items()))
+    work.native(key, [*inputs, *outputs], lambda module, name, o: emit(module, name, shape, *o))
+
+
+def _maximum_of_planes(work: Work, node: Node, rank: int) -> None:
+    a = node.attributes
+    x = _as_plane(work.place(node.values[0]), rank)
+    outputs = [_as_plane(work.lay_out(v, like=x), rank) for v in node.outputs]
+    window = a["kernel"], a["stride"], a["padding"], a["dilation"]
+    _pool_of_planes(
+        work, node, rank, _pooling(x, outputs[0], rank, window), [x], outputs,
+        lambda module, name, shape, x, *out: pools.emit_max(module, name, shape, x, out),
+    )  # fmt: skip
+
+
+def _maximum_backward_of_planes(work: Work, node: Node, rank: int) -> None:
+    window = node.attributes["window"]
+    if window is None:
+        raise NotImplementedError("positions that are not those of a pooling")
+    g, at = (_as_plane(work.place(v), rank) for v in node.values)
+    out = _as_plane(work.lay_out(node.outputs[0], like=g), rank)
+    shape = _pooling(out, g, rank, window)
+    _pool_of_planes(work, node, rank, shape, [g, at], [out], pools.emit_max_backward)
+
+
+def _average_of_planes(work: Work, node: Node, rank: int, backward: bool = False) -> None:
+    a = node.attributes
+    x = _as_plane(work.place(node.values[0]), rank)
+    out = _as_plane(work.lay_out(node.outputs[0], like=x), rank)
+    fine, coarse = (out, x) if backward else (x, out)
+    shape = _pooling(fine, coarse, rank, (a["kernel"], a["stride"], a["padding"], (1,) * rank))
+    emit = pools.emit_average_backward if backward else pools.emit_average
+    options = a["count_include_pad"], a["override"]
+    _pool_of_planes(
+        work, node, rank, shape, [x], [out],
+        lambda module, name, shape, x, out: emit(module, name, shape, x, out, *options),
+    )  # fmt: skip
+
+
+_POOLS_OF_PLANES: dict[str, Callable[[Work, Node, int], None]] = {
+    "average": _average_of_planes,
+    "average_backward": partial(_average_of_planes, backward=True),
+    "max": _maximum_of_planes,
+    "max_backward": _maximum_backward_of_planes,
+}
