@@ -1,7 +1,9 @@
 """Networks for pictures, with torchvision's names where torchvision has them."""
 
+from flambeau.vision.models.alexnet import *
+from flambeau.vision.models.features import FeatureMaps, features_only
 from flambeau.vision.models.keypoints import FaceKeypointNet
 from flambeau.vision.models.lenet import LeNet
+from flambeau.vision.models.registry import get_model, get_model_builder, list_models
+from flambeau.vision.models.resnet import *
 from flambeau.vision.models.summary import LayerRow, Summary, summary
-
-__all__ = ["FaceKeypointNet", "LayerRow", "LeNet", "Summary", "summary"]
