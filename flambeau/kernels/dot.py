@@ -27,7 +27,8 @@ def fits(m: int, k: int, a: Operand, b: Operand, element: Element, lanes: int) -
 
 def tile(target: Target, m: int, lanes: int) -> tuple[int, int]:
     """Rows and columns of a tile: half of the registers accumulate; columns a power of two."""
-    rows = next(r for r in range(min(m, 8), 0, -1) if m % r == 0 or r < 5)
+    most = 8 if m <= 8 else 4  # so many rows that B is read seldom, but not A for every other column
+    rows = next(r for r in range(min(m, most), 0, -1) if m % r == 0 or r < 5)
     columns = 1
     while columns < lanes and 2 * columns * rows <= target.registers * 5 // 8:
         columns *= 2

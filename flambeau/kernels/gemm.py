@@ -30,6 +30,7 @@ from flambeau.kernels.transpose import transposed
 
 _UNROLL = 4
 _DEPTH_BLOCK = 256
+_DEPTH_BLOCK_FAR = 64
 _PACK_ROWS = 24  # rows of A over which packing a panel of B pays
 _ROW_BLOCK = 256  # rows of A that are packed at a time, at most
 _SHARES = 8  # tasks that a product is cut into, so that a few threads can share them evenly
@@ -198,10 +199,12 @@ class _Plan:
         half = a.element != self.element
         # A half-width result cannot hold partial sums.
         exact = out.element.computed == out.element == self.element
-        self.depth = min(k, _DEPTH_BLOCK) if exact else k
         in_order = b.strides[-1] == 1 and not half
         near = k * n * self.element.bytes <= module.target.l1
         self.packs_b = not in_order or (m >= _PACK_ROWS and not near)
+        # Rows of a large B that are read as they lie: few at a time, so that each is read far along.
+        far = not self.packs_b and k * n * self.element.bytes > module.target.l2
+        self.depth = min(k, _DEPTH_BLOCK_FAR if far else _DEPTH_BLOCK) if exact else k
         a_bytes = m * k * self.element.bytes
         self.packs_a = half or (a_bytes > module.target.l2 // 2 and self.panels >= 4)
         self.row_blocks = max(-(-m // _ROW_BLOCK), min(_SHARES, m // 64), 1) if self.packs_a else 1
