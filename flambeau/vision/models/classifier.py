@@ -57,8 +57,8 @@ class ImageClassifier(nn.Module):
             parent, _, child = name.rpartition(".")
             old = self.get_submodule(name)
             new = _with_outputs(old, num_classes)
-            self.initialize(new)
             setattr(self.get_submodule(parent), child, new)
+            self.initialize(new)
         if hasattr(self, "num_classes"):
             self.num_classes = num_classes
 
