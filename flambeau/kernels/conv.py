@@ -18,13 +18,17 @@ from flambeau.kernels import (
     conv_winograd_weight,
 )
 from flambeau.kernels.conv_axis import Axis, Convolution, backward_axes, forward_axis
-from flambeau.kernels.element import element_of
+from flambeau.kernels.element import Element, element_of
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Kernel
 from flambeau.kernels.language import Buffer, Module
 from flambeau.kernels.pointwise import Operand
 
-__all__ = ["Convolution", "emit_forward", "emit_input_gradient", "emit_weight_gradient"]
+__all__ = ["Convolution", "emit_forward", "emit_input_gradient", "emit_weight_gradient", "prefers_planes"]
+
+
+#: With fewer channels, turning tiles costs more than it saves beside sums in the lanes.
+_FEWEST_IN_PLANES = 32
 
 
 def emit_forward(
@@ -108,6 +112,15 @@ def emit_weight_gradient(
     return conv_weight.emit(module, name, buffers, what, conv.flops)
 
 
+def prefers_planes(conv: Convolution, element: Element, lanes: int) -> bool:
+    """Whether Winograd's algorithm on planes beats direct sums with the batch in the lanes."""
+    rows, columns = [forward_axis(conv, 0)], [forward_axis(conv, 1)]
+    channels = conv.group_in, conv.group_out
+    if min(channels) < _FEWEST_IN_PLANES:
+        return False
+    return conv_winograd.pays(conv, rows, columns, *channels, element, lanes)
+
+
 def _emit_sum(
     module: Module, name: str, conv: Convolution, x: Operand, weight: tuple[int, ...],
     weight_dtype: str, outputs: Sequence[Operand], epilogue: Nodes, results: Sequence[int],
@@ -125,7 +138,9 @@ def _emit_sum(
             conv, rows, columns, sources, targets, in_size, x, weights, outputs, epilogue,
             results, extras,
         )  # fmt: skip
-        if not exact and conv_winograd.pays(plane, module.target.lanes(4)):
+        lanes = module.target.lanes(4)
+        shape = conv, rows, columns, sources, targets
+        if not exact and conv_winograd.pays(*shape, x.element, lanes):
             return conv_winograd.emit(module, name, buffers, plane)
         return conv_plane.emit_sum(module, name, buffers, plane)
     lanes = module.target.lanes(x.element.computed.bytes)

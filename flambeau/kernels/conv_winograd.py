@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from copy import copy
 
-from flambeau.kernels.conv_axis import Axis
+from flambeau.kernels.conv_axis import Axis, Convolution
 from flambeau.kernels.conv_plane import (
     IMAGES_FOR_ALL,
     Plane,
@@ -27,7 +27,7 @@ from flambeau.kernels.conv_plane import (
     spread_plane,
 )  # fmt: skip
 from flambeau.kernels.conv_tile import Tap, choose_tile, emit_taps
-from flambeau.kernels.element import F32
+from flambeau.kernels.element import F32, Element
 from flambeau.kernels.expression import evaluate
 from flambeau.kernels.kernel import Kernel, Stage, round_up, stage_function
 from flambeau.kernels.language import (
@@ -48,21 +48,21 @@ _UNROLL = 4
 _FEWEST_CHANNELS = 16
 
 
-def pays(what: Sum, lanes: int) -> bool:
+def pays(
+    conv: Convolution, rows: Sequence[Axis], columns: Sequence[Axis], sources: int, targets: int,
+    element: Element, lanes: int,
+) -> bool:  # fmt: skip
     """Whether it applies, and costs clearly less than the direct sum."""
-    conv = what.conv
-    if what.x.element is not F32 or conv.groups != 1 or len(what.rows) * len(what.columns) > 1:
+    if element is not F32 or conv.groups != 1 or len(rows) * len(columns) > 1:
         return False
-    (rows,), (columns,) = what.rows, what.columns
-    if not (is_3_wide(rows) and is_3_wide(columns)):
+    (row,), (column,) = rows, columns
+    if not (is_3_wide(row) and is_3_wide(column)) or min(sources, targets) < _FEWEST_CHANNELS:
         return False
-    if min(what.sources, what.targets) < _FEWEST_CHANNELS:
-        return False
-    positions = round_up(-(-rows.count // TILE) * -(-columns.count // TILE), lanes)
-    channels = what.sources * what.targets
-    direct = 9 * rows.count * columns.count * channels * conv.batch / (2 * lanes)
+    positions = round_up(-(-row.count // TILE) * -(-column.count // TILE), lanes)
+    channels = sources * targets
+    direct = 9 * row.count * column.count * channels * conv.batch / (2 * lanes)
     products = ALL_POINTS * positions * channels * conv.batch / (2 * lanes)
-    turning = 200 * positions * (what.sources + what.targets) * conv.batch / lanes
+    turning = 200 * positions * (sources + targets) * conv.batch / lanes
     weights = 6 * channels
     return 1.15 * products + turning + weights < 0.8 * direct
 

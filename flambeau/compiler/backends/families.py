@@ -21,6 +21,7 @@ from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import conv
 from flambeau.kernels import pool as pools
 from flambeau.kernels.conv_axis import Convolution
+from flambeau.kernels.element import element_of
 from flambeau.kernels.kernel import Kernel
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
@@ -188,7 +189,8 @@ def convolution(work: Work, node: Node) -> None:
         raise NotImplementedError("an empty convolution")
     (which,) = node.primitive.lowering.options
     if len(node.values[0].shape) == 4:
-        _CONVOLUTIONS[which](work, node, _is_for_lanes(work, node))
+        shape = _shape_of(node, which)
+        _CONVOLUTIONS[which](work, node, _is_for_lanes(work, node, shape), shape)
         return
     {
         "forward": _convolution_forward,
@@ -203,23 +205,30 @@ def convolution(work: Work, node: Node) -> None:
 _MOST_CHANNELS = 256
 
 
-def _is_for_lanes(work: Work, node: Node) -> bool:
-    """Whether samples fill the lanes: 2d, at least a vector of them, few left over."""
+def _is_for_lanes(work: Work, node: Node, shape: Convolution) -> bool:
+    """Whether samples fill the lanes: at least a vector of them, few left over; and no algorithm
+    on planes needs fewer operations."""
+    dtype = node.values[0].dtype
+    lanes = work.lanes * 4 // dtype.itemsize
+    filled = shape.batch / (-(-shape.batch // lanes) * lanes)
+    channels = max(shape.in_channels, shape.out_channels)
+    if shape.batch < lanes or filled < 0.65 or channels > _MOST_CHANNELS:
+        return False
+    return not conv.prefers_planes(shape, element_of(dtype.name), lanes)
+
+
+def _shape_of(node: Node, which: str) -> Convolution:
+    """The forward convolution of which this is one of the three parts."""
     first, second = node.values
-    n = first.shape[0]
-    lanes = work.lanes * 4 // first.dtype.itemsize
-    filled = n / (-(-n // lanes) * lanes)
-    channels = max(first.shape[1], second.shape[1])
-    return (
-        len(first.shape) == 4 and n >= lanes and filled >= 0.65 and channels <= _MOST_CHANNELS
-    )
-
-
-def _shape_of(node: Node, x: tuple[int, ...], w: tuple[int, ...]) -> Convolution:
+    x, w = {
+        "forward": (first, second), "input": (node.outputs[0], second),
+        "weight": (second, node.outputs[0]),
+    }[which]  # fmt: skip
     a = node.attributes
     return Convolution(
-        x[0], x[1], w[0], x[2:], w[2:], a["stride"], a["padding"], a["dilation"], a["groups"]
-    )
+        x.shape[0], x.shape[1], w.shape[0], x.shape[2:], w.shape[2:], a["stride"], a["padding"],
+        a["dilation"], a["groups"],
+    )  # fmt: skip
 
 
 def _operands(work: Work, node: Node, in_lanes: bool) -> list[Place]:
@@ -230,13 +239,11 @@ def _operands(work: Work, node: Node, in_lanes: bool) -> list[Place]:
     return [turn(first), second if weight_is_second else turn(second)]
 
 
-def _forward(work: Work, node: Node, in_lanes: bool) -> None:
-    x, w = node.values
-    _sum(work, node, in_lanes, _shape_of(node, x.shape, w.shape), conv.emit_forward)
+def _forward(work: Work, node: Node, in_lanes: bool, shape: Convolution) -> None:
+    _sum(work, node, in_lanes, shape, conv.emit_forward)
 
 
-def _input_gradient(work: Work, node: Node, in_lanes: bool) -> None:
-    shape = _shape_of(node, node.outputs[0].shape, node.values[1].shape)
+def _input_gradient(work: Work, node: Node, in_lanes: bool, shape: Convolution) -> None:
     _sum(work, node, in_lanes, shape, conv.emit_input_gradient)
 
 
@@ -257,9 +264,8 @@ def _sum(work: Work, node: Node, in_lanes: bool, shape: Convolution, emit: Calla
     work.native(key, [*inputs, *extras, *outputs], write)
 
 
-def _weight_gradient(work: Work, node: Node, in_lanes: bool) -> None:
+def _weight_gradient(work: Work, node: Node, in_lanes: bool, shape: Convolution) -> None:
     out = node.outputs[0]
-    shape = _shape_of(node, node.values[1].shape, out.shape)
     gradient, source = _operands(work, node, in_lanes)
     work.native(
         ("convolution_weight", shape), [source, gradient, work.place(out)],
