@@ -29,7 +29,7 @@ from flambeau.compiler.backends.placement import destinations, parts_of
 from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.passes.fuse import Group, fuse
 from flambeau.compiler.views import contiguous_strides
-from flambeau.kernels import gemm, jit, pointwise, reduce, threads
+from flambeau.kernels import gemm, jit, permute, pointwise, reduce, threads
 from flambeau.kernels import kernel as native
 from flambeau.kernels.kernel import Call, Kernel, Program, emit_driver
 from flambeau.kernels.language import Module
@@ -365,6 +365,14 @@ class _Compilation:
 
     def _copy(self, source: Place, target: Place) -> KernelCall:
         """A kernel that copies elements."""
+        operands = source.broadcast(target.shape).operand, target.operand
+        lanes = self.module.target.lanes(target.dtype.itemsize)
+        if permute.applies(target.shape, *operands, lanes):
+            kernel = self.kernel(
+                ("permute", target.shape, *operands),
+                lambda name: permute.emit(self.module, name, target.shape, *operands),
+            )
+            return kernel, [source, target]
         return self.pointwise_call(
             [source.broadcast(target.shape)], [target], (("input", 0),), (0,)
         )
@@ -811,8 +819,9 @@ class Work:
     ) -> Place:
         """Memory that is free again after this node, with its samples as in `like`."""
         value = Value(shape, dtype)
-        self.temporaries.append(value)
-        return batch_last(value) if like is not None and has_batch_last(like) else whole(value)
+        place = batch_last(value) if like is not None and has_batch_last(like) else whole(value)
+        self.temporaries.append(place.root)
+        return place
 
     def lay_out(self, value: Value, like: Place | None = None) -> Place:
         """Puts a result's samples side by side (as in `like`, if that is given)."""

@@ -11,6 +11,8 @@ from flambeau.compiler.graph import Value
 from flambeau.compiler.views import Step, contiguous_strides, stand_in
 from flambeau.kernels.pointwise import Operand
 
+_LINE = 64  # bytes of a cache line
+
 
 @dataclass(frozen=True)
 class Place:
@@ -80,10 +82,17 @@ def whole(value: Value) -> Place:
 
 
 def batch_last(value: Value) -> Place:
-    """All of a value (N, C, *sizes) with the samples side by side: memory (C, *sizes, N)."""
+    """All of a value (N, C, *sizes) with the samples side by side: memory (C, *sizes, N).
+
+    Pixels are an odd number of cache lines apart: at a power of two, those that a kernel reads together
+    would drive each other out of the first cache.
+    """
     n = value.shape[0]
-    inner = contiguous_strides((*value.shape[1:], n), 1)
-    return Place(value, 0, value.shape, (1, *inner[:-1]), "batch in lanes")
+    line = _LINE // value.dtype.itemsize
+    pitch = n if n % (2 * line) else n + line
+    root = value if pitch == n else Value((value.size // n, pitch), value.dtype)
+    inner = contiguous_strides((*value.shape[1:], pitch), 1)
+    return Place(root, 0, value.shape, (1, *inner[:-1]), "batch in lanes")
 
 
 def has_batch_last(place: Place) -> bool:
