@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from flambeau import Tensor, nn
@@ -10,12 +11,10 @@ from flambeau import Tensor, nn
 class ImageClassifier(nn.Module):
     """A network that turns pictures (batch, 3, height, width) into scores (batch, classes).
 
-    A subclass says which of its children make the features, stage by stage, and which layer
+    A subclass says which of its modules make the features, stage by stage, and which layer
     gives the scores; the rest follows: `feature_maps`, `reset_classifier`.
     """
 
-    #: The children after the last stage: pooling, dropout, the classifier itself.
-    head: ClassVar[tuple[str, ...]] = ("avgpool", "classifier")
     #: The layer (a `Linear` or a 1x1 `Conv2d`) that gives the scores.
     last_layer: ClassVar[str] = "classifier"
 
@@ -31,6 +30,10 @@ class ImageClassifier(nn.Module):
                 x = self.get_submodule(name)(x)
             maps.append(x)
         return maps
+
+    def feature_modules(self, last: int) -> list[str]:
+        """The modules that `feature_maps` needs for the stages up to `last`."""
+        return [name for stage in self.stages()[: last + 1] for name in stage]
 
     def initialize(self, layer: nn.Module) -> None:
         """Draws the initial values of one layer; layers keep their own where this does nothing."""
@@ -80,3 +83,13 @@ def _with_outputs(layer: nn.Module, outputs: int) -> nn.Module:
             " it expects; replace it yourself"
         )
     return new.to(device=layer.weight.device, dtype=layer.weight.dtype)
+
+
+def stages_by_stride(strides: Sequence[int], parent: str = "features") -> list[list[str]]:
+    """The children of a `Sequential` by resolution: each one with a stride begins a stage."""
+    stages: list[list[str]] = []
+    for index, stride in enumerate(strides):
+        if stride > 1 or not stages:
+            stages.append([])
+        stages[-1].append(f"{parent}.{index}")
+    return stages

@@ -3,36 +3,65 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TypeVar
 
+import flambeau
 from flambeau import Tensor, nn
 from flambeau.vision.models.classifier import ImageClassifier
 
+M = TypeVar("M", bound=nn.Module)
+
+
+class FeatureInfo:
+    """The channels of each map, and how many times smaller than the picture it is."""
+
+    def __init__(self, channels: list[int], reduction: list[int]):
+        self._channels = channels
+        self._reduction = reduction
+
+    def channels(self) -> list[int]:
+        """The number of channels of each map."""
+        return list(self._channels)
+
+    def reduction(self) -> list[int]:
+        """The picture's height divided by each map's."""
+        return list(self._reduction)
+
 
 class FeatureMaps(nn.Module):
-    """A classifier without its head, that returns the maps of its stages, largest first.
+    """The body of a classifier; returns the maps of its stages, largest first.
 
-    `model` is the network; its head (pooling, classifier) is gone. Load a checkpoint before the
-    network becomes this, or into `model` with `strict=False`.
+    `model` holds what is needed for them and nothing else, under the classifier's own names.
     """
 
     def __init__(self, model: ImageClassifier, out_indices: Sequence[int] | None = None):
         super().__init__()
         count = len(model.stages())
         chosen = range(count) if out_indices is None else out_indices
-        wrong = [i for i in chosen if not -count <= i < count]
-        if wrong or not chosen:
+        if not chosen or not all(-count <= i < count for i in chosen):
             raise ValueError(
                 f"out_indices must name some of the {count} stages of {type(model).__name__}"
                 f" (0 to {count - 1}), got {list(chosen)}"
             )
         self.out_indices = tuple(i % count for i in chosen)
-        self.model = _without_head(model)
+        self.model = _only(model, model.feature_modules(max(self.out_indices)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """The maps, (batch, channels, height, width) each, of pictures."""
         maps = self.model.feature_maps(x, last=max(self.out_indices))
         return [maps[i] for i in self.out_indices]
+
+    @cached_property
+    def feature_info(self) -> FeatureInfo:
+        """Channels and reductions of the maps, found by running an empty picture."""
+        size = getattr(self.model, "image_size", 128)
+        training = self.training
+        with flambeau.no_grad():
+            maps = self.eval()(flambeau.zeros(1, 3, size, size))
+        self.train(training)
+        return FeatureInfo([m.shape[1] for m in maps], [round(size / m.shape[2]) for m in maps])
 
 
 def features_only(
@@ -40,14 +69,15 @@ def features_only(
 ) -> FeatureMaps:
     """A network that returns the maps after the stem and after each stage of `model`.
 
-    The names and the order are timm's: `resnet18(features_only=True)` gives five maps, at a half,
-    a quarter, ... of the picture's height and width. The parameters are shared with `model`,
-    which stays whole.
+    The stages are timm's, as far as it has these networks: `resnet18(features_only=True)` gives
+    five maps, at a half, a quarter, ... of the picture's height and width. A transformer gives
+    what each of its blocks makes of the patches, laid out as maps. The parameters are shared
+    with `model`, which stays whole.
 
     Arguments:
-        model: any classifier of this package.
+        model: any classifier of this package; load its weights first.
         out_indices: the stages whose maps are wanted; all of them if `None`. Those after the
-            last one wanted are not computed.
+            last one wanted are left out of the network.
 
     Raises:
         ValueError: for a stage that is not there.
@@ -55,9 +85,19 @@ def features_only(
     return FeatureMaps(model, out_indices)
 
 
-def _without_head(model: ImageClassifier) -> ImageClassifier:
-    body = copy.copy(model)
-    body._modules = {  # the copy's own, so that `model` keeps its head
-        name: child for name, child in model._modules.items() if name not in model.head
-    }
+def _only(module: M, names: Iterable[str]) -> M:
+    """A copy of a module that has only the submodules named; they are shared, not copied."""
+    names = list(names)
+    body = copy.copy(module)
+    body._modules = {}
+    for child_name, child in module._modules.items():
+        inner = [
+            name.removeprefix(f"{child_name}.")
+            for name in names
+            if name.startswith(f"{child_name}.")
+        ]
+        if child_name in names:
+            body._modules[child_name] = child
+        elif inner and child is not None:
+            body._modules[child_name] = _only(child, inner)
     return body

@@ -115,7 +115,6 @@ class GoogLeNet(ImageClassifier):
         dropout, dropout_aux: the probabilities with which inputs of the last layers are zeroed.
     """
 
-    head = ("aux1", "aux2", "avgpool", "dropout", "fc")
     last_layer = "fc"
 
     def __init__(

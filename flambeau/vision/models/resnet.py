@@ -155,7 +155,6 @@ class ResNet(ImageClassifier):
         norm_layer: makes a normalisation layer for a number of channels; `BatchNorm2d` if `None`.
     """
 
-    head = ("avgpool", "fc")
     last_layer = "fc"
 
     def __init__(

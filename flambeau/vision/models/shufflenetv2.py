@@ -88,7 +88,6 @@ class ShuffleNetV2(ImageClassifier):
         inverted_residual: makes a block.
     """
 
-    head = ("fc",)
     last_layer = "fc"
 
     def __init__(

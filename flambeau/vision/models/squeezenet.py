@@ -46,7 +46,6 @@ class SqueezeNet(ImageClassifier):
         dropout: the probability with which inputs of the last convolution are zeroed.
     """
 
-    head = ("classifier",)
     last_layer = "classifier.1"
 
     def __init__(self, version: str = "1_0", num_classes: int = 1000, dropout: float = 0.5):
