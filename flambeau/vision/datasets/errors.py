@@ -8,7 +8,15 @@ class DataError(ValueError):
 
 
 class DatasetNotFoundError(DataError, RuntimeError):
-    """The files of a data set are not where they were looked for.
+    """The files of a data set are not where they were looked for, or are not the published ones.
 
     It is also a `RuntimeError`, since that is what torchvision raises here.
     """
+
+
+class MissingFilesError(DataError, FileNotFoundError):
+    """A folder, or the files that should be in it, are missing; torchvision's `FileNotFoundError`."""
+
+
+class ImageFileError(DataError, OSError):
+    """An image file that cannot be read; also an `OSError`, as Pillow's own errors are."""

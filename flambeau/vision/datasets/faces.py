@@ -463,7 +463,6 @@ class FaceKeypoints(VisionDataset):
         target_transform: Transform | None = None,
     ) -> None:
         super().__init__(root, transform=transform, target_transform=target_transform)
-        assert self.root is not None
         if widen < 0 or size < 1:
             raise ValueError(f"widen must be at least 0 and size at least 1: {widen}, {size}")
         self.widen, self.size, self.n_points = widen, size, n_points
@@ -474,11 +473,11 @@ class FaceKeypoints(VisionDataset):
         self.problems: list[str] = []
         on_error = self._skip if skip_bad else None
 
-        self.list_file = None if list_file is None else self.root / Path(list_file).expanduser()
+        self.list_file = None if list_file is None else self.folder / Path(list_file).expanduser()
         if self.list_file is not None:
-            found = read_face_list(self.list_file, self.root, n_points, on_error)
-        elif self.root.is_dir():
-            found = read_pts_folder(self.root, n_points, on_error)
+            found = read_face_list(self.list_file, self.folder, n_points, on_error)
+        elif self.folder.is_dir():
+            found = read_pts_folder(self.folder, n_points, on_error)
         else:
             raise DatasetNotFoundError(f"{self.root}: no such folder")
 

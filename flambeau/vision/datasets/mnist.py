@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from pathlib import Path
@@ -13,6 +12,7 @@ from PIL import Image
 
 from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError
 from flambeau.vision.datasets.idx import read_idx
+from flambeau.vision.datasets.published import Published, fetch_yourself, md5_of
 from flambeau.vision.datasets.vision import Transform, VisionDataset
 
 
@@ -83,8 +83,7 @@ class MNIST(VisionDataset):
     @property
     def raw_folder(self) -> str:
         """The folder that holds the files: `root/NAME-OF-THE-CLASS/raw`."""
-        assert self.root is not None
-        return str(self.root / type(self).__name__ / "raw")
+        return str(self.folder / type(self).__name__ / "raw")
 
     @property
     def data(self) -> Any:
@@ -120,7 +119,7 @@ class MNIST(VisionDataset):
             return plain
         if packed.is_file():
             published = dict(self.resources)[packed.name]
-            found = hashlib.md5(packed.read_bytes(), usedforsecurity=False).hexdigest()
+            found = md5_of(packed)
             if found != published:
                 warnings.warn(
                     f"{packed} is not the published file of {type(self).__name__} "
@@ -128,10 +127,10 @@ class MNIST(VisionDataset):
                     stacklevel=3,
                 )
             return packed
-        urls = "\n".join(f"  {self.mirror}{file}  (MD5 {md5})" for file, md5 in self.resources)
+        files = [Published(self.mirror + file, md5) for file, md5 in self.resources]
         raise DatasetNotFoundError(
             f"{type(self).__name__}: {plain} is missing (also with .gz). "
-            f"Flambeau does not download; fetch\n{urls}\nand put them into {self.raw_folder}"
+            + fetch_yourself(files, self.raw_folder)
         )
 
 

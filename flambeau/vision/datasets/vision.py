@@ -15,8 +15,14 @@ Transform = Callable[[Any], Any]
 class VisionDataset(Dataset[tuple[Any, Any]]):
     """Base of the image data sets, torchvision's `VisionDataset`.
 
-    `transform` is applied to the image of a sample, `target_transform` to its target,
-    `transforms` to both at once; the last excludes the first two.
+    Args:
+        root: the folder of the files; `~` is the user's home.
+        transforms: takes an image and its target, and gives both.
+        transform: takes the image.
+        target_transform: takes the target.
+
+    Raises:
+        ValueError: if `transforms` is given beside one of the other two.
     """
 
     def __init__(
@@ -26,14 +32,19 @@ class VisionDataset(Dataset[tuple[Any, Any]]):
         transform: Transform | None = None,
         target_transform: Transform | None = None,
     ) -> None:
-        if transforms is not None and (transform is not None or target_transform is not None):
-            raise ValueError(
-                "give either transforms, or transform and target_transform, not both"
-            )
-        self.root = None if root is None else Path(root).expanduser()
-        self.transforms = transforms
+        separate = transform is not None or target_transform is not None
+        if transforms is not None and separate:
+            raise ValueError("Only transforms or transform/target_transform can be passed as argument")
+        self.root = os.path.expanduser(root) if isinstance(root, str) else root
         self.transform = transform
         self.target_transform = target_transform
+        self.transforms = StandardTransform(transform, target_transform) if separate else transforms
+
+    @property
+    def folder(self) -> Path:
+        """`root` as a path."""
+        assert self.root is not None
+        return Path(self.root).expanduser()
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         raise NotImplementedError
@@ -50,18 +61,43 @@ class VisionDataset(Dataset[tuple[Any, Any]]):
         if self.root is not None:
             lines.append(f"Root location: {self.root}")
         lines += self.extra_repr().splitlines()
-        for name in ("transforms", "transform", "target_transform"):
-            value = getattr(self, name)
-            if value is not None:
-                lines.append(f"{name}: {value!r}")
+        if self.transforms is not None:
+            lines.append(repr(self.transforms))
         return "\n    ".join([f"Dataset {type(self).__name__}", *lines])
 
     def _apply(self, image: Any, target: Any) -> tuple[Any, Any]:
-        """A sample after the user's transforms."""
-        if self.transforms is not None:
+        """A sample after the user's transforms, also those put in place after construction."""
+        if self.transforms is not None and not isinstance(self.transforms, StandardTransform):
             return self.transforms(image, target)
         if self.transform is not None:
             image = self.transform(image)
         if self.target_transform is not None:
             target = self.target_transform(target)
         return image, target
+
+
+class StandardTransform:
+    """`transform` and `target_transform` as one function of an image and its target."""
+
+    def __init__(
+        self, transform: Transform | None = None, target_transform: Transform | None = None
+    ) -> None:
+        self.transform = transform
+        self.target_transform = target_transform
+
+    def __call__(self, input: Any, target: Any) -> tuple[Any, Any]:
+        if self.transform is not None:
+            input = self.transform(input)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return input, target
+
+    def __repr__(self) -> str:
+        lines = [type(self).__name__]
+        for head, transform in (
+            ("Transform: ", self.transform),
+            ("Target transform: ", self.target_transform),
+        ):
+            if transform is not None:
+                lines.append(head + repr(transform).replace("\n", "\n" + " " * len(head)))
+        return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""Boxes, losses, regions, dropped blocks, fake data, folders and grids beside torchvision's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision_oracle import oracle  # type: ignore[import-not-found]
+
+import flambeau
+from flambeau.vision import datasets, ops
+
+pytestmark = pytest.mark.parity
+
+torchvision: Any = oracle()
+import torch  # noqa: E402
+
+
+def boxes(count: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    corner = rng.random((count, 2)) * 30
+    return np.concatenate([corner, corner + rng.random((count, 2)) * 30], 1).astype(np.float32)
+
+
+OVERLAPS = ["box_iou", "generalized_box_iou", "distance_box_iou", "complete_box_iou"]
+
+
+@pytest.mark.parametrize("name", [*OVERLAPS, *(f"{name}_loss" for name in OVERLAPS[1:])])
+def test_overlaps_and_losses_with_gradients(name: str) -> None:
+    theirs = torch.tensor(boxes(20, 0), requires_grad=True)
+    ours = flambeau.tensor(boxes(20, 0), requires_grad=True)
+    expected = getattr(torchvision.ops, name)(theirs, torch.tensor(boxes(20, 1)))
+    found = getattr(ops, name)(ours, flambeau.tensor(boxes(20, 1)))
+    expected.sum().backward()
+    found.sum().backward()
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), atol=1e-6)
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("formats", [("xyxy", "xywh", "cxcywh"), ("xywhr", "cxcywhr", "xyxyxyxy")])
+def test_formats(formats: tuple[str, ...], whole: bool) -> None:
+    source = torch.tensor(boxes(9, 2))
+    if len(formats[0]) == 5:
+        source = torch.cat((source, torch.linspace(-170, 170, 9)[:, None]), 1)
+    for before in formats:
+        converted = torchvision.ops.box_convert(source, formats[0], before)
+        converted = (converted * 3).round().long() if whole else converted
+        for after in formats:
+            expected = torchvision.ops.box_convert(converted, before, after)
+            found = ops.box_convert(flambeau.tensor(converted.numpy()), before, after)
+            assert str(found.dtype).rpartition(".")[2] == str(expected.dtype).rpartition(".")[2]
+            # Whole numbers are rounded at other steps.
+            np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1 if whole else 1e-4)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("ratio", [-1, 2])
+def test_roi_align(ratio: int, aligned: bool) -> None:
+    from torchvision.ops.roi_align import _roi_align
+
+    images = np.random.default_rng(3).standard_normal((2, 4, 30, 40)).astype(np.float32)
+    # Inside the map: torchvision's two versions differ outside.
+    regions = np.concatenate([np.arange(12)[:, None] % 2, boxes(12, 4)], 1).astype(np.float32)
+    expected = _roi_align(torch.tensor(images), torch.tensor(regions), 0.5, 7, 5, ratio, aligned)
+    found = ops.roi_align(flambeau.tensor(images), flambeau.tensor(regions), (7, 5), 0.5, ratio, aligned)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("drop_block2d", (2, 3, 12, 13)), ("drop_block3d", (2, 3, 8, 9, 10))])
+def test_drop_block_draws_the_same_blocks(name: str, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(5).standard_normal(shape).astype(np.float32)
+    torch.manual_seed(3)
+    flambeau.manual_seed(3)
+    expected = getattr(torchvision.ops, name)(torch.tensor(x), 0.3, 3)
+    np.testing.assert_allclose(getattr(ops, name)(flambeau.tensor(x), 0.3, 3).numpy(), expected.numpy(), atol=1e-5)
+
+
+def test_focal_loss() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.standard_normal((4, 5)), (rng.random((4, 5)) < 0.5).astype(float)
+    expected = torchvision.ops.sigmoid_focal_loss(torch.tensor(x), torch.tensor(y), 0.3, 1.5, "mean")
+    found = ops.sigmoid_focal_loss(flambeau.tensor(x), flambeau.tensor(y), 0.3, 1.5, "mean")
+    np.testing.assert_allclose(found.item(), expected.item())
+
+
+def test_masks_to_boxes() -> None:
+    masks = np.random.default_rng(7).random((5, 9, 8)) > 0.9
+    masks[2] = False
+    expected = torchvision.ops.masks_to_boxes(torch.tensor(masks))
+    np.testing.assert_array_equal(ops.masks_to_boxes(flambeau.tensor(masks)).numpy(), expected.numpy())
+
+
+def test_pyramid_and_pooler() -> None:
+    theirs = torchvision.ops.FeaturePyramidNetwork([3, 5], 4, torchvision.ops.feature_pyramid_network.LastLevelMaxPool())
+    ours = ops.FeaturePyramidNetwork([3, 5], 4, ops.feature_pyramid_network.LastLevelMaxPool())
+    ours.load_state_dict({key: flambeau.tensor(value.numpy()) for key, value in theirs.state_dict().items()})
+    rng = np.random.default_rng(8)
+    x = {"a": rng.standard_normal((2, 3, 9, 7)), "b": rng.standard_normal((2, 5, 4, 3))}
+    expected = theirs({key: torch.tensor(value, dtype=torch.float32) for key, value in x.items()})
+    found = ours({key: flambeau.tensor(value, dtype=flambeau.float32) for key, value in x.items()})
+    assert list(found) == list(expected)
+    for key in found:
+        np.testing.assert_allclose(found[key].detach().numpy(), expected[key].detach().numpy(), atol=1e-5)
+    sizes = np.array([[0, 0, 2**k, 2**k] for k in range(3, 10)], np.float32)
+    mappers = (module.poolers.LevelMapper(2, 5) for module in (torchvision.ops, ops))
+    levels = [mapper([kind(sizes)]).tolist() for mapper, kind in zip(mappers, (torch.tensor, flambeau.tensor), strict=True)]
+    assert levels[0] == levels[1]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fake_data_is_the_same_byte_for_byte(channels: int) -> None:
+    arguments = {"size": 5, "image_size": (channels, 9, 7), "num_classes": 100, "random_offset": 3}
+    theirs, ours = torchvision.datasets.FakeData(**arguments), datasets.FakeData(**arguments)  # type: ignore[arg-type]
+    for (image, label), (our_image, our_label) in zip((theirs[i] for i in range(5)), (ours[i] for i in range(5)), strict=True):
+        assert label == our_label and image.mode == our_image.mode
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(our_image))
+    assert repr(theirs) == repr(ours)
+
+
+def test_image_folder(tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/1.jpg", "a/x/3.PNG", "a/4.webp", "a/5.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".txt":
+            path.write_text("")
+        else:
+            Image.new("RGB", (4, 4), (len(name), 8, 9)).save(path)
+    theirs = torchvision.datasets.ImageFolder(str(tmp_path), transform=np.asarray)
+    ours = datasets.ImageFolder(str(tmp_path), transform=np.asarray)
+    assert (ours.samples, ours.classes, ours.targets) == (theirs.samples, theirs.classes, theirs.targets)
+    assert repr(ours) == repr(theirs)
+    for place in range(len(ours)):
+        np.testing.assert_array_equal(ours[place][0], theirs[place][0])
