@@ -16,7 +16,7 @@ from flambeau.vision import datasets, ops
 pytestmark = pytest.mark.parity
 
 torchvision: Any = oracle()
-import torch  # noqa: E402
+import torch
 
 
 def boxes(count: int, seed: int) -> np.ndarray:

@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flambeau.vision.datasets import CIFAR10, CIFAR100, CocoCaptions, CocoDetection, ImageNet, imagenet
+from flambeau.vision.datasets import (
+    CIFAR10,
+    CIFAR100,
+    CocoCaptions,
+    CocoDetection,
+    ImageNet,
+    imagenet,
+)
 from flambeau.vision.datasets.errors import DataError
 from flambeau.vision.datasets.matlab import read_mat
 from flambeau.vision.datasets.published import Published, md5_of
