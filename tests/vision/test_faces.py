@@ -1,5 +1,7 @@
 """Face key points: list files, `.pts` files, crops, augmentation, and bad input."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,24 +9,28 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flambeau.vision.datasets.errors import DataError
-from flambeau.vision.datasets.faces import (
-    EYE_CORNERS,
-    FLIP_PAIRS,
-    FLIP_PAIRS_68,
-    POINT_NAMES,
-    POINTS_OF_68,
-    Crop,
+from flambeau.vision.datasets.face_crops import Crop, standardize
+from flambeau.vision.datasets.face_files import (
     Face,
-    FaceAugment,
-    FaceKeypoints,
-    eye_distance,
-    flip_points,
+    read_coco_keypoints,
     read_face_list,
     read_pts,
-    standardize,
+    read_wflw,
     write_face_list,
     write_pts,
 )
+from flambeau.vision.datasets.face_points import (
+    EYE_CORNERS,
+    EYES_OF,
+    FLIP_PAIRS,
+    FLIP_PAIRS_68,
+    FLIP_PAIRS_OF,
+    POINT_NAMES,
+    POINTS_OF_68,
+    eye_distance,
+    flip_points,
+)
+from flambeau.vision.datasets.faces import FaceAugment, FaceKeypoints
 
 BOX = (40.0, 30.0, 100.0, 110.0)
 
@@ -405,3 +411,100 @@ def test_augmentation_turned_off_changes_nothing(folder):
 
 def test_standardize_survives_an_even_crop():
     assert np.array_equal(standardize(np.full((2, 8, 8), 7, np.uint8)), np.zeros((2, 8, 8)))
+
+
+# --- WFLW and COCO
+
+
+def wflw_line(name="a b.jpg", change=None):
+    words = [f"{number:g}" for number in range(196)] + ["5", "5", "60", "50"] + ["0", "1", "0", "0", "0", "1", name]
+    for place, word in (change or {}).items():
+        words[place] = word
+    return " ".join(words) + "\n"
+
+
+def test_wflw(tmp_path):
+    Image.new("L", (70, 60), 9).save(tmp_path / "a b.jpg")
+    (tmp_path / "list.txt").write_text(wflw_line())
+    (face,) = read_wflw(tmp_path / "list.txt", tmp_path)
+    assert face.path == tmp_path / "a b.jpg" and face.box == (5, 5, 60, 50)
+    np.testing.assert_array_equal(face.points.ravel(), np.arange(196))
+    data = FaceKeypoints(tmp_path, "list.txt", size=16, format="wflw")
+    assert data.n_points == 98 and data[0][1].shape == (196,) and data.eyes == EYES_OF[98]
+    assert data.normalized_errors(data[0][1][None])[0] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 2 3 a.jpg\n", "list.txt:2: 4 words, wanted 207"),
+        (wflw_line(change={3: "x"}), "list.txt:2: 'x' is not a number"),
+        (wflw_line(change={198: "1"}), "list.txt:2: the box .* is empty"),
+    ],
+    ids=["count", "number", "box"],
+)
+def test_wrong_lines_of_wflw(tmp_path, line, message):
+    (tmp_path / "list.txt").write_text(wflw_line() + line)
+    with pytest.raises(DataError, match=message):
+        read_wflw(tmp_path / "list.txt", tmp_path)
+    told = []
+    assert len(read_wflw(tmp_path / "list.txt", tmp_path, told.append)) == 1 and len(told) == 1
+
+
+def coco_file(folder, **changes):
+    points = [number for i in range(17) for number in (10 + i, 20 + i, 2)]
+    person = {"id": 5, "image_id": 1, "bbox": [4, 6, 40, 50], "iscrowd": 0, "keypoints": points, **changes}
+    others = [
+        {"id": 6, "image_id": 1, "bbox": [0, 0, 1, 1], "iscrowd": 1, "keypoints": points},
+        {"id": 7, "image_id": 1, "bbox": [0, 0, 1, 1], "iscrowd": 0, "keypoints": [0] * 51},
+        {"id": 8, "image_id": 1, "bbox": [0, 0, 1, 1]},
+    ]
+    Image.new("L", (70, 60), 9).save(folder / "a.jpg")
+    content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [person, *others]}
+    (folder / "people.json").write_text(json.dumps(content))
+    return folder / "people.json"
+
+
+def test_coco_keypoints(tmp_path):
+    (face,) = read_coco_keypoints(coco_file(tmp_path), tmp_path)
+    assert face.box == (4, 6, 44, 56) and face.points[3].tolist() == [13.5, 23.5]
+    data = FaceKeypoints(tmp_path, "people.json", size=16)
+    assert data.format == "coco" and data.n_points == 17 and len(data) == 1
+    flipped = flip_points(data.crops[0].to_crop(face.points))
+    np.testing.assert_allclose(flipped[1], data.crops[0].to_crop(face.points[2]) * (-1, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keypoints": [3, 4, 2]}, "annotation 5: 1 key points, wanted 17"),
+        ({"keypoints": [3, 4, 2] * 16 + [0, 0, 0]}, "annotation 5: point 17 of 17 is not labelled"),
+        ({"bbox": [1, 2]}, "annotation 5: wanted 'keypoints'"),
+        ({"bbox": [1, 2, 0, 4]}, "annotation 5: the box .* is empty"),
+    ],
+    ids=["count", "hidden", "box", "empty"],
+)
+def test_wrong_coco_keypoints(tmp_path, changes, message):
+    with pytest.raises(DataError, match=message):
+        read_coco_keypoints(coco_file(tmp_path, **changes), tmp_path)
+
+
+@pytest.mark.parametrize("n_points", [17, 21, 68, 98])
+def test_every_scheme_mirrors_to_itself(n_points):
+    """Each point is in one pair at most, and mirroring twice changes nothing."""
+    members = [point for pair in FLIP_PAIRS_OF[n_points] for point in pair]
+    assert len(members) == len(set(members)) and max(members) < n_points
+    points = np.random.default_rng(0).standard_normal((n_points, 2))
+    np.testing.assert_array_equal(flip_points(flip_points(points)), points)
+    left, right = EYES_OF[n_points]
+    mirrored = {other for pair in FLIP_PAIRS_OF[n_points] for other in pair if set(pair) & set(left)}
+    assert mirrored == {*left, *right}
+
+
+def test_schemes_and_formats_that_are_not_known(tmp_path):
+    with pytest.raises(ValueError, match="which of 5 points change places"):
+        flip_points(np.zeros((5, 2)))
+    with pytest.raises(ValueError, match="format must be one of list, pts, wflw, coco, not 'csv'"):
+        FaceKeypoints(tmp_path, "a.csv", format="csv")
+    with pytest.raises(ValueError, match="give list_file"):
+        FaceKeypoints(tmp_path, format="wflw")

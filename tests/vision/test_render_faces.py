@@ -5,7 +5,9 @@ import filecmp
 import numpy as np
 import pytest
 
-from flambeau.vision.datasets.faces import FaceKeypoints, eye_distance, read_face_list
+from flambeau.vision.datasets.face_files import read_face_list
+from flambeau.vision.datasets.face_points import eye_distance
+from flambeau.vision.datasets.faces import FaceKeypoints
 from flambeau.vision.datasets.render_faces import render_face, render_faces
 
 

@@ -13,7 +13,9 @@ from flambeau.train.errors import UserError
 from flambeau.train.evaluation import Evaluation
 from flambeau.train.tasks.base import Box, Chart, Question, Task
 from flambeau.vision.datasets.errors import DataError
-from flambeau.vision.datasets.faces import Crop, open_grey, read_face_list, standardize
+from flambeau.vision.datasets.face_crops import Crop, standardize
+from flambeau.vision.datasets.face_files import read_face_list
+from flambeau.vision.datasets.images import open_grey
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

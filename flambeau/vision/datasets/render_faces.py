@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from flambeau.vision.datasets.faces import Face, read_face_list, write_face_list
+from flambeau.vision.datasets.face_files import Face, read_face_list, write_face_list
 
 Color = tuple[int, int, int]
 
