@@ -84,15 +84,20 @@ def compile(
 
 
 class CompiledFunction:
-    """A callable that runs `function` as a native program wherever it can."""
+    """A callable that runs `function` as a native program wherever it can.
 
-    def __init__(self, function: Callable[..., Any], fullgraph: bool = False):
+    It warns once where it cannot, unless it is `quiet`.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False
+    ):
         self.function = function
         self.fullgraph = fullgraph
         self.programs: dict[Hashable, list[Program]] = {}
         self.traces = 0
         self._eager_keys: set[Hashable] = set()
-        self._warned = False
+        self._warned = quiet
         self._plain = getattr(function, "forward", function)
         self._kept: list[Any] = []
 

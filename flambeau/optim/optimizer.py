@@ -43,6 +43,9 @@ Params = Iterable[Any]
 
 _global_step_pre_hooks: OrderedDict[int, Hook] = OrderedDict()
 _global_step_post_hooks: OrderedDict[int, Hook] = OrderedDict()
+#: Elements from which on an update is worth a native program.
+_WORTH_A_PROGRAM = 1 << 16
+
 _HOOK_TABLES = (
     "_optimizer_step_pre_hooks",
     "_optimizer_step_post_hooks",
@@ -190,6 +193,13 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if self._is_worth_a_program():
+            self._native_update()
+        else:
+            self._update_all()
+        return loss
+
+    def _update_all(self) -> None:
         with set_grad_enabled(bool(self.defaults.get("differentiable", False))):
             for group in self.param_groups:
                 maximize = self._is_set(group, "maximize")
@@ -205,7 +215,28 @@ class Optimizer:
                         state = {name: _as_real(value) for name, value in state.items()}
                         p, grad = _as_real(p), _as_real(grad)
                     self._update(p, grad, state, group)
-        return loss
+
+    def _is_worth_a_program(self) -> bool:
+        """Whether there is so much to update that one native program should do it."""
+        if is_tracing() or self.defaults.get("differentiable"):
+            return False
+        size = 0
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    if p.grad.is_sparse or not p.is_floating_point():
+                        return False
+                    size += p.numel()
+        return size >= _WORTH_A_PROGRAM
+
+    def _native_update(self) -> None:
+        """`_update_all` as one program over all parameters, traced when it first runs."""
+        program = self.__dict__.get("_program")
+        if program is None:
+            from flambeau.compiler.compiled import CompiledFunction
+
+            program = self._program = CompiledFunction(self._update_all, quiet=True)
+        program()
 
     def _check_gradient(self, p: Tensor, grad: Tensor) -> None:
         """Raises `RuntimeError` for gradients that the optimizer cannot use."""
@@ -432,6 +463,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self.__dict__.pop("_program", None)  # it knows the state that was
         for table in _HOOK_TABLES:
             self.__dict__.setdefault(table, OrderedDict())
         self.defaults.setdefault("differentiable", False)
