@@ -19,7 +19,7 @@ from flambeau.cli.run import run_program
 from flambeau.cli.test import test
 from flambeau.cli.train import train
 from flambeau.train.errors import UserError
-from flambeau.vision.datasets.errors import DataError
+from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError, MissingFilesError
 
 app = typer.Typer(
     help="Trains, tests and uses vision models: the PyTorch API, compiled, on the CPU.",
@@ -35,18 +35,24 @@ app.command(
 )(run_program)
 
 
+def _hint(error: UserError | DataError) -> str:
+    """What else helps: single samples can be left out, whole data sets cannot."""
+    if isinstance(error, UserError | DatasetNotFoundError | MissingFilesError):
+        return ""
+    return ". To count bad samples and go on without them: --skip-bad"
+
+
 def run() -> int:
     """Runs the command that the arguments name; the exit code."""
     # A user's own models and data sets lie where the command is called.
     sys.path.insert(0, os.getcwd())
     try:
         app(prog_name="flambeau")
-    except UserError as error:
-        complain(str(error))
-        return error.exit_code
-    except DataError as error:
-        complain(f"{error}. To count bad samples and go on without them: --skip-bad")
-        return 1
+    except (UserError, DataError) as error:
+        if os.environ.get("FLAMBEAU_TRACEBACK"):
+            raise
+        complain(str(error) + _hint(error))
+        return error.exit_code if isinstance(error, UserError) else 1
     except SystemExit as leaving:
         return int(leaving.code or 0)
     return 0

@@ -20,7 +20,7 @@ from flambeau.tensor.tracing import state
 keep_to_one_thread()
 
 
-def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _product(a: np.ndarray, b: np.ndarray, turned: bool = False) -> np.ndarray:
     if a.size * b.shape[-1] >= on_kernels.PRODUCTS and a.shape[-1] == b.shape[-2]:
         fast = on_kernels.product(a, b)
         if fast is not None:
@@ -34,7 +34,7 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a, b).astype(a.dtype, copy=False)
 
 
-def _rule(a: Spec, b: Spec) -> Spec:
+def _rule(a: Spec, b: Spec, turned: bool = False) -> Spec:
     """(*, n, k) x (*, k, m) -> (*, n, m)"""
     if a.shape[-1] != b.shape[-2]:
         if a.ndim == b.ndim == 2:
@@ -59,13 +59,20 @@ def _left(g: Tensor, mat2: Tensor, input_shape: Any) -> Tensor:
     return matmul(g, _adjoint(mat2)).sum_to_size(input_shape)
 
 
-def _right(g: Tensor, input: Tensor, mat2_shape: Any) -> Tensor:
+def _right(g: Tensor, input: Tensor, mat2_shape: Any, turned: bool) -> Tensor:
+    if turned:  # like mat2, its gradient lies by columns: a weight, of which mat2 is a view, gets it in order
+        return _adjoint(matmul(_adjoint(g), input))
     return matmul(_adjoint(input), g).sum_to_size(mat2_shape)
+
+
+def _is_turned(b: np.ndarray) -> bool:
+    """Whether a matrix lies by columns, and is so large that turning its gradient would take long."""
+    return b.size >= 4096 and b.ndim == 2 and b.strides[0] == b.itemsize and not state.busy and b.dtype.kind == "f"
 
 
 #: The dtypes whose products of two matrices BLAS computes.
 DOT = frozenset(map(np.dtype, ("f4", "f8", "c8", "c16")))
-NO_ATTRIBUTES: dict[str, Any] = {}
+_TURNED, _PLAIN = {"turned": True}, {"turned": False}
 #: (*, n, k) x (*, k, m) -> (*, n, m); leading dimensions broadcast.
 _mm = Primitive(
     "mm",
@@ -85,7 +92,7 @@ def mm(a: Tensor, b: Tensor) -> Tensor:
         )
     if a._array.shape[-1] != b._array.shape[-2]:
         _rule(Spec(a._array.shape, a._array.dtype), Spec(b._array.shape, b._array.dtype))
-    return _mm(a, b)
+    return _mm(a, b, turned=_is_turned(b._array))
 
 
 def _ctype(x: Tensor) -> str:
@@ -170,7 +177,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         if x.dtype is y.dtype and x.dtype in DOT and x.shape[1] == y.shape[0] and not state.busy:
             out = wrap(x.dot(y) if x.size * y.shape[1] < on_kernels.PRODUCTS else _product(x, y))
             if wants_grad((a, b)) and modes.grad_enabled:
-                _mm.attach_short(out, (a, b), NO_ATTRIBUTES, False)
+                _mm.attach_short(out, (a, b), _TURNED if _is_turned(y) else _PLAIN, False)
             return out
         return mm(a, b)
     if left == 0 or right == 0:

@@ -14,6 +14,7 @@ import numpy as np
 from flambeau.autograd import engine
 from flambeau.autograd.modes import modes
 from flambeau.autograd.node import AccumulateGrad, Node, OutputOf, RemovableHandle
+from flambeau.autograd.ownership import may_keep
 from flambeau.core import device as devices
 from flambeau.core.dtypes import FROM_NUMPY, dtype, from_numpy_dtype
 from flambeau.core.shapes import Size, contiguous_strides
@@ -346,12 +347,12 @@ class Tensor(TensorMethods):
         return self._retains()
 
     def _accumulate_grad(self, grad: Tensor, create_graph: bool) -> None:
-        """Adds to `.grad`; the first gradient is copied, since others may hold the same
-        memory.
-        """
+        """Adds to `.grad`; the first gradient is copied where others may hold the same memory."""
         if not create_graph and state.tracer is None:
             held = self._grad
-            if held is None:
+            if held is None and may_keep(grad, self):
+                self._grad = wrap(grad._array)
+            elif held is None:
                 array = np.empty_like(
                     self._array
                 )  # with the strides of this tensor, as PyTorch lays it out

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flambeau
 from flambeau.train.config import Component
 from flambeau.train.errors import ConfigError, UserError, nearest
 
@@ -146,7 +147,9 @@ def _check_arguments(
     names = list(parameters)
     for name in arguments:
         if name not in parameters:
-            hint = nearest(name, names) or f"; it takes {', '.join(names) or 'none'}"
+            usual = _USUAL_NAMES.get(name)
+            hint = f"; did you mean '{usual}'?" if usual in names else nearest(name, names)
+            hint = hint or f"; it takes {', '.join(names[len(given) :]) or 'none'}"
             raise ConfigError(f"{key}.args.{name}: {target} has no such argument{hint}")
     if inspect.Parameter.VAR_POSITIONAL in kinds:
         return
@@ -158,6 +161,10 @@ def _check_arguments(
     if unset:
         raise ConfigError(f"{key}.args: {target} needs {', '.join(unset)}")
     _check_types(function, target, key, arguments)
+
+
+#: Arguments by the names that other programs give them.
+_USUAL_NAMES = {"learning_rate": "lr", "rate": "lr", "classes": "num_classes", "probability": "p"}
 
 
 def _check_types(
@@ -188,4 +195,6 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is str:
         return isinstance(value, str)
+    if isinstance(hint, type) and issubclass(hint, flambeau.Tensor):
+        return isinstance(value, hint)  # no config can write a tensor
     return True

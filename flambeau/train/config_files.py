@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flambeau.train.config import Component, Config
-from flambeau.train.errors import ConfigError, nearest
+from flambeau.train.errors import ConfigError, nearest, nearest_of
 
 #: The configs that come with the package: `keypoints` and `digits`.
 PACKAGED = Path(__file__).parent / "configs"
@@ -142,9 +143,11 @@ def _find(name: str, beside: Path | None = None) -> Path:
     if packaged.is_file():
         return packaged
     known = sorted(path.stem for path in PACKAGED.glob("*.yaml"))
+    folder = candidates[0].parent
+    files = [str(path) for path in sorted(folder.glob("*.yaml"))]
     raise ConfigError(
         f"there is no config '{name}': it is neither a YAML file nor one of "
-        f"{', '.join(known)}{nearest(name, known)}"
+        f"{', '.join(known)}{nearest(name, [*known, *files])}"
     )
 
 
@@ -168,7 +171,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = OmegaConf.to_container(OmegaConf.load(path))
     except (yaml.YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path} is not a YAML file that can be read: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f", line {mark.line + 1}"
+        raise ConfigError(f"{path}{line}: not YAML that can be read: {_problem(error)}") from error
     except OSError as error:
         if path.stat().st_size == 0:
             return {}
@@ -176,6 +181,16 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold `key: value` lines")
     return typing.cast(dict[str, Any], values)
+
+
+def _problem(error: Exception) -> str:
+    """What YAML says is wrong, with what usually mends it."""
+    text = getattr(error, "problem", None) or str(error).splitlines()[0]
+    if "cannot start any token" in text and r"'\t'" in text:
+        return "lines are indented with blanks, not with tabs"
+    if "mapping values are not allowed" in text:
+        return f"{text} (put a text that holds ': ' in quotes)"
+    return text
 
 
 class _Layer:
@@ -201,7 +216,7 @@ class _Layer:
         try:
             values = OmegaConf.to_container(OmegaConf.from_dotlist([text]))
         except (yaml.YAMLError, OmegaConfBaseException) as error:
-            raise ConfigError(f"argument '{text}' cannot be read: {error}") from error
+            raise ConfigError(f"argument '{text}' cannot be read as YAML: {_problem(error)}") from error
         return cls(f"argument '{text}'", typing.cast(dict[str, Any], values))
 
     def place(self, key: str) -> str:
@@ -214,15 +229,41 @@ class _Layer:
         for key, value, hint in _shapeless(self.values, Config):
             raise ConfigError(f"{self.place(key)}: {key} = {value!r} must be {_expected(hint)}")
         for key, choices in _unknown_keys(self.values, Config):
-            hint = nearest(key, choices) or nearest(key.rpartition(".")[2], choices)
-            if not hint:
-                leaf = key.rpartition(".")[2]
-                everywhere = list(_all_keys(Config))
-                same = [known for known in everywhere if known.rpartition(".")[2] == leaf]
-                hint = f"; did you mean '{same[0]}'?" if same else nearest(key, everywhere)
-            if not hint:
-                hint = f"; valid keys are {', '.join(choices)}"
+            hint = _nearest_key(key, choices) or f"; valid keys are {', '.join(choices)}"
             raise ConfigError(f"{self.place(key)}: unknown key '{key}'{hint}")
+
+
+def _nearest_key(key: str, choices: Sequence[str]) -> str:
+    """The key that an unknown one may have meant: of its section, of any section, or by another usual name."""
+    leaf = key.rpartition(".")[2]
+    if found := nearest_of(leaf, {_leaf(choice): choice for choice in choices}):
+        return found
+    if leaf in _OTHER_NAMES:
+        return f"; did you mean '{_OTHER_NAMES[leaf]}'?"
+    # The first of several keys of a name is the outermost.
+    everywhere = {_leaf(known): known for known in reversed(list(_all_keys(Config)))}
+    return nearest_of(leaf, everywhere) or nearest(key, everywhere.values())
+
+
+def _leaf(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+#: Keys by the names that other programs give them.
+_OTHER_NAMES = {
+    "lr": "optimizer.args.lr",
+    "learning_rate": "optimizer.args.lr",
+    "momentum": "optimizer.args.momentum",
+    "weight_decay": "optimizer.args.weight_decay",
+    "max_epochs": "trainer.epochs",
+    "num_epochs": "trainer.epochs",
+    "bs": "data.batch_size",
+    "workers": "data.num_workers",
+    "scheduler": "schedule",
+    "criterion": "loss",
+    "output": "folder",
+    "out": "folder",
+}
 
 
 def _key_lines(node: yaml.Node, prefix: str = "") -> Iterator[tuple[str, int]]:
@@ -378,10 +419,22 @@ def _finish(merged: DictConfig, layers: Sequence[_Layer]) -> Config:
         config = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None) or ""
-        raise ConfigError(f"{sources}: {key}: {str(error).splitlines()[0]}") from error
+        place = _where_set(key, layers) if key else sources
+        raise ConfigError(f"{place}: {key}: {_unresolved(error)}") from error
     assert isinstance(config, Config)
     _check_ranges(config, layers)
     return config
+
+
+def _unresolved(error: OmegaConfBaseException) -> str:
+    """What a `${...}` lacks."""
+    text = str(error).splitlines()[0]
+    if variable := re.search(r"Environment variable '(.*?)' not found", text):
+        name = variable[1]
+        return f"the environment variable {name} is not set; a default is written ${{oc.env:{name},default}}"
+    if other := re.search(r"Interpolation key '(.*?)' not found", text):
+        return f"${{{other[1]}}} is no key of the config{_nearest_key(other[1], [])}"
+    return text
 
 
 def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class UserError(Exception):
@@ -34,6 +34,12 @@ class Interrupted(UserError):
     """A run that was stopped by Ctrl-C or a signal, after saving."""
 
     exit_code = 130
+
+
+def nearest_of(word: str, choices: Mapping[str, str]) -> str:
+    """As `nearest`, of the choices' values by their names; only what is near indeed."""
+    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.7)
+    return f"; did you mean '{choices[found[0]]}'?" if found else ""
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

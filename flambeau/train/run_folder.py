@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flambeau.train.config import Config
 from flambeau.train.config_files import load_config, save_config
-from flambeau.train.errors import RunError
+from flambeau.train.errors import RunError, nearest
 
 
 class RunFolder:
@@ -100,7 +100,8 @@ class RunFolder:
             if (match := pattern.fullmatch(path.name)) and (path / "config.yaml").is_file()
         }
         if not found:
-            raise RunError(f"there is no run '{name}' in {folder} to go on with")
+            runs = [path.parent.name for path in sorted(Path(folder).glob("*/config.yaml"))]
+            raise RunError(f"there is no run '{name}' in {folder}{nearest(name, runs)}")
         return cls.open(found[max(found)])
 
     def load_config(self, overrides: list[str] | None = None) -> Config:

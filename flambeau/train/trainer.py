@@ -104,6 +104,10 @@ class Trainer:
         self.mix = [build(c, f"data.mix[{i}]") for i, c in enumerate(config.data.mix)]
         self.views = build(config.data.views, "data.views") if config.data.views else None
         self.model = build(config.model, "model")
+        if not isinstance(self.model, flambeau.nn.Module):
+            raise ConfigError(
+                f"model.target = '{config.model.target}' gives a {type(self.model).__name__}, not an nn.Module"
+            )
         initialise(self.model, config.init)
         own = [build(c, f"callbacks[{i}]") for i, c in enumerate(config.callbacks)]
         # Checkpoints come last, so that they hold what the other callbacks did in their hooks.
@@ -316,7 +320,12 @@ class Trainer:
         inputs, targets = batch
         for mix in self.mix:
             inputs, targets = mix(inputs, targets)
-        mean, norm = self._step(inputs, targets)
+        try:
+            mean, norm = self._step(inputs, targets)
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            if progress.step:
+                raise
+            raise UserError(self._explain_misfit(inputs, targets, error)) from error
         loss = mean.item()
         if not math.isfinite(loss):
             raise NonFiniteError(self._explain_bad(f"the loss became {loss}"))
@@ -325,6 +334,16 @@ class Trainer:
             self.average.after_step(self.model)
         progress.count(loss, norm.item(), self.config.trainer.log_every_steps)
         self.call("on_train_batch_end", loss, batch, index)
+
+    def _explain_misfit(self, inputs: Any, targets: Any, error: Exception) -> str:
+        """What a first step was made of that did not work: most often shapes that do not fit."""
+        kind = str(targets.dtype).rpartition(".")[2]
+        return (
+            f"the first training step failed. {self.config.model.target} was given inputs of shape "
+            f"{tuple(inputs.shape)}, {self.config.loss.target} targets of shape {tuple(targets.shape)} and dtype "
+            f"{kind}. {type(error).__name__}: {error}. Change model.args, loss or data so that they fit each other; "
+            "FLAMBEAU_TRACEBACK=1 shows where it happened"
+        )
 
     def _move_schedule(self, moment: Interval, row: dict[str, Any] | None = None) -> None:
         if self.schedule is None or self.config.schedule is None:
@@ -450,6 +469,12 @@ class Trainer:
             return  # stopped before its first checkpoint: its seed makes it the same run again
         path = self.run.last
         checkpoint = read_run_checkpoint(path)
+        before, now = checkpoint["config"]["optimizer"]["target"], self.config.optimizer.target
+        if before != now:
+            raise CheckpointError(
+                f"{path} is of a run with {before}; it cannot be resumed with {now}. Start a new run from its "
+                f"weights: flambeau finetune --from {path}"
+            )
         load_weights(self.model, checkpoint.get("trained", checkpoint["model"]), path)
         try:
             if self.average is not None:

@@ -17,8 +17,8 @@ from flambeau.metrics import (
     roc_curve,
 )
 from flambeau.train.evaluation import Evaluation
-from flambeau.train.tasks.base import Box, Chart, Question, Task
-from flambeau.vision.datasets.errors import DataError
+from flambeau.train.tasks.base import Box, Chart, Question, Task, check_box
+from flambeau.vision.datasets.images import open_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,8 +112,9 @@ class Classification(Task):
 
     def ask(self, path: Path, box: Box | None = None) -> list[Question]:
         """The picture, or the part of it in `box`."""
-        picture = _open(path)
+        picture = open_image(path)
         if box is not None:
+            check_box(box, picture, path)
             picture = picture.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
         resized = picture.convert("L" if self.channels == 1 else "RGB").resize(
             (self.size, self.size), Image.Resampling.BICUBIC
@@ -128,7 +129,7 @@ class Classification(Task):
         shares = np.exp(_log_shares(output[None])[0])
         label = int(shares.argmax())
         name = self._name(None, label)
-        picture = _open(question.path).convert("RGB")
+        picture = open_image(question.path).convert("RGB")
         return _with_caption(picture, f"{name} ({shares[label]:.0%})"), {
             "image": str(question.path),
             "class": name,
@@ -180,17 +181,6 @@ def _log_shares(scores: np.ndarray) -> np.ndarray:
     """The logarithms of the softmax of each row."""
     shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.copy()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such image file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not an image that can be read ({error})") from error
 
 
 def _with_caption(picture: Image.Image, text: str) -> Image.Image:

@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw
 
 from flambeau.train.errors import UserError
 from flambeau.train.evaluation import Evaluation
-from flambeau.train.tasks.base import Box, Chart, Question, Task
-from flambeau.vision.datasets.errors import DataError
+from flambeau.train.tasks.base import Box, Chart, Question, Task, check_box
 from flambeau.vision.datasets.face_crops import Crop, standardize
 from flambeau.vision.datasets.face_files import read_face_list
 from flambeau.vision.datasets.images import open_grey
@@ -104,13 +103,7 @@ class Keypoints(Task):
         if box is None:
             crop = Crop(0, 0, picture.width, picture.height)
         else:
-            left, top, right, bottom = box
-            outside = left < -1 or top < -1 or right > picture.width + 1
-            if outside or bottom > picture.height + 1 or left >= right or top >= bottom:
-                raise DataError(
-                    f"{path}: the box {left:g},{top:g},{right:g},{bottom:g} is not inside the "
-                    f"picture, which has {picture.width} x {picture.height} pixels"
-                )
+            check_box(box, picture, path)
             crop = Crop.around(box, self.widen)
         pixels = np.asarray(crop.cut(picture, self.size))
         return Question(path, standardize(pixels)[None], crop)

@@ -12,6 +12,13 @@ from PIL import Image
 from flambeau.vision.datasets.errors import ImageFileError
 
 
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """The image of a file as it is, wholly decoded; `ImageFileError` names a bad file."""
+    with _opened(path) as image:
+        image.load()
+        return image.copy()
+
+
 def open_rgb(path: str | os.PathLike[str]) -> Image.Image:
     """The image of a file in colour (mode "RGB"), wholly decoded; `ImageFileError` names a bad file."""
     with _opened(path) as image:

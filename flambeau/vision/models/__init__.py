@@ -1,5 +1,7 @@
 """Networks for pictures, with torchvision's names where torchvision has them."""
 
+from typing import Any
+
 from flambeau.vision.models.alexnet import *
 from flambeau.vision.models.convnext import *
 from flambeau.vision.models.densenet import *
@@ -17,3 +19,18 @@ from flambeau.vision.models.squeezenet import *
 from flambeau.vision.models.summary import LayerRow, Summary, summary
 from flambeau.vision.models.vgg import *
 from flambeau.vision.models.vision_transformer import *
+from flambeau.vision.models.weights import (
+    Weights,
+    WeightsEnum,
+    get_model_weights,
+    get_weight,
+    weights_enum,
+)
+
+
+def __getattr__(name: str) -> Any:
+    """The names of published weights, as `ResNet18_Weights`."""
+    found = weights_enum(name)
+    if found is None:
+        raise AttributeError(f"module 'flambeau.vision.models' has no attribute '{name}'")
+    return found

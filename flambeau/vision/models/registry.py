@@ -55,7 +55,7 @@ def register_model(
             weights = "DEFAULT"  # what torchvision's first versions called it
         if out_indices is not None and not features_only:
             raise ValueError("out_indices chooses among maps: it needs features_only=True")
-        path = locate(key, weights)
+        path, _ = locate(key, weights)
         if path is not None:
             options = {**(pretrained or {}), **options}
         model: Any = build(**options)
