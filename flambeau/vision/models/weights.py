@@ -115,12 +115,13 @@ def _enums() -> dict[str, type[WeightsEnum]]:
         crop, resize, interpolation, *rest = shape or ["224", "256", "bilinear"]
         weights = Weights(file, int(crop), int(resize), interpolation, rest == ["centred"])
         versions.setdefault(f"{network}_Weights", {})[version] = weights
-    made = {}
+    make: Any = WeightsEnum  # the functional form, which type checkers do not follow
+    made: dict[str, type[WeightsEnum]] = {}
     for name, members in versions.items():
         plain = [v for v in members if v.startswith("IMAGENET1K_V")]
         default = plain[-1] if plain else next(iter(members))
         members = {**members, "DEFAULT": members[default]}
-        made[name] = WeightsEnum(name, members, module="flambeau.vision.models")
+        made[name] = make(name, members, module="flambeau.vision.models")
     return made
 
 
