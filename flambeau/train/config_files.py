@@ -186,8 +186,8 @@ def _read(path: Path) -> dict[str, Any]:
 def _problem(error: Exception) -> str:
     """What YAML says is wrong, with what usually mends it."""
     text = getattr(error, "problem", None) or str(error).splitlines()[0]
-    if "cannot start any token" in text and r"'\t'" in text:
-        return "lines are indented with blanks, not with tabs"
+    if "cannot start any token" in text:
+        return "a character that cannot stand here; lines are indented with blanks, not with tabs"
     if "mapping values are not allowed" in text:
         return f"{text} (put a text that holds ': ' in quotes)"
     return text
@@ -242,7 +242,7 @@ def _nearest_key(key: str, choices: Sequence[str]) -> str:
         return f"; did you mean '{_OTHER_NAMES[leaf]}'?"
     # The first of several keys of a name is the outermost.
     everywhere = {_leaf(known): known for known in reversed(list(_all_keys(Config)))}
-    return nearest_of(leaf, everywhere) or nearest(key, everywhere.values())
+    return nearest_of(leaf, everywhere)
 
 
 def _leaf(key: str) -> str:
