@@ -86,12 +86,17 @@ def compile(
 class CompiledFunction:
     """A callable that runs `function` as a native program wherever it can.
 
-    It warns once where it cannot, unless it is `quiet`.
+    It warns once where it cannot, unless it is `quiet`; it is specialised for so many shapes at `most`.
     """
 
     def __init__(
-        self, function: Callable[..., Any], fullgraph: bool = False, quiet: bool = False
+        self,
+        function: Callable[..., Any],
+        fullgraph: bool = False,
+        quiet: bool = False,
+        most: int = RECOMPILE_LIMIT,
     ):
+        self.most = most
         self.function = function
         self.fullgraph = fullgraph
         self.programs: dict[Hashable, list[Program]] = {}
@@ -154,8 +159,8 @@ class CompiledFunction:
     ) -> Any:
         """Traces and compiles the call; runs it eagerly where that is not possible."""
         known = sum(map(len, self.programs.values()))
-        if known >= RECOMPILE_LIMIT * 4 or (
-            key not in self.programs and len(self.programs) >= RECOMPILE_LIMIT
+        if known >= self.most * 4 or (
+            key not in self.programs and len(self.programs) >= self.most
         ):
             self._run_eagerly(
                 key,

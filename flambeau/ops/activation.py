@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.core import dtypes
+from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor, pointwise_rule, unary
 from flambeau.ops.table import Elementwise, Primitive, operator
@@ -25,6 +26,9 @@ def _gate(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     bits = _BITS.get(g.dtype)
     if bits is None or g.shape != out.shape or not g.shape:
         return np.where(out > 0, g, g.dtype.type(0))
+    fast = on_kernels.gated(g, out)
+    if fast is not None:
+        return fast
     # All bits or none: an irregular mask costs `where` a misguessed jump an element.
     mask = (out > 0).view(np.int8).astype(bits)
     np.negative(mask, out=mask)

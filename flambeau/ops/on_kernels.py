@@ -18,6 +18,8 @@ Ints = tuple[int, ...]
 PRODUCTS = 1 << 21
 MULTIPLICATIONS = 1 << 18
 ELEMENTS = 1 << 13
+#: Elements from which on a function of each element is.
+MANY = 1 << 16
 
 _DTYPES = frozenset(map(np.dtype, ("f4", "f8")))
 
@@ -27,6 +29,60 @@ def _kernels() -> types.ModuleType:
     from flambeau.kernels import call
 
     return call
+
+
+#: Functions that take long enough for threads to matter.
+FUNCTIONS = frozenset(("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tanh", "sigmoid", "erf"))
+
+
+def function(name: str, x: np.ndarray) -> np.ndarray | None:
+    """One of `FUNCTIONS` of every element."""
+    if x.size < MANY or x.dtype not in _DTYPES or not x.flags.c_contiguous:
+        return None
+    result = np.empty(x.shape, x.dtype)
+    _kernels().pointwise_chain((("input", 0), (name, 0)), [x.reshape(-1)], [result.reshape(-1)], (1,))
+    return result
+
+
+def gated(g: np.ndarray, by: np.ndarray) -> np.ndarray | None:
+    """`g` where `by` is positive, 0 elsewhere."""
+    fits = g.dtype == by.dtype and g.dtype in _DTYPES and g.flags.c_contiguous and by.flags.c_contiguous
+    if g.size < MANY or not fits:
+        return None
+    result = np.empty(g.shape, g.dtype)
+    zero = ("constant", 0.0, g.dtype.name)
+    nodes = (("input", 0), ("input", 1), zero, ("gt", 1, 2), ("where", 3, 0, 2))
+    _kernels().pointwise_chain(nodes, [g.reshape(-1), by.reshape(-1)], [result.reshape(-1)], (4,))
+    return result
+
+
+def softmax(x: np.ndarray, dim: int, logarithm: bool) -> np.ndarray | None:
+    """exp(x) over its sum along a dimension, or the logarithm of that."""
+    if x.size < MANY or x.dtype not in _DTYPES or not x.flags.c_contiguous:
+        return None
+    kernels, reduction = _kernels(), _reduction()
+    dim %= x.ndim
+    along = (*x.shape[:dim], 1, *x.shape[dim + 1 :])
+    top, total, result = np.empty(along, x.dtype), np.empty(along, x.dtype), np.empty(x.shape, x.dtype)
+    tops, totals = top.squeeze(dim), total.squeeze(dim)
+    kernels.reduction((("input", 0),), [x], [reduction("max", 0)], (dim,), [tops])
+    less = (("input", 0), ("input", 1), ("sub", 0, 1), ("exp", 2))
+    if logarithm:
+        kernels.reduction(less, [x, top], [reduction("sum", 3)], (dim,), [totals])
+        np.log(total, out=total)
+        last = (("input", 0), ("input", 1), ("input", 2), ("sub", 0, 1), ("sub", 3, 2))
+        kernels.pointwise_chain(last, [x, top, total], [result], (4,))
+        return result
+    kernels.pointwise_chain(less, [x, top], [result], (3,))
+    kernels.reduction((("input", 0),), [result], [reduction("sum", 0)], (dim,), [totals])
+    kernels.pointwise_chain((("input", 0), ("input", 1), ("div", 0, 1)), [result, total], [result], (2,))
+    return result
+
+
+def _reduction() -> Any:
+    from flambeau.kernels.reduce import Reduction
+
+    return Reduction
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:

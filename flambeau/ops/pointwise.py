@@ -15,6 +15,7 @@ from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.dtypes import FROM_NUMPY, dtype
 from flambeau.core.shapes import broadcast_shapes
+from flambeau.ops import on_kernels
 from flambeau.ops.table import Elementwise, Primitive, Spec
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
@@ -148,6 +149,8 @@ def unary(
     doc: str | None = None,
 ) -> Callable[[Tensor], Tensor]:
     """A pointwise operator of one tensor. `kind`: the result's dtype (see `DIRECT`)."""
+    if name in on_kernels.FUNCTIONS:
+        compute = _large_on_kernels(name, compute)
     primitive = Primitive(
         name,
         "input",
@@ -178,6 +181,14 @@ def unary(
         return primitive(x)
 
     return _named(call, name, doc, primitive)
+
+
+def _large_on_kernels(name: str, compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def run(x: Any) -> Any:
+        fast = on_kernels.function(name, x) if x.size >= on_kernels.MANY else None
+        return compute(x) if fast is None else fast
+
+    return run
 
 
 def _lowered(given: Any, usual: Callable[..., Any]) -> Elementwise | None:

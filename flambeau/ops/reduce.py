@@ -12,6 +12,7 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import reduced_shape, wrap_dim, wrap_dims
+from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
@@ -458,6 +459,9 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 def _softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
+    fast = on_kernels.softmax(x, dim, logarithm=False)
+    if fast is not None:
+        return fast
     work = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     e = work - work.max(axis=dim, keepdims=True) if x.size else work
     np.exp(e, out=e)
@@ -466,6 +470,9 @@ def _softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
 
 
 def _log_softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
+    fast = on_kernels.softmax(x, dim, logarithm=True)
+    if fast is not None:
+        return fast
     work = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     z = work - work.max(axis=dim, keepdims=True) if x.size else work.copy()
     z -= np.log(np.exp(z).sum(axis=dim, keepdims=True))

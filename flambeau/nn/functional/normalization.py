@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from flambeau.autograd import no_grad
 from flambeau.core import dtypes
+from flambeau.nn.functional.native import native
 from flambeau.nn.functional.padding import pad
 from flambeau.tensor import Tensor
 
@@ -49,10 +50,7 @@ def batch_norm(
             raise RuntimeError(f"{name} should contain {channels} elements not {t.numel()}")
     shape = _channel_shape(input)
     if training:
-        dims = [0, *range(2, input.ndim)]
-        mean = input.mean(dims, keepdim=True)
-        centred = input - mean
-        variance = (centred * centred).mean(dims, keepdim=True)
+        out, mean, variance = _by_its_moments(input, weight, bias, eps)
         # An empty batch has no moments.
         if running_mean is not None and running_var is not None and input.numel():
             count = input.numel() // channels
@@ -64,12 +62,33 @@ def batch_norm(
                 running_var.mul_(1 - momentum).add_(
                     unbiased.to(running_var.dtype), alpha=momentum
                 )
-        scale = (variance + eps).rsqrt()
-        out = centred * (scale if weight is None else scale * weight.reshape(shape))
-    else:
-        mean, variance = running_mean.reshape(shape), running_var.reshape(shape)
-        scale = (variance + eps).rsqrt()
-        out = (input - mean) * (scale if weight is None else scale * weight.reshape(shape))
+        return out
+    return _by_moments(input, running_mean, running_var, weight, bias, eps)
+
+
+@native
+def _by_its_moments(
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, C, *) by its own mean and variance a channel, and these."""
+    shape = _channel_shape(input)
+    dims = [0, *range(2, input.ndim)]
+    mean = input.mean(dims, keepdim=True)
+    centred = input - mean
+    variance = (centred * centred).mean(dims, keepdim=True)
+    scale = (variance + eps).rsqrt()
+    out = centred * (scale if weight is None else scale * weight.reshape(shape))
+    return out if bias is None else out + bias.reshape(shape), mean, variance
+
+
+@native
+def _by_moments(
+    input: Tensor, mean: Tensor, variance: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    """(N, C, *) by a given mean and variance a channel."""
+    shape = _channel_shape(input)
+    scale = (variance.reshape(shape) + eps).rsqrt()
+    out = (input - mean.reshape(shape)) * (scale if weight is None else scale * weight.reshape(shape))
     return out if bias is None else out + bias.reshape(shape)
 
 
@@ -121,7 +140,15 @@ def layer_norm(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
                 f"{list(t.shape)} and normalized_shape = {list(shape)}"
             )
-    dims = list(range(input.ndim - len(shape), input.ndim))
+    return _layers(input, weight, bias, len(shape), eps)
+
+
+@native
+def _layers(
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, rank: int, eps: float
+) -> Tensor:
+    """Normalised over the last `rank` dimensions."""
+    dims = list(range(input.ndim - rank, input.ndim))
     centred = input - input.mean(dims, keepdim=True)
     out = centred * ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
     if weight is not None:
@@ -144,7 +171,13 @@ def rms_norm(
         )
     if eps is None:
         eps = dtypes.finfo(input.dtype).eps
-    dims = list(range(input.ndim - len(shape), input.ndim))
+    return _root_mean_squares(input, weight, len(shape), eps)
+
+
+@native
+def _root_mean_squares(input: Tensor, weight: Tensor | None, rank: int, eps: float) -> Tensor:
+    """Divided by the root mean square of the last `rank` dimensions."""
+    dims = list(range(input.ndim - rank, input.ndim))
     out = input * ((input * input).mean(dims, keepdim=True) + eps).rsqrt()
     return out if weight is None else out * weight
 
@@ -167,6 +200,15 @@ def group_norm(
             "Expected number of channels in input to be divisible by num_groups, but got input of shape "
             f"{list(input.shape)} and num_groups={num_groups}"
         )
+    return _groups(input, weight, bias, num_groups, eps)
+
+
+@native
+def _groups(
+    input: Tensor, weight: Tensor | None, bias: Tensor | None, num_groups: int, eps: float
+) -> Tensor:
+    """(N, C, *) normalised a sample and group of channels."""
+    n, channels = input.shape[:2]
     grouped = input.reshape(n, num_groups, channels // num_groups * math.prod(input.shape[2:]))
     centred = grouped - grouped.mean(-1, keepdim=True)
     out = (centred * ((centred * centred).mean(-1, keepdim=True) + eps).rsqrt()).reshape(
