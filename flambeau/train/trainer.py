@@ -342,7 +342,7 @@ class Trainer:
         return (
             f"the first training step failed. {self.config.model.target} was given inputs of shape "
             f"{tuple(inputs.shape)}, {self.config.loss.target} targets of shape {tuple(targets.shape)} and dtype "
-            f"{kind}. {type(error).__name__}: {str(error).rstrip(".")}. Change model.args, loss or data so that they fit each other; "
+            f"{kind}. {type(error).__name__}: {str(error).rstrip('.')}. Change model.args, loss or data so that they fit each other; "
             "FLAMBEAU_TRACEBACK=1 shows where it happened"
         )
 

@@ -1,13 +1,7 @@
 """Faces that nobody has: parametric heads drawn to JPEG files, with their 21 true points.
 
-A head is a smooth solid of three half axes whose lower half narrows to a jaw. Its features are
-curves on the front of that solid, given in *head coordinates*: x to the right of the picture, y
-down, z towards the viewer, the unit about half the width of the face. A pose turns them, a weak
-perspective maps them onto the picture, and polygons of them are painted from back to front,
-twice as large as the picture so that the edges become smooth. Light is computed apart, from a
-relief of the same solid with nose, brows, lips and chin raised on it, and multiplied onto the
-painted colours. The points of a face are the ends and middles of the very curves that are
-painted.
+A random head with random features (`face_shapes`) is painted from back to front (`face_painting`) and lit
+(`face_light`), then photographed. The points of a face are the ends and middles of the very curves that are painted.
 
 `render_faces` writes a data set for `FaceKeypoints`; `render_face` makes one face in memory.
 """
@@ -18,15 +12,21 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
 from flambeau.vision.datasets.face_files import Face, read_face_list, write_face_list
+from flambeau.vision.datasets.face_painting import Paint
+from flambeau.vision.datasets.face_shapes import (
+    key_points,
+    random_box,
+    random_features,
+    random_head,
+)
 
 
 class Rendered(NamedTuple):
