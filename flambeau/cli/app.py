@@ -11,6 +11,7 @@ from flambeau.cli.compare import compare
 from flambeau.cli.config import config
 from flambeau.cli.demo import demo
 from flambeau.cli.doctor import doctor
+from flambeau.cli.explain import explain
 from flambeau.cli.find import find
 from flambeau.cli.finetune import finetune
 from flambeau.cli.output import complain
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, test, predict, finetune, compare, config, doctor):
+for command in (demo, train, test, predict, finetune, compare, config, explain, doctor):
     app.command()(command)
 app.add_typer(find, name="find")
 app.command(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Hashable
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -241,11 +242,16 @@ class CompiledFunction:
 
     # Explaining -----------------------------------------------------------------------------------
 
-    def explain(self) -> str:
-        """Text about the programs: graph, kernels with their times, what was fused and what not."""
+    def explain(self, html: str | PathLike[str] | None = None) -> str:
+        """Text about the programs: graph, kernels with their times and shares of the machine's peak, what
+        was fused and what not, memory and copies.
+
+        Args:
+            html: a file to write a page with a timeline and a roofline to (needs matplotlib).
+        """
         from flambeau.compiler.explain import explain
 
-        return explain(self)
+        return explain(self, html)
 
 
 __all__ = ["CompiledFunction", "compile"]

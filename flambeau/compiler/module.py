@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import Any
 
 from flambeau.nn.module import Module
@@ -22,9 +23,9 @@ class OptimizedModule(Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self._compiled(*args, **kwargs)
 
-    def explain(self) -> str:
+    def explain(self, html: str | PathLike[str] | None = None) -> str:
         """See `CompiledFunction.explain`."""
-        return self._compiled.explain()
+        return self._compiled.explain(html)
 
     def __getattr__(self, name: str) -> Any:
         modules = self.__dict__.get("_modules", {})

@@ -187,6 +187,11 @@ class Trainer:
                     inputs, targets = mix(inputs, targets)
                 yield self._step(inputs, targets)[0].item()
 
+    @property
+    def compiled_step(self) -> Any:
+        """The training step as it was compiled, once steps were made."""
+        return self._step
+
     def load(self, path: Path) -> None:
         """Takes the network's weights from a checkpoint that must fit exactly."""
         load_weights(self.model, read_checkpoint(path)["model"], path)
