@@ -135,3 +135,89 @@ def test_image_folder(tmp_path: Path) -> None:
     assert repr(ours) == repr(theirs)
     for place in range(len(ours)):
         np.testing.assert_array_equal(ours[place][0], theirs[place][0])
+
+
+# --- Drawing
+
+
+def pictures(dtype: str) -> tuple[Any, Any]:
+    pixels = np.random.default_rng(9).integers(0, 256, (3, 40, 50), dtype=np.uint8)
+    array = pixels if dtype == "uint8" else (pixels / 255).astype(dtype)
+    return torch.tensor(array), flambeau.tensor(array)
+
+
+BOXES = np.array([[3.0, 4, 20, 18], [10, 10, 45, 35], [0, 0, 5, 5]])
+TURNED = np.array([[10.0, 5, 30, 12, 26, 30, 6, 22]])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize(
+    ("boxes_of", "options"),
+    [
+        (BOXES, {}),
+        (BOXES, {"colors": "red", "width": 2, "fill": True}),
+        (BOXES, {"colors": ["red", (0, 9, 200), "#00ff00"], "labels": ["a", None, "cat"], "fill_labels": True}),
+        (BOXES, {"labels": ["a", "b", "c"], "label_colors": "yellow", "fill_labels": True, "label_background_colors": "blue"}),
+        (TURNED, {"colors": "white", "width": 2, "fill": True}),
+    ],
+    ids=["plain", "filled", "labels", "label colours", "turned"],
+)
+def test_boxes_are_drawn_alike(boxes_of: np.ndarray, options: dict[str, Any], dtype: str) -> None:
+    from flambeau.vision import utils
+
+    theirs, ours = pictures(dtype)
+    expected = torchvision.utils.draw_bounding_boxes(theirs, torch.tensor(boxes_of), **options)
+    found = utils.draw_bounding_boxes(ours, flambeau.tensor(boxes_of), **options)
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_keypoints_and_masks_are_drawn_alike(dtype: str) -> None:
+    from flambeau.vision import utils
+
+    theirs, ours = pictures(dtype)
+    points, seen = np.array([[[5.0, 6], [20, 30], [44, 8]]]), np.array([[True, True, False]])
+    for options in ({}, {"colors": "red", "radius": 4, "connectivity": [(0, 1), (1, 2)], "width": 2}):
+        expected = torchvision.utils.draw_keypoints(theirs, torch.tensor(points), visibility=torch.tensor(seen), **options)
+        found = utils.draw_keypoints(ours, flambeau.tensor(points), visibility=flambeau.tensor(seen), **options)
+        np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    masks = np.random.default_rng(1).random((3, 40, 50)) > 0.6
+    for options in ({}, {"alpha": 0.3, "colors": ["red", "blue", (1, 2, 3)]}, {"colors": "green"}):
+        expected = torchvision.utils.draw_segmentation_masks(theirs, torch.tensor(masks), **options)
+        found = utils.draw_segmentation_masks(ours, flambeau.tensor(masks), **options)
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_flow_is_drawn_alike(batched: bool) -> None:
+    from flambeau.vision import utils
+
+    flow = np.random.default_rng(2).standard_normal((3, 2, 20, 30) if batched else (2, 20, 30)).astype(np.float32)
+    expected = torchvision.utils.flow_to_image(torch.tensor(flow)).numpy().astype(int)
+    found = utils.flow_to_image(flambeau.tensor(flow)).numpy().astype(int)
+    assert found.shape == expected.shape and abs(found - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"nrow": 2, "padding": 3, "pad_value": 0.5}, {"normalize": True}, {"normalize": True, "scale_each": True},
+     {"normalize": True, "value_range": (-1, 1)}],
+    ids=["plain", "padding", "normalized", "each", "range"],
+)  # fmt: skip
+def test_grids(options: dict[str, Any], tmp_path: Path) -> None:
+    from flambeau.vision import utils
+
+    rng = np.random.default_rng(3)
+    for shape in ((5, 3, 6, 7), (1, 3, 6, 7), (4, 1, 6, 7), (3, 6, 7), (1, 6, 7), (6, 7)):
+        images = rng.standard_normal(shape).astype(np.float32)
+        expected = torchvision.utils.make_grid(torch.tensor(images), **options)
+        found = utils.make_grid(flambeau.tensor(images), **options)
+        np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
+        torchvision.utils.save_image(torch.tensor(images), tmp_path / "theirs.png", **options)
+        utils.save_image(flambeau.tensor(images), tmp_path / "ours.png", **options)
+        files = (Image.open(tmp_path / name) for name in ("theirs.png", "ours.png"))
+        np.testing.assert_array_equal(*(np.asarray(file) for file in files))
+    several = [rng.standard_normal((3, 4, 4)).astype(np.float32) for _ in range(3)]
+    expected = torchvision.utils.make_grid([torch.tensor(image) for image in several], **options)
+    found = utils.make_grid([flambeau.tensor(image) for image in several], **options)
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)

@@ -1,23 +1,19 @@
-"""Pictures of results: key points and boxes on images, grids of images, image files.
+"""Drawing with smooth edges and a dark rim, to be seen on light and on dark; on PIL images and on arrays.
 
-Images are PIL images, NumPy arrays or tensors, and what is returned is of the same kind. Arrays
-and tensors are (C, H, W) with one or three channels, or (H, W), or, arrays only, (H, W, 3);
-bytes of 0 to 255, or floating point from 0 to 1. Drawing gives three channels and leaves the
-input as it is.
-
-Places are in pixels from the top left corner of the image: 0.5 is the middle of the first
-pixel. Everything drawn has smooth edges and a dark rim, to be seen on light and on dark.
+Places are in pixels from the top left corner of the image: 0.5 is the middle of the first pixel. Everything is drawn
+on float32 pixels of three channels.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from flambeau.vision.utils.arrays import like_original, to_array
 
 Color = str | tuple[int, int, int]
 
@@ -59,7 +55,7 @@ def draw_keypoints(
     instances = _to_instances(keypoints, "keypoints")
     shown = np.isfinite(instances).all(axis=-1)
     if visibility is not None:
-        shown &= _to_array(visibility).astype(bool).reshape(shown.shape)
+        shown &= to_array(visibility).astype(bool).reshape(shown.shape)
     palette = _color_list(colors, len(instances), default=(PREDICTED,))
     if truth is not None:
         true_points = _to_instances(truth, "truth")
@@ -98,7 +94,7 @@ def draw_bounding_boxes(
     `fill` shades the boxes; `font` is the path of a TrueType font.
     """
     pixels, restore = _to_pixels(image)
-    corners = _to_array(boxes).astype(float).reshape(-1, 4)
+    corners = to_array(boxes).astype(float).reshape(-1, 4)
     if labels is not None and len(labels) != len(corners):
         raise ValueError(f"{len(labels)} labels for {len(corners)} boxes")
     if (corners[:, :2] > corners[:, 2:]).any():
@@ -131,77 +127,6 @@ def draw_bounding_boxes(
         ink = (0, 0, 0) if np.dot(color, (0.3, 0.59, 0.11)) > 128 else (255, 255, 255)
         draw.text((at[0] + 3 - left, at[1] + 3 - top), label, ink, face)
     return restore(np.asarray(picture, np.float32))
-
-
-def make_grid(
-    tensor: Any,
-    nrow: int = 8,
-    padding: int = 2,
-    normalize: bool = False,
-    value_range: tuple[float, float] | None = None,
-    scale_each: bool = False,
-    pad_value: float = 0.0,
-) -> Any:
-    """One image (3, H, W) of many (N, C, H, W), `nrow` in each row; torchvision's `make_grid`.
-
-    `normalize` brings the values to 0 to 1 from `value_range`, by default from the least and
-    the greatest, of every image on its own where `scale_each` is set. A list of images is
-    accepted.
-    """
-    if isinstance(tensor, list | tuple):
-        images = np.stack([_to_array(image) for image in tensor])
-        like = tensor[0]
-    else:
-        images, like = _to_array(tensor), tensor
-    if images.ndim == 2:
-        images = images[None]
-    if images.ndim == 3:
-        images = images[None]
-    if images.ndim != 4:
-        raise ValueError(
-            f"make_grid takes (N, C, H, W), (C, H, W) or (H, W), not {images.shape}"
-        )
-    if images.shape[1] == 1:
-        images = images.repeat(3, axis=1)
-    if normalize:
-        images = images.astype(np.float32)
-        images = (
-            np.stack([_rescale(image, value_range) for image in images])
-            if scale_each
-            else _rescale(images, value_range)
-        )
-    if len(images) == 1:
-        return _like(images[0], like)
-    columns = min(nrow, len(images))
-    rows = -(-len(images) // columns)
-    height, width = images.shape[2] + padding, images.shape[3] + padding
-    grid = np.full(
-        (images.shape[1], height * rows + padding, width * columns + padding),
-        pad_value,
-        images.dtype,
-    )
-    for place, image in enumerate(images):
-        y, x = padding + place // columns * height, padding + place % columns * width
-        grid[:, y : y + image.shape[1], x : x + image.shape[2]] = image
-    return _like(grid, like)
-
-
-def save_image(
-    tensor: Any,
-    fp: str | os.PathLike[str] | BinaryIO,
-    format: str | None = None,
-    **kwargs: Any,
-) -> None:
-    """Write an image, or many as a grid, to a file; `kwargs` are those of `make_grid`.
-
-    Floating-point values are taken as 0 to 1. `format` is needed where the file has no name.
-    """
-    if not isinstance(tensor, Image.Image):
-        pixels = _to_array(make_grid(tensor, **kwargs)).transpose(1, 2, 0)
-        if pixels.dtype != np.uint8:
-            pixels = np.clip(pixels * 255 + 0.5, 0, 255).astype(np.uint8)
-        tensor = Image.fromarray(pixels)
-    tensor.save(fp, format=format)
 
 
 # --- Drawing on float32 pixels (H, W, 3), in place
@@ -262,24 +187,6 @@ def _span(low: float, high: float, size: int) -> slice:
 # --- Kinds of images and colours
 
 
-def _to_array(value: Any) -> np.ndarray:
-    """A NumPy array of an array, a nested list, or a tensor (by its `detach`, `cpu`,
-    `numpy`)."""
-    for method in ("detach", "cpu", "numpy"):
-        if hasattr(value, method):
-            value = getattr(value, method)()
-    return np.asarray(value)
-
-
-def _like(array: np.ndarray, original: Any) -> Any:
-    """The array as it is, or as a tensor where the original was one."""
-    if isinstance(original, np.ndarray) or not hasattr(original, "numpy"):
-        return array
-    from flambeau import from_numpy
-
-    return from_numpy(np.ascontiguousarray(array))
-
-
 def _to_bytes(pixels: np.ndarray) -> np.ndarray:
     return np.clip(pixels + 0.5, 0, 255).astype(np.uint8)
 
@@ -290,7 +197,7 @@ def _to_pixels(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
         return np.array(image.convert("RGB"), np.float32), lambda pixels: Image.fromarray(
             _to_bytes(pixels)
         )
-    array = _to_array(image)
+    array = to_array(image)
     scale = 255 if np.issubdtype(array.dtype, np.floating) else 1
     if scale == 1 and array.dtype != np.uint8:
         raise TypeError(f"images hold bytes or floating-point numbers, not {array.dtype}")
@@ -307,13 +214,13 @@ def _to_pixels(image: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
 
     def restore(drawn: np.ndarray) -> Any:
         result = _to_bytes(drawn) if scale == 1 else (drawn / scale).astype(array.dtype)
-        return _like(result if channels_last else result.transpose(2, 0, 1), image)
+        return like_original(result if channels_last else result.transpose(2, 0, 1), image)
 
     return np.array(pixels, np.float32), restore
 
 
 def _to_instances(points: Any, name: str) -> np.ndarray:
-    array = _to_array(points).astype(float)
+    array = to_array(points).astype(float)
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.shape[2] != 2:
@@ -321,11 +228,6 @@ def _to_instances(points: Any, name: str) -> np.ndarray:
             f"{name} must have the shape (instances, K, 2) or (K, 2): {array.shape}"
         )
     return array
-
-
-def _rescale(image: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:
-    low, high = value_range or (float(image.min()), float(image.max()))
-    return (np.clip(image, low, high) - low) / max(high - low, 1e-5)
 
 
 def _rgb(color: Color) -> tuple[int, int, int]:
