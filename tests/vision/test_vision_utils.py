@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flambeau.vision.utils import draw_bounding_boxes, draw_keypoints, make_grid, save_image
+import flambeau
+from flambeau.vision.utils import (
+    draw_bounding_boxes,
+    draw_keypoints,
+    draw_segmentation_masks,
+    flow_to_image,
+    make_grid,
+    save_image,
+)
 
 POINTS = np.array([[20.5, 10.5], [40.5, 30.5]])
 
@@ -149,3 +157,100 @@ def test_saving(tmp_path):
     assert Image.open(tmp_path / "a.png").getpixel((0, 0)) == (128, 0, 0)
     save_image(Image.new("L", (3, 2)), tmp_path / "b.png")
     assert Image.open(tmp_path / "b.png").size == (3, 2)
+
+
+# --- Tensors are drawn on as torchvision draws: without smooth edges
+
+
+def test_boxes_on_tensors():
+    image = flambeau.zeros(3, 20, 30, dtype=flambeau.uint8)
+    drawn = draw_bounding_boxes(image, flambeau.tensor([[2.0, 3, 10, 12]]), colors="red")
+    expected = np.zeros((20, 30), bool)
+    expected[3:13, [2, 10]] = True
+    expected[[3, 12], 2:11] = True
+    np.testing.assert_array_equal(drawn.numpy(), expected * np.array([255, 0, 0], np.uint8)[:, None, None])
+    assert not image.any()
+    filled = draw_bounding_boxes(image, flambeau.tensor([[2, 3, 10, 12]]), colors=(0, 255, 0), fill=True)
+    assert filled[:, 7, 7].tolist() == [0, 100, 0]
+    labelled = draw_bounding_boxes(
+        image, flambeau.tensor([[2, 3, 28, 18]]), ["a"], "red", label_colors="white", fill_labels=True
+    )
+    assert (labelled[1, 4:17, 4:27] > 100).any() and (labelled[0, 4:17, 4:27] == 255).any()
+    grey = draw_bounding_boxes(flambeau.zeros(1, 20, 30), flambeau.tensor([[2, 3, 10, 12]]), colors="white")
+    assert grey.shape == (3, 20, 30) and grey.dtype == flambeau.float32 and grey.max() == 1
+    with pytest.warns(UserWarning, match="No box was drawn"):
+        assert draw_bounding_boxes(image, flambeau.zeros(0, 4)) is image
+
+
+def test_turned_boxes_have_a_dashed_side():
+    image = flambeau.zeros(3, 30, 30, dtype=flambeau.uint8)
+    drawn = draw_bounding_boxes(image, flambeau.tensor([[5, 5, 25, 5, 25, 20, 5, 20]]), colors="white")[0]
+    assert (drawn[20, 5:26] == 255).all() and (drawn[5:21, 25] == 255).all()
+    assert 0 < (drawn[5, 7:24] == 255).sum() < 17
+
+
+def test_keypoints_on_tensors():
+    image = flambeau.zeros(3, 20, 30)
+    points = flambeau.tensor([[[5, 5], [20, 5], [20, 15]]])
+    drawn = draw_keypoints(image, points, [(0, 1), (1, 2)], "red", radius=1, width=1,
+                           visibility=flambeau.tensor([[True, True, False]]))  # fmt: skip
+    assert drawn[:, 6, 5].tolist() == [1, 0, 0] and drawn[:, 5, 12].tolist() == [1, 1, 1]
+    assert not drawn[:, 10:].any()
+    assert (draw_keypoints(image, points, colors="red") != draw_keypoints(image, points[:, :2], colors="red")).any()
+    with pytest.raises(NotImplementedError, match="truth"):
+        draw_keypoints(image, points, truth=points)
+
+
+def test_masks():
+    image = flambeau.full((3, 4, 4), 100, dtype=flambeau.uint8)
+    masks = flambeau.zeros(2, 4, 4, dtype=flambeau.bool)
+    masks[0, 0] = True
+    masks[1, :, 0] = True
+    drawn = draw_segmentation_masks(image, masks, alpha=0.5, colors=["red", "blue"])
+    assert drawn.dtype == flambeau.uint8
+    shades = [drawn[:, y, x].tolist() for y, x in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    assert shades == [[50, 50, 50], [177, 50, 50], [50, 50, 177], [100, 100, 100]]
+    floats = draw_segmentation_masks(image / 255.0, masks[0], alpha=1, colors=(0, 255, 0))
+    assert floats[:, 0, 2].tolist() == [0, 1, 0]
+    with pytest.warns(UserWarning, match="No mask was drawn"):
+        assert draw_segmentation_masks(image, masks[:0]) is image
+
+
+def test_flow():
+    flow = flambeau.zeros(2, 3, 3)
+    flow[0, 0, 0], flow[0, 0, 1], flow[1, 0, 2] = 2.0, -2.0, 1.0
+    drawn = flow_to_image(flow)
+    assert drawn.shape == (3, 3, 3) and drawn.dtype == flambeau.uint8
+    assert (drawn[:, 1:] == 255).all()  # what does not move is white
+    right, left, down = (drawn[:, 0, x].tolist() for x in range(3))
+    assert right[0] == 255 and right[1] < 20 and left[0] < 20 and left[2] == 255 and 100 < min(down) < 255
+    assert flow_to_image(flow[None]).shape == (1, 3, 3, 3)
+    with pytest.raises(ValueError, match="Flow should be of dtype torch.float"):
+        flow_to_image(flow.double())
+    with pytest.raises(ValueError, match="Input flow should have shape"):
+        flow_to_image(flow[:1])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: draw_bounding_boxes(x[None], flambeau.ones(1, 4)), ValueError, "Pass individual images"),
+        (lambda x: draw_bounding_boxes(x.int(), flambeau.ones(1, 4)), ValueError, "dtype must be uint8 or float"),
+        (lambda x: draw_bounding_boxes(x, flambeau.tensor([[3, 3, 1, 1]])), ValueError, "Boxes need to be in"),
+        (lambda x: draw_bounding_boxes(x, flambeau.ones(1, 4), ["a", "b"]), ValueError, "Number of boxes"),
+        (lambda x: draw_bounding_boxes(x, flambeau.ones(2, 4), colors=["red"]), ValueError, "Number of colors"),
+        (lambda x: draw_bounding_boxes(x, flambeau.ones(2, 4), colors=(1, 2)), ValueError, "RGB triplet"),
+        (lambda x: draw_bounding_boxes(x[:2], flambeau.ones(2, 4)), ValueError, "Only grayscale and RGB"),
+        (lambda x: draw_keypoints(x, flambeau.ones(2, 2)), ValueError, "keypoints must be of shape"),
+        (lambda x: draw_keypoints(x, flambeau.ones(1, 2, 2), visibility=flambeau.ones(2)), ValueError, "Got ndim=1"),
+        (lambda x: draw_keypoints(x[:1], flambeau.ones(1, 2, 2)), ValueError, "Pass an RGB image"),
+        (lambda x: draw_segmentation_masks(x, flambeau.ones(4, 4)), ValueError, "must be of dtype bool"),
+        (lambda x: draw_segmentation_masks(x, flambeau.ones(3, 4) > 0), ValueError, "same height and width"),
+        (lambda x: draw_segmentation_masks(x.numpy(), flambeau.ones(3, 4) > 0), TypeError, "must be a tensor"),
+    ],
+    ids=["batch", "dtype", "order", "labels", "colours", "triplet", "channels", "points", "visibility", "grey", "masks",
+         "size", "array"],
+)  # fmt: skip
+def test_wrong_tensors(call, error, message):
+    with pytest.raises(error, match=message):
+        call(flambeau.zeros(3, 4, 4))
