@@ -10,7 +10,7 @@ from flambeau.core import dtypes
 from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor, pointwise_rule, unary
-from flambeau.ops.table import Elementwise, Primitive, operator
+from flambeau.ops.table import Elementwise, Primitive, frozen, operator
 from flambeau.tensor.tensor import Tensor
 
 _relu = unary(
@@ -106,7 +106,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 @operator(method=False, inplace=False)
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """`input` where positive, `negative_slope * input` elsewhere."""
-    out = _leaky(input, slope=float(negative_slope))
+    out = _leaky(frozen(input) if inplace else input, slope=float(negative_slope))
     return input.copy_(out) if inplace else out
 
 

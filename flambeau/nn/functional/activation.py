@@ -11,11 +11,17 @@ from flambeau.core.dtypes import float64
 from flambeau.ops import where
 from flambeau.ops.activation import leaky_relu
 from flambeau.ops.reduce import softmax
+from flambeau.ops.table import frozen
 from flambeau.tensor import Tensor
 
 
 def in_place(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     return input.copy_(result) if inplace else result
+
+
+def kept(input: Tensor, inplace: bool) -> Tensor:
+    """`input`, or what stays of it for the backward pass where it is overwritten."""
+    return frozen(input) if inplace else input
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -51,22 +57,22 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`input` where positive, `alpha * (exp(input) - 1)` elsewhere. Clevert et al., 2015."""
-    return in_place(input, where(input > 0, input, alpha * input.clamp(max=0).expm1()), inplace)
+    x = kept(input, inplace)
+    return in_place(input, where(x > 0, x, alpha * x.clamp(max=0).expm1()), inplace)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Scaled `elu` that keeps mean 0 and variance 1. Klambauer et al., 2017."""
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return in_place(input, scale * elu(input, alpha), inplace)
+    return in_place(input, scale * elu(kept(input, inplace), alpha), inplace)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`. Barron, 2017."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return in_place(
-        input, where(input > 0, input, alpha * (input.clamp(max=0) / alpha).expm1()), inplace
-    )
+    x = kept(input, inplace)
+    return in_place(input, where(x > 0, x, alpha * (x.clamp(max=0) / alpha).expm1()), inplace)
 
 
 def rrelu(
@@ -152,12 +158,14 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """input * sigmoid(input)."""
-    return in_place(input, input * input.sigmoid(), inplace)
+    x = kept(input, inplace)
+    return in_place(input, x * x.sigmoid(), inplace)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * tanh(softplus(input)). Misra, 2019."""
-    return in_place(input, input * softplus(input).tanh(), inplace)
+    x = kept(input, inplace)
+    return in_place(input, x * softplus(x).tanh(), inplace)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -167,8 +175,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * hardsigmoid(input). Howard et al., 2019."""
-    inside = where(input >= 3, input, input * (input + 3) / 6)
-    return in_place(input, where(input <= -3, input * 0, inside), inplace)
+    x = kept(input, inplace)
+    inside = where(x >= 3, x, x * (x + 3) / 6)
+    return in_place(input, where(x <= -3, x * 0, inside), inplace)
 
 
 def sigmoid(input: Tensor) -> Tensor:
