@@ -14,6 +14,7 @@ import argparse
 import importlib
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -116,6 +117,7 @@ def prepare(
 def work(framework: str, row: str, mode: str, threads: int, seconds: float) -> dict[str, Any]:
     """What a child process measures."""
     torch, step, model = prepare(framework, row, threads, double=mode == "double")
+    before = peak_memory()
     run = torch.compile(step) if mode == "compile" else step
     start = time.perf_counter()
     loss = float(run())
@@ -134,7 +136,13 @@ def work(framework: str, row: str, mode: str, threads: int, seconds: float) -> d
         run()
         times.append(time.perf_counter() - start)
     return {"median": statistics.median(times) * 1e3, "min": min(times) * 1e3, "first": first,
-            "loss": loss, "gradients": gradients}  # fmt: skip
+            "loss": loss, "gradients": gradients, "memory": peak_memory(),
+            "for_steps": peak_memory() - before}  # fmt: skip
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def child(args: Any) -> None:
@@ -173,6 +181,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--rows", nargs="+", choices=TABLE, default=[row for row in TABLE if row not in ("lenet1", "resnet18_1")], metavar="ROW")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
+    parser.add_argument("--json", help="write all figures to this file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--mode", default="compile", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
@@ -186,39 +195,50 @@ def main() -> None:
     print(
         f"{args.threads} threads, {args.rounds} rounds; ms a step: median (least - most of rounds)"
     )
+    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for row in args.rows:
-            rounds: dict[tuple[str, str], list[float]] = {s: [] for s in sides}
-            firsts: dict[tuple[str, str], list[float]] = {s: [] for s in sides}
             exact = os.path.join(folder, f"{row}-exact.npz")
             spawn("torch", row, "double", args, exact)
             files = {s: os.path.join(folder, f"{row}-{s[0]}-{s[1]}.npz") for s in sides}
+            found: dict[tuple[str, str], list[dict[str, Any]]] = {s: [] for s in sides}
             for _ in range(args.rounds):
                 for side in sides:
-                    found = spawn(*[side[0], row, side[1]], args, files[side])
-                    rounds[side].append(found["median"])
-                    firsts[side].append(found["first"])
-                theirs = error(files["torch", "eager"], exact)
-                worst = error(files["flambeau", "compile"], exact)
-                if worst > 1e-5 + 3 * theirs:
-                    raise AssertionError(
-                        f"{row}: gradients are wrong by {worst:.1e}, PyTorch's by {theirs:.1e}"
-                    )
-            ours = statistics.median(rounds["flambeau", "compile"])
+                    found[side].append(spawn(side[0], row, side[1], args, files[side]))
+            theirs = error(files["torch", "eager"], exact)
+            worst = error(files["flambeau", "compile"], exact)
+            if worst > 1e-5 + 3 * theirs:
+                raise AssertionError(
+                    f"{row}: gradients are wrong by {worst:.1e}, PyTorch's by {theirs:.1e}"
+                )
+            ours = middle(found["flambeau", "compile"], "median")
             parts = []
             for side in sides:
-                times = rounds[side]
-                middle = statistics.median(times)
-                ratio = "" if side[0] == "flambeau" else f" = {middle / ours:.2f} x"
+                times = [r["median"] for r in found[side]]
+                ratio = "" if side[0] == "flambeau" else f" = {statistics.median(times) / ours:.2f} x"
                 parts.append(
-                    f"{side[0]} {side[1]} {middle:.2f} ({min(times):.2f} - {max(times):.2f}){ratio}"
+                    f"{side[0]} {side[1]} {statistics.median(times):.2f} "
+                    f"({min(times):.2f} - {max(times):.2f}){ratio}"
                 )
-            first = statistics.median(firsts["flambeau", "compile"])
+            first = middle(found["flambeau", "compile"], "first")
+            memory = [
+                f"{middle(found[s], 'memory'):.0f} ({middle(found[s], 'for_steps'):.0f})"
+                for s in (("flambeau", "compile"), ("torch", "eager"))
+            ]
             print(
-                f"{row:12} {'; '.join(parts)}; first call {first:.2f} s; gradients within "
-                f"{worst:.0e}, PyTorch's {theirs:.0e}",
+                f"{row:12} {'; '.join(parts)}; first call {first:.2f} s; peak memory (since before the first "
+                f"step) {memory[0]} MiB beside {memory[1]}; gradients within {worst:.0e}, PyTorch's {theirs:.0e}",
                 flush=True,
             )
+            figures[row] = {" ".join(side): found[side] for side in sides}
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(figures, file, indent=1)
+
+
+def middle(results: list[dict[str, Any]], name: str) -> float:
+    """The median of a figure over the rounds."""
+    return statistics.median(r[name] for r in results)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ class CompiledFunction:
         self._warned = quiet
         self._plain = getattr(function, "forward", function)
         self._kept: list[Any] = []
+        self._kept_gradients: dict[Any, Tensor] = {}
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
@@ -236,7 +237,7 @@ class CompiledFunction:
         tracer.forget()
         if tracer.leaked():
             raise Untraceable("a tensor kept beyond the call, in an attribute or a list,")
-        program = Program(trace, backward, tensors)
+        program = Program(trace, backward, tensors, self._kept_gradients)
         program.settings = settings
         return program
 

@@ -156,8 +156,16 @@ def _leaves(edges: Sequence[Any]) -> list[Tensor]:
 class Program:
     """One traced and compiled specialisation of a function."""
 
-    def __init__(self, trace: Trace, backward: Backward | None, arguments: Sequence[Tensor]):
+    def __init__(
+        self,
+        trace: Trace,
+        backward: Backward | None,
+        arguments: Sequence[Tensor],
+        kept_gradients: dict[Any, Tensor],
+    ):
         self.trace, self.backward = trace, backward
+        #: The gradients of the run before, by their owner; all programs of a function share them.
+        self.kept_gradients = kept_gradients
         self.guards = trace.guards
         self.settings = Settings()
         graph = self._split(trace.graph, backward)
@@ -235,7 +243,6 @@ class Program:
                     self.draws.append((slot, read))
         self.reads, self.number_slots = reads, number_slots
         self.numbers = np.zeros(max(len(reads), 1))
-        self.kept_gradients: list[Any] = [None] * len(self.trace.gradients)
         sources = self.trace.sources
         self.changed = [
             sources[w].tensor for w in self.trace.writes if isinstance(sources[w], Captured)
@@ -340,15 +347,21 @@ class Program:
     def _gradient_memory(self, k: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Memory for a gradient: last time's, if nobody but its owner holds it."""
         owner = self.trace.gradients[k][0]
-        kept = self.kept_gradients[k]
-        if kept is not None and not isinstance(owner, int):
-            # References: the list here and `kept`, the call, and the owner's `.grad`.
+        if isinstance(owner, int):
+            array = np.empty(shape, dtype)
+            self.kept_gradients[owner] = wrap(array)
+            return array
+        kept = self.kept_gradients.get(id(owner))
+        if kept is not None and kept._array.shape == shape and kept._array.dtype == dtype:
+            # References: the dictionary's and `kept`, the call, and the owner's `.grad`.
             own = 3 + (owner._grad is kept)
             # The array's: the tensor, the table's list, the call.
             if getrefcount(kept) == own and getrefcount(kept._array) <= 3:
                 return kept._array
+        del kept
+        self.kept_gradients.pop(id(owner), None)
         array = np.empty(shape, dtype)
-        self.kept_gradients[k] = wrap(array)
+        self.kept_gradients[id(owner)] = wrap(array)
         return array
 
     def _finish(
@@ -360,10 +373,10 @@ class Program:
             arguments[position]._bump()
         for owner in self.changed_gradients:
             owner._grad._bump()
-        for k, (owner, has) in enumerate(self.trace.gradients):
-            if isinstance(owner, int):
-                owner = arguments[owner]
-            owner._grad = self.kept_gradients[k] if has else None
+        for owner, has in self.trace.gradients:
+            key = owner if isinstance(owner, int) else id(owner)
+            target = arguments[owner] if isinstance(owner, int) else owner
+            target._grad = self.kept_gradients[key] if has else None
         tensors: list[Tensor] = []
 
         def result(x: Any) -> Any:
