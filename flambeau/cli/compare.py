@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from flambeau.cli import completion
 from flambeau.cli.options import Json
 from flambeau.cli.output import Output
 from flambeau.cli.session import find_run
@@ -20,7 +21,7 @@ from flambeau.train.report.comparison import (
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Run folders, or runs' names for the newest of each.")],
+    runs: Annotated[list[str], typer.Argument(help="Run folders, or runs' names for the newest of each.", autocompletion=completion.runs)],
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("comparison.html"),
     json: Json = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from flambeau.cli import completion
 from flambeau.cli.options import Json, Overrides
 from flambeau.cli.output import Output
 from flambeau.train.config_files import settings
@@ -14,7 +15,7 @@ from flambeau.train.config_files import settings
 
 def config(
     name: Annotated[
-        str, typer.Argument(metavar="CONFIG", help="keypoints, digits, a YAML file, or the folder of a run.")
+        str, typer.Argument(metavar="CONFIG", help="keypoints, digits, a YAML file, or the folder of a run.", autocompletion=completion.configs)
     ],
     overrides: Overrides = None,
     meanings: Annotated[bool, typer.Option("--help-keys", help="Say what each key means.")] = False,

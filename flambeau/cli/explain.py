@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flambeau.cli import completion
 from flambeau.cli.options import Json, Overrides
 from flambeau.cli.output import Output
 from flambeau.train.config_files import load_config
@@ -15,7 +16,7 @@ from flambeau.train.trainer import Trainer
 
 
 def explain(
-    config: Annotated[str, typer.Argument(metavar="CONFIG", help="keypoints, digits, or a YAML file.")],
+    config: Annotated[str, typer.Argument(metavar="CONFIG", help="keypoints, digits, or a YAML file.", autocompletion=completion.configs)],
     overrides: Overrides = None,
     html: Annotated[Path | None, typer.Option(help="Where to write a page with timeline and roofline.")] = None,
     json: Json = False,

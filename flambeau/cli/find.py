@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from flambeau.cli import completion
 from flambeau.cli.options import Json, Overrides
 from flambeau.cli.output import Output
 from flambeau.train.config_files import load_config
 from flambeau.train.finders import LearningRates, find_batch_size, find_learning_rate
 
 find = typer.Typer(no_args_is_help=True, help="Tries out a learning rate or a batch size before a run.")
-Name = Annotated[str, typer.Argument(metavar="CONFIG", help="keypoints, digits, or a YAML file.")]
+Name = Annotated[str, typer.Argument(metavar="CONFIG", help="keypoints, digits, or a YAML file.", autocompletion=completion.configs)]
 
 
 @find.command("learning-rate")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flambeau.cli import completion
 from flambeau.cli.options import Json, Overrides, SkipBad, with_skip_bad
 from flambeau.cli.output import Output
 from flambeau.cli.session import report_validation, train_run
@@ -22,7 +23,7 @@ def finetune(
     ],
     config: Annotated[
         str | None,
-        typer.Argument(help="The config; the checkpoint's own, if it is left out."),
+        typer.Argument(help="The config; the checkpoint's own, if it is left out.", autocompletion=completion.configs),
     ] = None,
     overrides: Overrides = None,
     freeze: Annotated[

@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from flambeau.cli import completion
+
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...", help="Config keys to change, as trainer.epochs=5."
+        metavar="[KEY=VALUE]...",
+        help="Config keys to change, as trainer.epochs=5.",
+        autocompletion=completion.overrides,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON object a line, for scripts.")]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flambeau.cli import completion
 from flambeau.cli.options import Checkpoint, Json, Overrides, SkipBad, with_skip_bad
 from flambeau.cli.output import Output
 from flambeau.cli.session import find_run, test_run
@@ -14,7 +15,7 @@ from flambeau.train.trainer import Trainer
 
 
 def test(
-    run: Annotated[str, typer.Argument(help="A run folder, or a run's name for its newest.")],
+    run: Annotated[str, typer.Argument(help="A run folder, or a run's name for its newest.", autocompletion=completion.runs)],
     overrides: Overrides = None,
     checkpoint: Checkpoint = None,
     skip_bad: SkipBad = False,

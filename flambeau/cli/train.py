@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flambeau.cli import completion
 from flambeau.cli.options import Json, Overrides, SkipBad, with_skip_bad
 from flambeau.cli.output import Output
 from flambeau.cli.session import find_run, report_validation, train_run
@@ -22,7 +23,7 @@ from flambeau.train.run_folder import RunFolder
 def train(
     config: Annotated[
         str,
-        typer.Argument(help="keypoints, digits, a YAML file, or the folder of a run."),
+        typer.Argument(help="keypoints, digits, a YAML file, or the folder of a run.", autocompletion=completion.configs),
     ],
     overrides: Overrides = None,
     resume: Annotated[

@@ -340,6 +340,21 @@ def _all_keys(hint: Any, prefix: str = "") -> Iterator[str]:
             yield from _all_keys(inner, f"{prefix}{name}.")
 
 
+def known_keys() -> list[tuple[str, str]]:
+    """Every key that takes a value of its own, with what it means."""
+    return [
+        (key, _meaning(key)) for key in _all_keys(Config) if not dataclasses.is_dataclass(_type_of(key))
+    ]
+
+
+def choices(key: str) -> list[str]:
+    """The values that a key may have, where they are few."""
+    hint = _type_of(key)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [choice.name for choice in hint]
+    return ["true", "false"] if hint is bool else []
+
+
 def _type_of(key: str) -> Any:
     """The type of a key by its dotted name; `None` where there is no such key."""
     hint: Any = Config
