@@ -10,6 +10,7 @@ from typing import TypeVar
 import flambeau
 from flambeau import Tensor, nn
 from flambeau.vision.models.classifier import ImageClassifier
+from flambeau.vision.models.modes import evaluating
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -46,6 +47,7 @@ class FeatureMaps(nn.Module):
                 f" (0 to {count - 1}), got {list(chosen)}"
             )
         self.out_indices = tuple(i % count for i in chosen)
+        self.training = model.training
         self.model = _only(model, model.feature_modules(max(self.out_indices)))
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -57,10 +59,8 @@ class FeatureMaps(nn.Module):
     def feature_info(self) -> FeatureInfo:
         """Channels and reductions of the maps, found by running an empty picture."""
         size = getattr(self.model, "image_size", 128)
-        training = self.training
-        with flambeau.no_grad():
-            maps = self.eval()(flambeau.zeros(1, 3, size, size))
-        self.train(training)
+        with evaluating(self), flambeau.no_grad():
+            maps = self(flambeau.zeros(1, 3, size, size))
         return FeatureInfo([m.shape[1] for m in maps], [round(size / m.shape[2]) for m in maps])
 
 

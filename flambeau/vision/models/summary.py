@@ -15,6 +15,7 @@ import flambeau
 from flambeau import Tensor, nn
 from flambeau.autograd.graph import saved_tensors_hooks
 from flambeau.ops.table import PRIMITIVES
+from flambeau.vision.models.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,13 @@ def summary(model: nn.Module, input_size: Sequence[int]) -> Summary:
         model: the network.
         input_size: the shape of a batch of inputs, as (1, 3, 32, 32).
     """
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         watch = _Watch(model)
         with watch.counting(), _kept_for_backward(model) as kept, flambeau.enable_grad():
             model(flambeau.zeros(*input_size))
         saved = sum(kept.values())
         with flambeau.no_grad(), _outputs_alive(model) as most:
             model(flambeau.zeros(*input_size))
-    finally:
-        model.train(was_training)
     stored = sum(_bytes(t) for t in [*model.parameters(), *model.buffers()])
     trainable = [p for p in model.parameters() if p.requires_grad]
     return Summary(
