@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from sys import getrefcount
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from flambeau.compiler.trace import (
     map_tensors,
     map_tree,
 )
+from flambeau.core.state import state
 from flambeau.tensor.tensor import Tensor, wrap
 
 #: Executables of this process by the hash of their graphs.
@@ -284,7 +286,12 @@ class Program:
     def __call__(self, arguments: Sequence[Tensor]) -> Any:
         """Runs the program; the results as the function would have returned them."""
         with self.code.lock:
-            return self._run(arguments)
+            if state.watcher is None:
+                return self._run(arguments)
+            start = perf_counter_ns()
+            results = self._run(arguments)
+            state.watcher("flambeau::compiled", [t._array for t in arguments], start, perf_counter_ns())
+            return results
 
     def _run(self, arguments: Sequence[Tensor]) -> Any:
         code = self.code

@@ -11,6 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import Any, TypeVar
 
 import numpy as np
@@ -188,11 +189,14 @@ class Primitive:
             result = state.tracer.record(self, inputs, attributes)
         else:
             arrays = [x._array if isinstance(x, Tensor) else x for x in inputs]
+            start = perf_counter_ns()
             try:
                 result = self.compute(*arrays, **attributes)
             except (ValueError, TypeError, IndexError):
                 self.explain(arrays, attributes)
                 raise
+            if state.watcher is not None:
+                state.watcher(self.name, arrays, start, perf_counter_ns())
         if self.outputs > 1:
             out: Any = tuple(map(wrap, result))
         else:

@@ -30,7 +30,7 @@ def native(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if state.busy or not _is_large(args[0]):
+        if state.tracer is not None or not _is_large(args[0]):
             return function(*args)
         if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return _Native.apply(programs, *args)
