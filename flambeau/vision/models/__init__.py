@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from flambeau.vision.models import feature_extraction
 from flambeau.vision.models.alexnet import *
 from flambeau.vision.models.convnext import *
 from flambeau.vision.models.densenet import *
