@@ -39,11 +39,11 @@ def _losses(axes: Axes, progress: Progress) -> None:
     if "val_loss" in rows[0]:
         steps = [row["step"] for row in rows]
         values = [row["val_loss"] for row in rows]
-        marker = "o" if len(rows) <= 40 else None
-        axes.plot(steps, values, linewidth=1.8, marker=marker, markersize=3, label="validation")
+        axes.plot(steps, values, linewidth=1.8, marker=_marker(rows), markersize=3, label="validation")
     log_scale(axes)
     axes.set_xlabel("step")
-    axes.legend()
+    if axes.has_data():
+        axes.legend()
 
 
 def log_scale(axes: Axes) -> None:
@@ -58,28 +58,36 @@ def _score(score: str, name: str, rows: list[dict[str, Any]]) -> Plot:
     scale = 100 if score in _SHARES else 1
 
     def draw(axes: Axes) -> None:
-        epochs = [row["epoch"] for row in rows]
-        values = [scale * row[name] for row in rows]
-        marker = "o" if len(rows) <= 40 else None
-        axes.plot(epochs, values, linewidth=1.8, marker=marker, markersize=3, color="C1")
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        _line(axes, rows, [scale * row[name] for row in rows], "C1")
 
     return plot(f"Validation: {_SHARES.get(score, score)}", draw)
 
 
 def _rates(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    axes.plot([row["epoch"] for row in rows], [row["lr"] for row in rows], color="C2")
-    axes.set_xlabel("epoch")
+    _line(axes, rows, [row["lr"] for row in rows], "C2")
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
 
 
 def _norms(axes: Axes, rows: list[dict[str, Any]]) -> None:
-    axes.plot([row["epoch"] for row in rows], [row["grad_norm"] for row in rows], color="C1")
-    axes.set_xlabel("epoch")
+    _line(axes, rows, [row["grad_norm"] for row in rows], "C1")
     log_scale(axes)
-    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+
+
+def _line(axes: Axes, rows: list[dict[str, Any]], values: list[float], color: str) -> None:
+    """A value of each epoch."""
+    epochs = [row["epoch"] for row in rows]
+    axes.plot(epochs, values, linewidth=1.8, marker=_marker(rows), markersize=3, color=color)
+    _name_epochs(axes)
+
+
+def _marker(rows: list[dict[str, Any]]) -> str | None:
+    """Points are marked where they are few; a single one is no line."""
+    return "o" if len(rows) <= 40 else None
+
+
+def _name_epochs(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # type: ignore[call-arg]
 
 
 def _time(axes: Axes, rows: list[dict[str, Any]]) -> None:
@@ -88,8 +96,7 @@ def _time(axes: Axes, rows: list[dict[str, Any]]) -> None:
     waiting = [100 * row["data_wait"] for row in rows]
     axes.bar(epochs, waiting, width=0.8, color="C1", label="waiting for data")
     axes.bar(epochs, [100 - share for share in waiting], bottom=waiting, width=0.8, color="C0", label="computing")
-    axes.set_xlabel("epoch")
+    _name_epochs(axes)
     axes.set_ylabel("% of the time")
     axes.set_ylim(0, 100)
-    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
