@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -298,3 +299,19 @@ def test_two_more_levels() -> None:
         assert {name: tuple(value.shape) for name, value in found.items()} == {
             "a": (1, 4, 9, 9), "p6": (1, 4, 5, 5), "p7": (1, 4, 3, 3)
         }  # fmt: skip
+
+
+def test_compiled_they_give_the_same() -> None:
+    flambeau.manual_seed(0)
+    x, weight, offset = flambeau.randn(1, 4, 9, 9), flambeau.randn(3, 4, 3, 3), flambeau.randn(1, 18, 7, 7)
+    boxes = flambeau.rand(6, 4).cumsum(1)
+    programs = [
+        (ops.deform_conv2d, (x, offset, weight)),
+        (lambda a, b: ops.complete_box_iou_loss(a, b, "mean"), (boxes[:3], boxes[3:])),
+        (ops.generalized_box_iou, (boxes[:2], boxes[2:])),
+    ]
+    for program, arguments in programs:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what cannot be traced warns
+            found = flambeau.compile(program)(*arguments)
+        np.testing.assert_allclose(found.numpy(), program(*arguments).numpy(), atol=1e-5)

@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 import flambeau
 from flambeau.nn import Module, Parameter, init
 from flambeau.tensor import Tensor
+
+Pair = tuple[int, int]
 
 
 def deform_conv2d(
@@ -19,9 +23,9 @@ def deform_conv2d(
     offset: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: int | tuple[int, int] = (1, 1),
-    padding: int | tuple[int, int] = (0, 0),
-    dilation: int | tuple[int, int] = (1, 1),
+    stride: int | Pair = (1, 1),
+    padding: int | Pair = (0, 0),
+    dilation: int | Pair = (1, 1),
     mask: Tensor | None = None,
 ) -> Tensor:
     """`(N, C, H, W)` to `(N, O, OH, OW)`; what lies outside the input is 0.
@@ -52,13 +56,10 @@ def deform_conv2d(
 
     # Places (N, groups, taps, OH, OW) of all taps, in pixels.
     shifts = offset.reshape(count, groups, taps, 2, *out_size)
-    places = []
-    for axis in (0, 1):
-        first = flambeau.arange(out_size[axis]) * _pair(stride)[axis] - _pair(padding)[axis]
-        first = first.reshape((-1, 1) if axis == 0 else (1, -1))
-        tap = flambeau.arange(kernel[axis]) * _pair(dilation)[axis]
-        tap = tap.reshape((-1, 1) if axis == 0 else (1, -1)).expand(*kernel).reshape(taps, 1, 1)
-        places.append(shifts[:, :, :, axis] + (first + tap).to(offset.dtype))
+    usual = _usual_places(out_size, kernel, _pair(stride), _pair(padding), _pair(dilation))
+    places = [
+        shifts[:, :, :, axis] + flambeau.from_numpy(usual[axis]).to(offset.dtype) for axis in (0, 1)
+    ]
     columns = _sample(input.reshape(count, groups, channels // groups, height * width), places, (height, width))
     if mask is not None:
         columns = columns * mask.reshape(count, groups, 1, taps, *out_size)
@@ -70,7 +71,16 @@ def deform_conv2d(
     return out if bias is None else out + bias.reshape(1, -1, 1, 1)
 
 
-def _sample(flat: Tensor, places: list[Tensor], size: tuple[int, int]) -> Tensor:
+def _usual_places(
+    out_size: list[int], kernel: list[int], stride: Pair, padding: Pair, dilation: Pair
+) -> list[np.ndarray]:
+    """Rows `(taps, OH, 1)` and columns `(taps, 1, OW)` that the taps of a convolution read."""
+    taps = np.indices(kernel).reshape(2, -1, 1, 1)
+    first = [np.arange(out_size[axis]) * stride[axis] - padding[axis] for axis in (0, 1)]
+    return [taps[0] * dilation[0] + first[0][:, None], taps[1] * dilation[1] + first[1]]
+
+
+def _sample(flat: Tensor, places: list[Tensor], size: Pair) -> Tensor:
     """Bilinear samples: `(N, G, C, H * W)` at `(N, G, *)` gives `(N, G, C, *)`."""
     spread = (*flat.shape[:3], places[0][0, 0].numel())
     low = [place.detach().floor() for place in places]
@@ -116,7 +126,7 @@ def _check(
             raise RuntimeError(f"deform_conv2d: {name} has the shape {tuple(tensor.shape)}, expected {shape}")
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+def _pair(value: int | Pair) -> Pair:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
@@ -136,10 +146,10 @@ class DeformConv2d(Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int | tuple[int, int],
-        stride: int | tuple[int, int] = 1,
-        padding: int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair = 0,
+        dilation: int | Pair = 1,
         groups: int = 1,
         bias: bool = True,
     ) -> None:
