@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rows", nargs="+", default=ROWS)
+    parser.add_argument("--json", help="write all figures to this file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--mode", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
@@ -75,6 +76,7 @@ def main() -> None:
         return
     sides = [("torch", "eager"), ("flambeau", "compile")]
     print(f"{args.threads} threads, {args.rounds} rounds; ms: median (least - most of rounds)")
+    figures: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for row in args.rows:
             rounds: dict[str, list[float]] = {"torch": [], "flambeau": []}
@@ -105,6 +107,10 @@ def main() -> None:
                 f"{spread['flambeau']}; {theirs / ours:.2f} x",
                 flush=True,
             )
+            figures[row] = rounds
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(figures, file, indent=1)
 
 
 if __name__ == "__main__":

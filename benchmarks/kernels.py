@@ -23,7 +23,8 @@ GEMMS = [
     # m, n, k, whether B is stored transposed (as a linear layer's weight is)
     (1, 1000, 512, True), (16, 128, 1280, True), (64, 128, 1280, True), (64, 1280, 128, False),
     (128, 1280, 64, False), (256, 256, 256, False), (512, 512, 512, True),
-    (1024, 1024, 1024, False), (2048, 1024, 256, True),
+    (1024, 1024, 1024, False), (2048, 1024, 256, True), (2048, 256, 1024, True), (32, 512, 128, True),
+    (16, 4096, 9216, True), (16, 9216, 4096, False), (48, 48, 48, False), (8, 16, 32, True),
 ]  # fmt: skip
 CONVS = [
     # batch, in, out, size, kernel, stride, padding, groups
@@ -31,6 +32,7 @@ CONVS = [
     (16, 3, 6, 32, 5, 1, 0, 1), (8, 3, 64, 224, 7, 2, 3, 1), (8, 64, 64, 56, 3, 1, 1, 1),
     (8, 128, 128, 28, 3, 1, 1, 1), (8, 256, 256, 14, 3, 1, 1, 1), (8, 512, 512, 7, 3, 1, 1, 1),
     (8, 64, 128, 56, 3, 2, 1, 1), (8, 64, 64, 56, 3, 1, 1, 64), (1, 64, 64, 56, 3, 1, 1, 1),
+    (16, 64, 192, 27, 5, 1, 2, 1), (8, 64, 256, 56, 1, 1, 0, 1), (1, 16, 16, 23, 3, 1, 0, 1),
 ]  # fmt: skip
 POINTWISE = ["add", "relu", "exp", "tanh", "sigmoid", "gelu", "sin", "log"]
 SIZES = [1_000, 100_000, 4_000_000]
@@ -256,8 +258,12 @@ def main() -> None:
         )
         figures.append({"name": first["name"], "unit": unit, "work": work, **times})
     if options.json:
+        from flambeau.kernels.peak import measured
+
+        peak = measured()
+        machine = {"threads": options.threads, "flops": peak.flops, "bandwidths": peak.bandwidths}
         with open(options.json, "w") as file:
-            json.dump(figures, file, indent=1)
+            json.dump({"machine": machine, "kernels": figures}, file, indent=1)
 
 
 if __name__ == "__main__":
