@@ -259,6 +259,7 @@ _OTHER_NAMES = {
     "num_epochs": "trainer.epochs",
     "bs": "data.batch_size",
     "workers": "data.num_workers",
+    "root": "data.train.args.root",
     "scheduler": "schedule",
     "criterion": "loss",
     "output": "folder",
