@@ -24,8 +24,8 @@ SIZE = 64
 #: One network of each family, and those that differ in more than widths and depths.
 CHOSEN = [
     "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
-    "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "resnet18", "resnet50", "resnext50_32x4d",
-    "shufflenet_v2_x0_5", "shufflenet_v2_x1_5", "squeezenet1_0", "squeezenet1_1", "vgg11_bn", "vit_b_32",
+    "mnasnet0_75", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_400mf",
+    "regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5", "shufflenet_v2_x1_5", "squeezenet1_0", "squeezenet1_1", "vgg11_bn", "vit_b_32",
 ]  # fmt: skip
 #: Those that also run in the training mode.
 TRAINED = [
@@ -45,6 +45,20 @@ def pair(name: str, **options: Any) -> tuple[Any, Any]:
     theirs = torchvision.models.get_model(name, **options)
     flambeau.manual_seed(5)
     return theirs, models.get_model(name, **options)
+
+
+def shapeless(name: str) -> Any:
+    """torchvision's network without memory for its values."""
+    regnet = torchvision.models.regnet.BlockParams
+    counting = regnet.from_init_params.__func__
+
+    def from_init_params(cls: Any, *args: Any, **options: Any) -> Any:
+        with torch.device("cpu"):  # it computes widths with tensors
+            return counting(cls, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch, torch.device("meta"):
+        patch.setattr(regnet, "from_init_params", classmethod(from_init_params))
+        return torchvision.models.get_model(name)
 
 
 def liven(theirs: Any) -> None:
@@ -82,8 +96,7 @@ def test_names_and_shapes_of_states(name: str, monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.setattr(
                 flambeau.nn.init, function, lambda tensor, *args, **options: tensor
             )
-    with torch.device("meta"):
-        theirs = torchvision.models.get_model(name)
+    theirs = shapeless(name)
     ours = models.get_model(name)
     expected = {key: tuple(value.shape) for key, value in theirs.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in ours.state_dict().items()}
@@ -168,6 +181,19 @@ def test_the_input_of_published_googlenets() -> None:
         close(ours.eval()(flambeau.tensor(x)), theirs.eval()(torch.tensor(x)))
 
 
+def test_inception_needs_larger_pictures() -> None:
+    theirs, ours = pair("inception_v3", transform_input=True, init_weights=False)
+    x = np.random.default_rng(0).standard_normal((2, 3, 160, 160), dtype=np.float32)
+    with torch.no_grad(), flambeau.no_grad():
+        close(ours.eval()(flambeau.tensor(x)), theirs.eval()(torch.tensor(x)))
+    theirs, ours = pair("inception_v3", init_weights=False, dropout=0.0)
+    with torch.no_grad(), flambeau.no_grad():
+        found, expected = ours(flambeau.tensor(x)), theirs(torch.tensor(x))
+    assert found._fields == expected._fields
+    for each, wanted in zip(found, expected, strict=True):
+        close(each, wanted, 1e-3)
+
+
 def test_a_checkpoint_file_of_torchvision(tmp_path: Any) -> None:
     for name in ("resnet18", "densenet121", "vit_b_32"):
         options = options_for(name)
@@ -220,8 +246,7 @@ def test_published_weights_are_torchvisions() -> None:
 def test_classes_take_torchvisions_arguments(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with torch.device("meta"):
-        theirs = type(torchvision.models.get_model(name))
+    theirs = type(shapeless(name))
     ours = getattr(models, theirs.__name__)
     expected = inspect.signature(theirs).parameters
     found = inspect.signature(ours).parameters

@@ -36,9 +36,29 @@ PARAMETERS = {
     "efficientnet_v2_m": 54_139_356,
     "efficientnet_v2_s": 21_458_488,
     "googlenet": 13_004_888,
+    "inception_v3": 27_161_264,
+    "mnasnet0_5": 2_218_512,
+    "mnasnet0_75": 3_170_208,
+    "mnasnet1_0": 4_383_312,
+    "mnasnet1_3": 6_282_256,
     "mobilenet_v2": 3_504_872,
     "mobilenet_v3_large": 5_483_032,
     "mobilenet_v3_small": 2_542_856,
+    "regnet_x_16gf": 54_278_536,
+    "regnet_x_1_6gf": 9_190_136,
+    "regnet_x_32gf": 107_811_560,
+    "regnet_x_3_2gf": 15_296_552,
+    "regnet_x_400mf": 5_495_976,
+    "regnet_x_800mf": 7_259_656,
+    "regnet_x_8gf": 39_572_648,
+    "regnet_y_128gf": 644_812_894,
+    "regnet_y_16gf": 83_590_140,
+    "regnet_y_1_6gf": 11_202_430,
+    "regnet_y_32gf": 145_046_770,
+    "regnet_y_3_2gf": 19_436_338,
+    "regnet_y_400mf": 4_344_144,
+    "regnet_y_800mf": 6_432_512,
+    "regnet_y_8gf": 39_381_472,
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
     "resnet18": 11_689_512,
@@ -329,6 +349,15 @@ def test_a_file_of_weights(tmp_path: Any) -> None:
     body = models.squeezenet1_1(weights=str(path), num_classes=4, features_only=True)
     expected = models.features_only(first)(x)[-1].detach().numpy()
     np.testing.assert_array_equal(body(x)[-1].detach().numpy(), expected)
+
+
+def test_a_published_googlenet_has_auxiliary_weights(tmp_path: Any) -> None:
+    flambeau.save(models.googlenet(init_weights=False).state_dict(), tmp_path / "googlenet.pth")
+    plain = models.googlenet(weights=tmp_path / "googlenet.pth")
+    assert plain.aux1 is None
+    assert plain.transform_input
+    whole = models.googlenet(weights=tmp_path / "googlenet.pth", aux_logits=True)
+    assert whole.aux1 is not None
 
 
 def test_a_downloaded_file_is_found_and_checked(

@@ -9,11 +9,14 @@ from flambeau.vision.models.densenet import *
 from flambeau.vision.models.efficientnet import *
 from flambeau.vision.models.features import FeatureMaps, features_only
 from flambeau.vision.models.googlenet import *
+from flambeau.vision.models.inception import *
 from flambeau.vision.models.keypoints import FaceKeypointNet
 from flambeau.vision.models.lenet import LeNet
+from flambeau.vision.models.mnasnet import *
 from flambeau.vision.models.mobilenetv2 import *
 from flambeau.vision.models.mobilenetv3 import *
 from flambeau.vision.models.registry import get_model, get_model_builder, list_models
+from flambeau.vision.models.regnet import *
 from flambeau.vision.models.resnet import *
 from flambeau.vision.models.shufflenetv2 import *
 from flambeau.vision.models.squeezenet import *

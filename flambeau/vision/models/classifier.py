@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flambeau import Tensor, nn
 
@@ -46,6 +46,10 @@ class ImageClassifier(nn.Module):
     def last_layers(self) -> list[str]:
         """The names of the layers that give scores: one, and more where there are auxiliary ones."""
         return [self.last_layer]
+
+    def fitting(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The part of published weights that this network has a place for."""
+        return state
 
     def reset_classifier(self, num_classes: int) -> None:
         """Replaces the last layer by a new one with `num_classes` outputs.

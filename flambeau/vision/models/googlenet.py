@@ -174,6 +174,12 @@ class GoogLeNet(ImageClassifier):
         """The last layer, and those of the auxiliary classifiers."""
         return ["fc", "aux1.fc2", "aux2.fc2"] if self.aux1 is not None else ["fc"]
 
+    def fitting(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state without the auxiliary classifiers, if this network has none."""
+        if self.aux1 is not None:
+            return state
+        return {k: v for k, v in state.items() if not k.startswith(("aux1.", "aux2."))}
+
     def feature_maps(self, x: Tensor, last: int | None = None) -> list[Tensor]:
         """What each stage gives."""
         return super().feature_maps(self._transform(x), last)

@@ -60,7 +60,7 @@ def register_model(
             options = {**(pretrained or {}), **options}
         model: Any = build(**options)
         if path is not None:
-            model.load_state_dict(flambeau.load(path, map_location="cpu"))
+            model.load_state_dict(model.fitting(flambeau.load(path, map_location="cpu")))
         return only_features(model, out_indices) if features_only else model
 
     builder.__doc__ = (build.__doc__ or "") + _OPTIONS
