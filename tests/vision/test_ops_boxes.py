@@ -88,8 +88,6 @@ def test_overlaps_of_other_formats() -> None:
         ops.box_area(one, "corners")
     with pytest.raises(ValueError, match="Unsupported format 'corners'"):
         ops.box_iou(one, one, "corners")
-    with pytest.raises(NotImplementedError, match="with an angle"):
-        ops.box_iou(one, one, "xywhr")
 
 
 @pytest.mark.parametrize(("name", "formula"), OVERLAPS[1:], ids=[name for name, _ in OVERLAPS[1:]])
@@ -164,6 +162,55 @@ def test_formats_with_an_angle() -> None:
         ops.box_convert(turned, "xyxy", "xywhr")
     with pytest.raises(ValueError, match="in_fmt corners"):
         ops.box_convert(turned, "corners", "xyxy")
+
+
+def cross(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a[0] * b[1] - a[1] * b[0])
+
+
+def clipped(polygon: list[np.ndarray], box: np.ndarray) -> list[np.ndarray]:
+    """The part of a polygon inside a convex one, side by side (Sutherland and Hodgman, 1974)."""
+    turn = np.sign(cross(box[1] - box[0], box[2] - box[1]))
+    for start, end in zip(box, np.roll(box, -1, 0), strict=True):
+        heights = [turn * cross(end - start, point - start) for point in polygon]
+        kept = []
+        for place in range(len(polygon)):
+            before, after = polygon[place - 1], polygon[place]
+            low, high = heights[place - 1], heights[place]
+            if (low < 0) != (high < 0):
+                kept.append(before + (after - before) * low / (low - high))
+            if high >= 0:
+                kept.append(after)
+        polygon = kept
+    return polygon
+
+
+def area(polygon: list[np.ndarray]) -> float:
+    return abs(sum(cross(a, b) for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True))) / 2
+
+
+@pytest.mark.parametrize("fmt", ["cxcywhr", "xywhr", "xyxyxyxy"])
+def test_overlaps_of_turned_boxes(fmt: str) -> None:
+    rng = np.random.default_rng(5)
+    turned = [
+        np.concatenate([rng.random((n, 2)) * 20, 2 + rng.random((n, 2)) * 15, rng.uniform(-180, 180, (n, 1))], 1)
+        for n in (9, 7)
+    ]
+    turned[1][0] = turned[0][0]  # the same box
+    turned[0][1], turned[1][1] = (5, 5, 4, 2, 0), (5, 5, 2, 4, 90)  # the same, said otherwise
+    turned[0][2], turned[1][2] = (0, 0, 2, 2, 0), (2, 0, 2, 2, 0)  # they touch
+    turned[0][3], turned[1][3] = (0, 0, 2, 2, 0), (0, 0, 2, 2, 45)
+    boxes = [ops.box_convert(tensor(box), "cxcywhr", fmt) for box in turned]
+    corners = [ops.box_convert(tensor(box), "cxcywhr", "xyxyxyxy").numpy().reshape(-1, 4, 2) for box in turned]
+    expected = np.zeros((9, 7))
+    for i, j in np.ndindex(9, 7):
+        shared = area(clipped(list(corners[0][i]), corners[1][j]))
+        expected[i, j] = shared / (math.prod(turned[0][i, 2:4]) + math.prod(turned[1][j, 2:4]) - shared)
+    found = ops.box_iou(*boxes, fmt=fmt)
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-9)
+    octagon = 8 * (math.sqrt(2) - 1)
+    np.testing.assert_allclose([found[0, 0], found[1, 1], found[2, 2], found[3, 3]], [1, 1, 0, octagon / (8 - octagon)], atol=1e-9)
+    assert ops.box_iou(boxes[0][:0], boxes[1], fmt).shape == (0, 7)
 
 
 def test_clipping_small_boxes_and_masks() -> None:

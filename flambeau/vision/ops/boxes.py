@@ -39,15 +39,19 @@ def box_area(boxes: Tensor, fmt: str = "xyxy") -> Tensor:
 def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
     """Intersection over union of every pair of boxes: `(..., N, 4)` and `(..., M, 4)` give `(..., N, M)`.
 
+    Boxes with an angle (`"cxcywhr"`, `"xywhr"`, `"xyxyxyxy"`) are `(N, K)` and `(M, K)`; no gradients flow to them.
+
     Raises:
         ValueError: for an unknown format.
-        NotImplementedError: for boxes with an angle.
     """
     if fmt in _ROTATED:
-        raise NotImplementedError(f"box_iou of boxes with an angle ('{fmt}'); it takes {', '.join(_PLAIN)}")
+        from flambeau.vision.ops.rotated_boxes import rotated_iou
+
+        return rotated_iou(boxes1, boxes2, fmt)
     if fmt not in _PLAIN:
         raise ValueError(
-            f"Unsupported format '{fmt}'. Supported axis-aligned formats: {_PLAIN}. Supported rotated formats: ()."
+            f"Unsupported format '{fmt}'. Supported axis-aligned formats: {_PLAIN}. "
+            f"Supported rotated formats: {_ROTATED}."
         )
     inter, union = _intersection_and_union(_corners(boxes1, fmt), _corners(boxes2, fmt))
     return inter / union
@@ -207,7 +211,7 @@ def _greedy(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.nd
 # --- What the overlaps and their losses share. Pairs are made by broadcasting.
 
 _PLAIN = ("xyxy", "xywh", "cxcywh")
-_ROTATED = ("xywhr", "cxcywhr", "xyxyxyxy")
+_ROTATED = ("cxcywhr", "xywhr", "xyxyxyxy")
 
 
 def _wide(boxes: Tensor) -> Tensor:
