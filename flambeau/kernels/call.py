@@ -55,7 +55,7 @@ class Compiled:
             own = shared + (program.workspace + 127) // 128 * 128
         table = self._table_type(*addresses, shared, own)
         if parallel:
-            threads.run(self._address, ctypes.addressof(table))
+            threads.run(self._address, ctypes.addressof(table), program.patience)
         else:
             self._alone(ctypes.addressof(table), 0, 0, 1)
 

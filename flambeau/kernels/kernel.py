@@ -29,6 +29,7 @@ from flambeau.kernels.language import Buffer, Function, Index, Module, Pointer, 
 #: Fewer operations than this are not worth waking a thread for.
 WORTH_A_THREAD = 50_000
 _TURNS_BEFORE_YIELD = 4096
+_NANOSECONDS_A_TURN = 20
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Program:
-    """A driver and the memory it needs: `workspace` once, `scratch` for each thread."""
+    """A driver and the memory it needs: `workspace` once, `scratch` for each thread.
+
+    `patience` is for how long it is worth to wait for other threads, see `threads.run`.
+    """
 
     name: str
     workspace: int
     scratch: int
     parallel: bool
+    patience: int = 0
 
 
 def stage_function(
@@ -128,6 +133,7 @@ def emit_driver(
         workspace=max((c.kernel.workspace for c in calls), default=0),
         scratch=max((round_up(c.kernel.scratch, 128) for c in calls), default=0),
         parallel=any(c.kernel.is_parallel for c in calls),
+        patience=_patience([c.kernel for c in calls]),
     )
     f = module.function(
         name, [Buffer("table", I64), Buffer("barrier", I32)], ["thread", "threads"]
@@ -165,6 +171,13 @@ def emit_driver(
         if not call.wait:
             before = ""
     return program
+
+
+def _patience(kernels: Sequence[Kernel]) -> int:
+    """A seventh of the time that one thread takes, by a rough guess, in turns of a waiting loop."""
+    flops, traffic = sum(k.flops for k in kernels), sum(k.traffic for k in kernels)
+    nanoseconds = flops / 100 + traffic / 50
+    return int(min(max(nanoseconds / 7 / _NANOSECONDS_A_TURN, 200), 2_000_000))
 
 
 def emit_barrier(module: Module) -> str:

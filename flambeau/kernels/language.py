@@ -406,13 +406,20 @@ class Pointer:
         text = f"atomicrmw add ptr {self.name}, {value.type} {value.name} seq_cst"
         return self.f.emit(text, self.element)
 
-    def atomic_swap(self, expected: int, value: int) -> Value:
+    def atomic_swap(self, expected: Value | int, value: Value | int) -> Value:
         """Puts `value` where `expected` stands; true if it did."""
         kind = self.element.stored
+        old, new = (self.f.constant_of(v, self.element) for v in (expected, value))
         pair = self.f.emit_name(
-            f"cmpxchg ptr {self.name}, {kind} {expected}, {kind} {value} seq_cst seq_cst"
+            f"cmpxchg ptr {self.name}, {kind} {old.name}, {kind} {new.name} seq_cst seq_cst"
         )
         return self.f.emit(f"extractvalue {{ {kind}, i1 }} {pair}, 1", BOOL)
+
+    def atomic_exchange(self, value: Value | int) -> Value:
+        """Puts `value` here, and returns what was there before."""
+        value = self.f.constant_of(value, self.element)
+        text = f"atomicrmw xchg ptr {self.name}, {value.type} {value.name} seq_cst"
+        return self.f.emit(text, self.element)
 
 
 class Loop:

@@ -2,8 +2,11 @@
 
 A worker is a Python thread that entered a native function and released the interpreter lock. It
 watches a sequence number: for some hundred microseconds by spinning, after that asleep in the
-kernel (a futex). `run` publishes a driver (see `kernel.emit_driver`), advances the number, does
-the first thread's share itself and waits for the rest.
+kernel (a futex). `run` publishes a driver (see `kernel.emit_driver`), advances the number, waits a moment
+for workers to join, does the first thread's share itself and waits for the rest.
+
+A worker that does not come in time is left out: it sleeps, or another process has its processor. Waiting for
+it would take longer than its share. Results do not depend on how many take part.
 
 Publishing, sharing and waiting are one native call: Ctrl-C is raised after it, never in the
 middle. A forked child starts with no pool and makes its own. Where there is no futex, workers
@@ -34,14 +37,21 @@ _FUTEX_WAIT, _FUTEX_WAKE = 128, 129
 _SEQUENCE, _SLEEPING, _RUNNING, _BUSY, _STOP = 0, 32, 64, 96, 128
 _DRIVER, _TABLE = 130, 132
 _BARRIER = 160
-_SEEN = 192
+_GATE, _GO, _TEAM = 192, 224, 226
+_SEEN = 256
 _LINE = 32
+
+# The gate: the run's number in the high bits, how many workers have joined in the low ones; or closed.
+_JOINED, _NUMBER = 0xFF, 0x3FFFFF
+_CLOSED = -1
+#: Turns of waiting for workers, where the caller does not say.
+PATIENCE = 2_000
 
 
 class _Pool(Protocol):
     threads: int
 
-    def run(self, driver: int, table: int) -> None: ...
+    def run(self, driver: int, table: int, patience: int) -> None: ...
 
     def stop(self) -> None: ...
 
@@ -67,12 +77,13 @@ def set_num_threads(count: int) -> None:
         _wanted = count
 
 
-def run(driver: int, table: int) -> None:
-    """Runs a driver on all threads; returns when all are done.
+def run(driver: int, table: int, patience: int = PATIENCE) -> None:
+    """Runs a driver on all threads that are free; returns when all are done.
 
     Args:
         driver: the address of a function made by `kernel.emit_driver`.
         table: the address of its table.
+        patience: for how many turns of a waiting loop (some ten nanoseconds each) to wait for workers.
 
     From a second Python thread, while the pool is at work, the driver runs on that thread
     alone.
@@ -80,7 +91,7 @@ def run(driver: int, table: int) -> None:
     pool = _pool
     if pool is None:
         pool = _start()
-    pool.run(driver, table)
+    pool.run(driver, table, patience)
 
 
 def pool_size() -> int:
@@ -139,7 +150,7 @@ class _NativePool:
         _emit_run(module, threads)
         _emit_stop(module)
         self._code = jit.load(module)
-        self._run = self._code.function("run", 3)
+        self._run = self._code.function("run", 4)
         worker = self._code.function("worker", 2)
         self._workers = [
             threading.Thread(
@@ -150,8 +161,8 @@ class _NativePool:
         for thread in self._workers:
             thread.start()
 
-    def run(self, driver: int, table: int) -> None:
-        self._run(self._control, driver, table)
+    def run(self, driver: int, table: int, patience: int) -> None:
+        self._run(self._control, driver, table, patience)
 
     def stop(self) -> None:
         self._code.function("stop", 1)(self._control)
@@ -174,29 +185,52 @@ def _emit_worker(module: Module) -> None:
                 sleeping.atomic_add(1)
                 _futex(f, sequence, _FUTEX_WAIT, last.name)
                 sleeping.atomic_add(-1)
-        seen.store(sequence.atomic_load())
+        now = sequence.atomic_load()
+        seen.store(now)
         life.leave_if((control + _STOP).atomic_load().ne(0))
-        threads = (control + _STOP + 1).load()
-        _call_driver(f, control, thread.name, f.convert(threads, I64).name)
-        (control + _RUNNING).atomic_add(-1)
+        rank = seen + 1
+        rank.store(f.constant(-1, I32))
+        with f.forever() as joining:
+            gate = control + _GATE
+            found = gate.atomic_load()
+            joining.leave_if((found & ~_JOINED).ne((now & _NUMBER) << 8))  # closed, or another run's
+            joined = gate.atomic_swap(found, found + 1)
+            with f.when(joined):
+                rank.store(found & _JOINED)
+            joining.leave_if(joined)
+        mine = rank.load()
+        with f.when(mine >= 0):
+            spin_until(f, lambda: (control + _GO).atomic_load().eq(now))
+            team = f.convert((control + _TEAM).load(), I64)
+            _call_driver(f, control, (f.convert(mine, I64) + 1).name, team.name)
+            (control + _RUNNING).atomic_add(-1)
 
 
 def _emit_run(module: Module, threads: int) -> None:
-    """Publishes a driver, does the first share, waits for the others."""
+    """Publishes a driver, lets workers join, does the first share, waits for the others."""
     buffers = [Buffer("control", I32), Buffer("driver", I8), Buffer("table", I8)]
-    f = module.function("run", buffers)
-    control, driver, table = f.buffers
-    busy = control + _BUSY
+    f = module.function("run", buffers, ["patience"])
+    (control, driver, table), (patience,) = f.buffers, f.indices
+    busy, gate = control + _BUSY, control + _GATE
     mine = busy.atomic_swap(0, 1)
     with f.when(~mine):
         f.line(f"call void {driver.name}(ptr {table.name}, ptr null, i64 0, i64 1)")
     with f.when(mine):
         f.line(f"store ptr {driver.name}, ptr {(control + _DRIVER).name}, align 8")
         f.line(f"store ptr {table.name}, ptr {(control + _TABLE).name}, align 8")
-        (control + _STOP + 1).store(f.constant(threads, I32))
-        (control + _RUNNING).atomic_store(threads - 1)
+        number = (control + _SEQUENCE).load() + 1
+        opened = (number & _NUMBER) << 8
+        gate.atomic_store(opened)
         _wake(f, control)
-        _call_driver(f, control, "0", str(threads))
+        with f.forever() as waiting:
+            waiting.leave_if(gate.atomic_load().eq(opened + (threads - 1)))
+            waiting.leave_if(waiting.turn.exceeds(patience))
+            f.pause()
+        team = (gate.atomic_exchange(_CLOSED) & _JOINED) + 1
+        (control + _TEAM).store(team)
+        (control + _RUNNING).atomic_store(team - 1)
+        (control + _GO).atomic_store(number)
+        _call_driver(f, control, "0", f.convert(team, I64).name)
         spin_until(f, lambda: (control + _RUNNING).atomic_load().eq(0))
         busy.atomic_store(0)
 
@@ -249,7 +283,7 @@ class _PortablePool:
         for thread in self._workers:
             thread.start()
 
-    def run(self, driver: int, table: int) -> None:
+    def run(self, driver: int, table: int, patience: int) -> None:
         function = _DRIVER_TYPE(driver)
         if not self._busy.acquire(blocking=False):
             function(table, 0, 0, 1)

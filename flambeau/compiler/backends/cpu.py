@@ -181,7 +181,7 @@ class Executable:
         self.programs = programs
         self.code = jit.load(module, key) if programs else None
         self._runs = [
-            (programs[r].parallel, self.code.address(programs[r].name), self.code.function(programs[r].name, 4))
+            (programs[r], self.code.address(programs[r].name), self.code.function(programs[r].name, 4))
             if isinstance(r, int)
             else r
             for r in runs
@@ -217,9 +217,9 @@ class Executable:
         table, many = self.address, self.threads > 1
         for call in self._host_calls:
             if call.__class__ is tuple:
-                parallel, address, alone = call
-                if parallel and many:
-                    threads.run(address, table)
+                program, address, alone = call
+                if program.parallel and many:
+                    threads.run(address, table, program.patience)
                 else:
                     alone(table, 0, 0, 1)
             else:
