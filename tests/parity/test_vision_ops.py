@@ -221,3 +221,45 @@ def test_grids(options: dict[str, Any], tmp_path: Path) -> None:
     expected = torchvision.utils.make_grid([torch.tensor(image) for image in several], **options)
     found = utils.make_grid([flambeau.tensor(image) for image in several], **options)
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
+
+
+# --- Data sets of the same files
+
+
+def test_mnist_and_cifar_read_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pickle
+
+    from flambeau.vision.datasets.idx import write_idx
+    from flambeau.vision.datasets.published import md5_of
+
+    rng = np.random.default_rng(4)
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 6), ("t10k", 3)):
+        write_idx(raw / f"{part}-images-idx3-ubyte", rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
+        write_idx(raw / f"{part}-labels-idx1-ubyte", rng.integers(0, 10, count, dtype=np.uint8))
+    for name, (base, keys) in {"CIFAR10": ("cifar-10-batches-py", "labels"), "CIFAR100": ("cifar-100-python", "fine_labels")}.items():
+        (tmp_path / base).mkdir()
+        kind = getattr(torchvision.datasets, name)
+        lists = {}
+        for part in ("train_list", "test_list"):
+            lists[part] = []
+            for file, _ in getattr(kind, part):
+                path = tmp_path / base / file
+                batch = {"data": rng.integers(0, 256, (2, 3072), dtype=np.uint8), keys: [1, 0]}
+                path.write_bytes(pickle.dumps(batch, protocol=2))
+                lists[part].append([file, md5_of(path)])
+        path = tmp_path / base / kind.meta["filename"]
+        path.write_bytes(pickle.dumps({kind.meta["key"]: ["a", "b"]}, protocol=2))
+        for owner in (kind, getattr(datasets, name)):
+            for part, files in lists.items():
+                monkeypatch.setattr(owner, part, files)
+            monkeypatch.setattr(owner, "meta", {**kind.meta, "md5": md5_of(path)})
+    for name in ("FashionMNIST", "CIFAR10", "CIFAR100"):
+        for train in (True, False):
+            theirs, ours = (getattr(m, name)(str(tmp_path), train, transform=np.asarray) for m in (torchvision.datasets, datasets))
+            assert len(theirs) == len(ours) and repr(theirs) == repr(ours)
+            assert (theirs.classes, theirs.class_to_idx) == (ours.classes, ours.class_to_idx)
+            for (image, label), (our_image, our_label) in zip(list(theirs), list(ours), strict=True):
+                np.testing.assert_array_equal(image, our_image)
+                assert (label, type(label)) == (our_label, type(our_label))
