@@ -183,10 +183,11 @@ def test_the_input_of_published_googlenets() -> None:
 
 def test_inception_needs_larger_pictures() -> None:
     theirs, ours = pair("inception_v3", transform_input=True, init_weights=False)
-    x = np.random.default_rng(0).standard_normal((2, 3, 160, 160), dtype=np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 3, 96, 96), dtype=np.float32)
     with torch.no_grad(), flambeau.no_grad():
         close(ours.eval()(flambeau.tensor(x)), theirs.eval()(torch.tensor(x)))
     theirs, ours = pair("inception_v3", init_weights=False, dropout=0.0)
+    x = np.random.default_rng(0).standard_normal((2, 3, 299, 299), dtype=np.float32)
     with torch.no_grad(), flambeau.no_grad():
         found, expected = ours(flambeau.tensor(x)), theirs(torch.tensor(x))
     assert found._fields == expected._fields

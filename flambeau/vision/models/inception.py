@@ -183,7 +183,8 @@ class InceptionAux(nn.Module):
 
 
 class Inception3(ImageClassifier):
-    """Eleven inception modules, for pictures of 299 pixels (at least 75; in training 139).
+    """Eleven inception modules, for pictures of 299 pixels (at least 75; with auxiliary scores
+    in training 299).
 
     Arguments:
         num_classes: the number of scores.
