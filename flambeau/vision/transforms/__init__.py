@@ -1,1 +1,40 @@
-"""transforms."""
+"""torchvision's transforms, on PIL images, tensors, and samples with key points and boxes."""
+
+from flambeau.vision.transforms import functional as functional
+from flambeau.vision.transforms.colors import ColorJitter as ColorJitter
+from flambeau.vision.transforms.colors import ConvertImageDtype as ConvertImageDtype
+from flambeau.vision.transforms.colors import GaussianBlur as GaussianBlur
+from flambeau.vision.transforms.colors import Grayscale as Grayscale
+from flambeau.vision.transforms.colors import LinearTransformation as LinearTransformation
+from flambeau.vision.transforms.colors import Normalize as Normalize
+from flambeau.vision.transforms.colors import PILToTensor as PILToTensor
+from flambeau.vision.transforms.colors import RandomAdjustSharpness as RandomAdjustSharpness
+from flambeau.vision.transforms.colors import RandomAutocontrast as RandomAutocontrast
+from flambeau.vision.transforms.colors import RandomEqualize as RandomEqualize
+from flambeau.vision.transforms.colors import RandomGrayscale as RandomGrayscale
+from flambeau.vision.transforms.colors import RandomInvert as RandomInvert
+from flambeau.vision.transforms.colors import RandomPosterize as RandomPosterize
+from flambeau.vision.transforms.colors import RandomSolarize as RandomSolarize
+from flambeau.vision.transforms.colors import ToPILImage as ToPILImage
+from flambeau.vision.transforms.colors import ToTensor as ToTensor
+from flambeau.vision.transforms.containers import Compose as Compose
+from flambeau.vision.transforms.containers import Lambda as Lambda
+from flambeau.vision.transforms.containers import RandomApply as RandomApply
+from flambeau.vision.transforms.containers import RandomChoice as RandomChoice
+from flambeau.vision.transforms.containers import RandomOrder as RandomOrder
+from flambeau.vision.transforms.containers import RandomTransforms as RandomTransforms
+from flambeau.vision.transforms.crops import CenterCrop as CenterCrop
+from flambeau.vision.transforms.crops import FiveCrop as FiveCrop
+from flambeau.vision.transforms.crops import Pad as Pad
+from flambeau.vision.transforms.crops import RandomCrop as RandomCrop
+from flambeau.vision.transforms.crops import RandomErasing as RandomErasing
+from flambeau.vision.transforms.crops import RandomResizedCrop as RandomResizedCrop
+from flambeau.vision.transforms.crops import Resize as Resize
+from flambeau.vision.transforms.crops import TenCrop as TenCrop
+from flambeau.vision.transforms.modes import InterpolationMode as InterpolationMode
+from flambeau.vision.transforms.moves import ElasticTransform as ElasticTransform
+from flambeau.vision.transforms.moves import RandomAffine as RandomAffine
+from flambeau.vision.transforms.moves import RandomHorizontalFlip as RandomHorizontalFlip
+from flambeau.vision.transforms.moves import RandomPerspective as RandomPerspective
+from flambeau.vision.transforms.moves import RandomRotation as RandomRotation
+from flambeau.vision.transforms.moves import RandomVerticalFlip as RandomVerticalFlip
