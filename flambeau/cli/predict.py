@@ -84,6 +84,8 @@ def _edges(box: str | None) -> Box | None:
         left, top, right, bottom = map(float, box.split(","))
     except ValueError as error:
         raise UserError(f"--box {box}: write four numbers, left,top,right,bottom") from error
+    if left >= right or top >= bottom:
+        raise UserError(f"--box {box}: left must be less than right, and top less than bottom")
     return left, top, right, bottom
 
 
