@@ -16,21 +16,22 @@ from flambeau.autograd.function import Function
 from flambeau.core.state import state
 from flambeau.tensor import Tensor
 
-#: Elements of the first tensor from which on a native program is worth its call.
+#: Elements of the first argument from which on a native program is usually worth its call.
 _WORTH_A_PROGRAM = 1 << 15
 _MOST_PROGRAMS = 512
 
 
-def native(function: Callable[..., Any]) -> Callable[..., Any]:
+def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM) -> Callable[..., Any]:
     """Makes a pure function of tensors (by position; other arguments are constants) run natively.
 
-    Its results are new tensors; it changes nothing and draws no random numbers.
+    Its results are new tensors; it changes nothing and draws no random numbers. `worth`: elements of the first
+    argument from which on it does.
     """
     programs = _Programs(function)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if state.tracer is not None or not _is_large(args[0]):
+        if state.tracer is not None or not _is_large(args[0], worth):
             return function(*args)
         if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return _Native.apply(programs, *args)
@@ -39,9 +40,9 @@ def native(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _is_large(x: Any) -> bool:
+def _is_large(x: Any, worth: int) -> bool:
     stored = x._array.dtype
-    return x._array.size >= _WORTH_A_PROGRAM and stored.kind == "f" and stored.itemsize >= 4
+    return x._array.size >= worth and stored.kind == "f" and stored.itemsize >= 4
 
 
 class _Programs:

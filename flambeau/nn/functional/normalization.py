@@ -48,7 +48,6 @@ def batch_norm(
     ):
         if t is not None and t.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.numel()}")
-    shape = _channel_shape(input)
     if training:
         out, mean, variance = _by_its_moments(input, weight, bias, eps)
         # An empty batch has no moments.

@@ -10,11 +10,13 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from flambeau import ops
 from flambeau.nn import functional as F
 from flambeau.nn import init
+from flambeau.nn.functional.native import native
 from flambeau.nn.module import Module
 from flambeau.nn.parameter import Parameter
 from flambeau.nn.utils.rnn import PackedSequence
@@ -66,6 +68,10 @@ _STEPS: dict[str, Step] = {
 _GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 
 
+#: Gates from which on a step is worth a native program.
+_WORTH_A_PROGRAM = 1 << 12
+
+
 # A sequence ---------------------------------------------------------------------------------------
 
 
@@ -79,16 +85,20 @@ class _Weights:
         self.hidden_bias = getattr(owner, f"bias_hh_{suffix}") if owner.bias else None
         self.projection = getattr(owner, f"weight_hr_{suffix}") if owner.proj_size else None
 
-    def recurrent(self, hidden: Tensor) -> Tensor:
-        """The state's part of the gates."""
-        return F.linear(hidden, self.hidden, self.hidden_bias)
-
     def advance(self, step: Step, gates: Tensor, state: State) -> State:
         """The state after one step, its output projected if the layer does so."""
-        hidden, *rest = step(gates, state, self.recurrent)
-        if self.projection is not None:
-            hidden = F.linear(hidden, self.projection)
-        return (hidden, *rest)
+        return _advanced(gates, step, self.hidden, self.hidden_bias, self.projection, *state)
+
+
+@partial(native, worth=_WORTH_A_PROGRAM)
+def _advanced(
+    gates: Tensor, step: Step, weight: Tensor, bias: Tensor | None, projection: Tensor | None, *state: Tensor
+) -> State:
+    """One step: the input's part of the gates and the state to the next state."""
+    hidden, *rest = step(gates, state, lambda h: F.linear(h, weight, bias))
+    if projection is not None:
+        hidden = F.linear(hidden, projection)
+    return (hidden, *rest)
 
 
 def _run(
