@@ -25,12 +25,13 @@ SIZE = 64
 CHOSEN = [
     "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
     "mnasnet0_75", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_400mf",
-    "regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5", "shufflenet_v2_x1_5", "squeezenet1_0", "squeezenet1_1", "vgg11_bn", "vit_b_32",
+    "regnet_y_400mf", "resnet18", "resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_5", "squeezenet1_0", "squeezenet1_1", "swin_t", "swin_v2_t", "vgg11_bn", "vit_b_32",
 ]  # fmt: skip
 #: Those that also run in the training mode.
 TRAINED = [
     "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "mobilenet_v2", "mobilenet_v3_small",
-    "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1",
+    "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "swin_t", "swin_v2_t", "vit_b_32",
 ]  # fmt: skip
 
 
@@ -119,14 +120,10 @@ def test_initial_values_and_scores(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_losses_and_gradients_in_training(name: str) -> None:
-    options: dict[str, Any] = {"num_classes": 11}
-    if name == "googlenet":
-        options |= {"dropout": 0.0, "dropout_aux": 0.0}
-    elif name.startswith(("squeezenet", "mobilenet", "efficientnet")):
-        options |= {"dropout": 0.0}
-    if name.startswith(("convnext", "efficientnet")):
-        options |= {"stochastic_depth_prob": 0.0}
-    theirs, ours = pair(name, **options)
+    theirs, ours = pair(name, num_classes=11)
+    for module in [*theirs.modules(), *ours.modules()]:
+        if type(module).__name__ in ("Dropout", "StochasticDepth"):
+            module.p = 0.0
     theirs, ours = theirs.double(), ours.double()
     x, target = pictures(4).astype(np.float64), [1, 10, 0, 5]
     losses = []

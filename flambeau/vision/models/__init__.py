@@ -21,6 +21,7 @@ from flambeau.vision.models.resnet import *
 from flambeau.vision.models.shufflenetv2 import *
 from flambeau.vision.models.squeezenet import *
 from flambeau.vision.models.summary import LayerRow, Summary, summary
+from flambeau.vision.models.swin_transformer import *
 from flambeau.vision.models.vgg import *
 from flambeau.vision.models.vision_transformer import *
 from flambeau.vision.models.weights import (

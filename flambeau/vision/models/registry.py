@@ -29,7 +29,10 @@ _OPTIONS = """
 
 
 def register_model(
-    build: Callable[..., nn.Module] | None = None, *, pretrained: dict[str, Any] | None = None
+    build: Callable[..., nn.Module] | None = None,
+    *,
+    pretrained: dict[str, Any] | None = None,
+    sized: str | None = None,
 ) -> Any:
     """Makes a builder of a function of the network's own options, and puts it into the table.
 
@@ -37,9 +40,10 @@ def register_model(
         build: makes the network with fresh weights.
         pretrained: options that the published weights were trained with, where these differ
             from the class's defaults.
+        sized: the option that says how large the pictures are, for networks that must know.
     """
     if build is None:
-        return functools.partial(register_model, pretrained=pretrained)
+        return functools.partial(register_model, pretrained=pretrained, sized=sized)
     key = build.__name__
 
     @functools.wraps(build)
@@ -55,9 +59,11 @@ def register_model(
             weights = "DEFAULT"  # what torchvision's first versions called it
         if out_indices is not None and not features_only:
             raise ValueError("out_indices chooses among maps: it needs features_only=True")
-        path, _ = locate(key, weights)
+        path, published = locate(key, weights)
         if path is not None:
             options = {**(pretrained or {}), **options}
+        if published is not None and sized is not None:
+            options.setdefault(sized, published.crop_size)
         model: Any = build(**options)
         if path is not None:
             model.load_state_dict(model.fitting(flambeau.load(path, map_location="cpu")))

@@ -296,31 +296,31 @@ def _network(size: tuple[int, int, int, int, int], options: Any) -> VisionTransf
     return VisionTransformer(options.pop("image_size", 224), *size, **options)
 
 
-@register_model
+@register_model(sized="image_size")
 def vit_b_16(**options: Any) -> VisionTransformer:
     """The base transformer over patches of 16x16: 86,567,656 parameters."""
     return _network((16, 12, 12, 768, 3072), options)
 
 
-@register_model
+@register_model(sized="image_size")
 def vit_b_32(**options: Any) -> VisionTransformer:
     """The base transformer over patches of 32x32: 88,224,232 parameters."""
     return _network((32, 12, 12, 768, 3072), options)
 
 
-@register_model
+@register_model(sized="image_size")
 def vit_l_16(**options: Any) -> VisionTransformer:
     """The large transformer over patches of 16x16: 304,326,632 parameters."""
     return _network((16, 24, 16, 1024, 4096), options)
 
 
-@register_model
+@register_model(sized="image_size")
 def vit_l_32(**options: Any) -> VisionTransformer:
     """The large transformer over patches of 32x32: 306,535,400 parameters."""
     return _network((32, 24, 16, 1024, 4096), options)
 
 
-@register_model
+@register_model(sized="image_size")
 def vit_h_14(**options: Any) -> VisionTransformer:
     """The huge transformer over patches of 14x14: 632,045,800 parameters."""
     return _network((14, 32, 16, 1280, 5120), options)
