@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,10 @@ def test_what_is_offered(line: str, expected: list[str]) -> None:
 def test_it_can_be_put_into_a_shell() -> None:
     shown = CliRunner().invoke(app, ["--help"], prog_name="flambeau").output
     assert "--install-completion" in shown and "--show-completion" in shown
+
+
+def test_the_command_line_starts_without_what_draws() -> None:
+    """A Tab that takes long is not pressed twice."""
+    code = "import sys, flambeau.cli.app; print('matplotlib' in sys.modules, 'llvmlite' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

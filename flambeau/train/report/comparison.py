@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING, Any
 
 from flambeau.train.callbacks.progress_bar import format_score
 from flambeau.train.checkpoint import read_run_checkpoint
@@ -19,6 +17,9 @@ from flambeau.train.report.curves import log_scale
 from flambeau.train.report.page import plots_html, section, write_page
 from flambeau.train.report.plots import Plot, plot
 from flambeau.train.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from typing import TYPE_CHECKING, Any
 
 from flambeau.train.progress import Progress
 from flambeau.train.report.plots import Plot, plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: Scores that are shares of one, which people read as percentages.
 _SHARES = {"nme": "error (NME), %", "accuracy": "accuracy, %"}
@@ -48,6 +48,8 @@ def _losses(axes: Axes, progress: Progress) -> None:
 
 def log_scale(axes: Axes) -> None:
     """Values on a logarithmic scale, marked at 1, 2 and 5 times the powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

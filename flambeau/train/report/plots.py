@@ -1,4 +1,7 @@
-"""Plots for the report, drawn by matplotlib, each for light and for dark pages."""
+"""Plots for the report, drawn by matplotlib, each for light and for dark pages.
+
+matplotlib is imported when the first plot is drawn: commands that draw nothing start sooner.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,10 @@ import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.style import context as style
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LIGHT = {
     "ink": "#374151",
@@ -45,6 +46,10 @@ def plot(
 def _svg(
     draw: Callable[[Axes], None], colours: dict[str, Any], width: float, height: float
 ) -> str:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+    from matplotlib.style import context as style
+
     settings = {
         "svg.hashsalt": "flambeau",
         "svg.fonttype": "path",  # looks the same whatever fonts the reader has
