@@ -255,6 +255,9 @@ def test_nms_of_nothing_and_of_wrong_shapes() -> None:
     empty = flambeau.zeros(0, 4)
     assert ops.nms(empty, flambeau.zeros(0), 0.5).shape == (0,)
     assert ops.batched_nms(empty, flambeau.zeros(0), flambeau.zeros(0), 0.5).shape == (0,)
+    # The IoU is 0.1 in single precision, which is more than 0.1 in double precision.
+    near = tensor(np.array([[0, 0, 10, 1], [9, 0, 10, 1]], np.float32))
+    assert ops.nms(near, tensor(np.array([1.0, 0.5])), 0.1).tolist() == [0]
     flat = tensor(np.array([[1.0, 1, 1, 1], [1, 1, 1, 1]]))  # without area
     assert ops.nms(flat, tensor(np.array([1.0, 2])), 0.5).tolist() == [1, 0]
     with pytest.raises(RuntimeError, match="boxes should be a 2d tensor"):

@@ -169,10 +169,10 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
             "boxes and scores should have same number of elements in dimension 0, got "
             f"{boxes.size(0)} and {tuple(scores.shape)}"
         )
-    corners, marks = boxes.detach().cpu().numpy(), scores.detach().cpu().numpy()
+    corners = boxes.detach().cpu().numpy()
     if corners.dtype.itemsize < 4:  # halves are too coarse for areas
         corners = corners.astype(np.float32)
-    order = np.argsort(-marks.astype(np.float64), kind="stable")
+    order = scores.detach().sort(descending=True, stable=True)[1].cpu().numpy()
     return flambeau.from_numpy(_greedy(corners, order, iou_threshold)).to(boxes.device)
 
 
@@ -202,9 +202,9 @@ def _greedy(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.nd
         width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
         height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest])
         inter = np.maximum(width, 0) * np.maximum(height, 0)
-        # Two boxes without area overlap by 0/0, which suppresses nothing.
+        # Two boxes without area overlap by 0/0, which suppresses nothing. The threshold keeps its double precision.
         with np.errstate(invalid="ignore", divide="ignore"):
-            alive[rest] &= ~(inter / (area[best] + area[rest] - inter) > iou_threshold)
+            alive[rest] &= ~(inter / (area[best] + area[rest] - inter) > np.float64(iou_threshold))
     return np.array(kept, np.int64)
 
 
