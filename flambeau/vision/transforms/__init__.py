@@ -1,6 +1,11 @@
 """torchvision's transforms, on PIL images, tensors, and samples with key points and boxes."""
 
 from flambeau.vision.transforms import functional as functional
+from flambeau.vision.transforms.auto_augment import AugMix as AugMix
+from flambeau.vision.transforms.auto_augment import AutoAugment as AutoAugment
+from flambeau.vision.transforms.auto_augment import AutoAugmentPolicy as AutoAugmentPolicy
+from flambeau.vision.transforms.auto_augment import RandAugment as RandAugment
+from flambeau.vision.transforms.auto_augment import TrivialAugmentWide as TrivialAugmentWide
 from flambeau.vision.transforms.colors import ColorJitter as ColorJitter
 from flambeau.vision.transforms.colors import ConvertImageDtype as ConvertImageDtype
 from flambeau.vision.transforms.colors import GaussianBlur as GaussianBlur
@@ -31,6 +36,8 @@ from flambeau.vision.transforms.crops import RandomErasing as RandomErasing
 from flambeau.vision.transforms.crops import RandomResizedCrop as RandomResizedCrop
 from flambeau.vision.transforms.crops import Resize as Resize
 from flambeau.vision.transforms.crops import TenCrop as TenCrop
+from flambeau.vision.transforms.mixing import CutMix as CutMix
+from flambeau.vision.transforms.mixing import MixUp as MixUp
 from flambeau.vision.transforms.modes import InterpolationMode as InterpolationMode
 from flambeau.vision.transforms.moves import ElasticTransform as ElasticTransform
 from flambeau.vision.transforms.moves import RandomAffine as RandomAffine

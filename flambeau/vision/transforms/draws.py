@@ -6,7 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 import flambeau
+from flambeau.tensor import Tensor
 
 
 def uniform(low: float, high: float) -> float:
@@ -72,3 +75,13 @@ def fill_for(fill: Any, img: Any, channels: int) -> Any:
     if isinstance(fill, (int, float)):
         return [float(fill)] * channels
     return [float(f) for f in fill]
+
+
+def dirichlet(concentration: np.ndarray) -> Tensor:
+    """Rows (…, K) of shares that add up to one, from the Dirichlet distribution.
+
+    Made of gamma numbers in float64, then rounded to the type of `concentration`.
+    """
+    gamma = flambeau.default_generator.standard_gamma(concentration.astype(np.float64))
+    shares = (gamma / gamma.sum(-1, keepdims=True)).astype(concentration.dtype)
+    return flambeau.from_numpy(np.maximum(shares, np.finfo(shares.dtype).tiny))

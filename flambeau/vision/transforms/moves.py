@@ -234,7 +234,7 @@ class ElasticTransform(nn.Module):
     def get_params(alpha: list[float], sigma: list[float], size: list[int]) -> Tensor:
         """The displacement (1, height, width, 2) for an image of size (height, width)."""
         shifts = []
-        for strength, width, length in zip(alpha, sigma, size, strict=True):
+        for strength, width, length in zip(alpha, sigma, reversed(size), strict=True):
             noise = flambeau.rand([1, 1, *size]) * 2 - 1
             if width > 0.0:
                 kernel = int(8 * width + 1) | 1

@@ -119,7 +119,7 @@ def adjust_gamma(img: Tensor, gamma: float, gain: float) -> Tensor:
 
 
 def to_grayscale(img: Tensor, count: int) -> Tensor:
-    """The luma of ITU-R 601-2, in one channel or the same in three."""
+    """The luma of ITU-R 601-2 in one channel, or in as many as the image has."""
     check(img)
     if img.ndim < 3:
         raise TypeError(
@@ -133,7 +133,7 @@ def to_grayscale(img: Tensor, count: int) -> Tensor:
         grey = (0.2989 * red + 0.587 * green + 0.114 * blue).to(img.dtype).unsqueeze(-3)
     else:
         grey = img
-    return grey.expand(*img.shape[:-3], 3, *img.shape[-2:]) if count == 3 else grey
+    return grey.expand(img.shape) if count == 3 else grey
 
 
 def adjust_sharpness(img: Tensor, factor: float) -> Tensor:
