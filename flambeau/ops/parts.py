@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.node import Node, OutputOf
 from flambeau.core.shapes import wrap_dim
 from flambeau.ops.shape import _view, contiguous_copy
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
@@ -248,8 +249,45 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     return _view(part, size=tuple(n for i, n in enumerate(part._array.shape) if i != dim))
 
 
-def _mark_multiple(views: tuple[Tensor, ...], function: str = "Split") -> tuple[Tensor, ...]:
+class PartsBackward(Node):
+    """What came back to the parts of a tensor, put together again: one node for all of them.
+
+    A node for each part would make a whole array of zeros for each.
+    """
+
+    __slots__ = ("dim", "function", "shapes", "stored")
+
+    def __init__(self, input: Tensor, parts: Sequence[Tensor], dim: int, function: str):
+        super().__init__((input._edge(),))
+        self.dim, self.function = dim, function
+        self.shapes = [p._array.shape for p in parts]
+        self.stored = input.dtype
+
+    @property
+    def outputs(self) -> int:  # type: ignore[override]
+        return len(self.shapes)
+
+    def name(self) -> str:
+        return f"{self.function}Backward0"
+
+    def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        from flambeau.ops.creation import zeros
+        from flambeau.ops.joining import cat, stack
+
+        parts = [
+            zeros(shape, dtype=self.stored) if g is None else g
+            for g, shape in zip(grads, self.shapes, strict=True)
+        ]
+        return [stack(parts, self.dim) if self.function == "Unbind" else cat(parts, self.dim)]
+
+
+def _together(views: tuple[Tensor, ...], input: Tensor, dim: int, function: str) -> tuple[Tensor, ...]:
+    """Marks the views as made by one call; in eager programs they share a node."""
     mark_multiple(views, function)
+    if len(views) > 1 and views[0]._node is not None and not state.busy:
+        node = PartsBackward(input, views, dim, function)
+        for slot, view in enumerate(views):
+            view._node = OutputOf(node, slot)
     return views
 
 
@@ -263,9 +301,9 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
         array, before = input._array, (slice(None),) * dim
         keys = [(*before, i) for i in range(array.shape[dim])]
         views = tuple([finish_view(_basic, input, basic_view(array, k), {"key": k}) for k in keys])
-        return _mark_multiple(views, "Unbind")
-    return _mark_multiple(
-        tuple(select(input, dim, i) for i in range(input._array.shape[dim])), "Unbind"
+        return _together(views, input, dim, "Unbind")
+    return _together(
+        tuple(select(input, dim, i) for i in range(input._array.shape[dim])), input, dim, "Unbind"
     )
 
 
@@ -297,7 +335,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     for n in sections:
         parts.append(take_slice(tensor, dim, start, start + n))
         start += n
-    return _mark_multiple(tuple(parts))
+    return _together(tuple(parts), tensor, dim, "Split")
 
 
 @operator
@@ -338,9 +376,9 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     else:
         bounds = [0, *(int(i) for i in indices_or_sections), size]
     ends = [min(max(b + size if b < 0 else b, 0), size) for b in bounds]
-    return _mark_multiple(
-        tuple(take_slice(input, dim, a, max(a, b)) for a, b in zip(ends, ends[1:], strict=False))
-    )
+    views = tuple(take_slice(input, dim, a, max(a, b)) for a, b in zip(ends, ends[1:], strict=False))
+    mark_multiple(views, "Split")
+    return views
 
 
 def _split_along(name: str, least: int, plane: int, doc: str) -> Any:
