@@ -13,7 +13,7 @@ from flambeau.train.checkpoint import read_run_checkpoint
 from flambeau.train.config_files import flat
 from flambeau.train.errors import RunError
 from flambeau.train.progress import Progress
-from flambeau.train.report.curves import log_scale
+from flambeau.train.report.curves import log_scale, marker_of, name_epochs
 from flambeau.train.report.page import plots_html, section, write_page
 from flambeau.train.report.plots import Plot, plot
 from flambeau.train.run_folder import RunFolder
@@ -111,7 +111,8 @@ def write_comparison(runs: Sequence[Run], path: Path) -> None:
 def _losses(axes: Axes, runs: Sequence[Run]) -> None:
     for run in runs:
         points = run.progress.curve or [[row["step"], row["loss"]] for row in run.progress.epochs]
-        axes.plot(*zip(*points, strict=True), linewidth=1.3, label=run.name)
+        marker = "o" if len(points) == 1 else None
+        axes.plot(*zip(*points, strict=True), linewidth=1.3, marker=marker, markersize=3, label=run.name)
     log_scale(axes)
     axes.set_xlabel("step")
     axes.legend()
@@ -121,11 +122,11 @@ def _curve(title: str, name: str, runs: Sequence[Run], logarithmic: bool = False
     def draw(axes: Axes) -> None:
         for run in runs:
             rows = [row for row in run.progress.epochs if name in row]
-            axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], linewidth=1.6, label=run.name)
+            epochs, values = [row["epoch"] for row in rows], [row[name] for row in rows]
+            axes.plot(epochs, values, linewidth=1.6, marker=marker_of(rows), markersize=3, label=run.name)
         if logarithmic:
             log_scale(axes)
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        name_epochs(axes)
         axes.legend()
 
     return plot(title, draw)

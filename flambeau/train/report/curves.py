@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from flambeau.train.progress import Progress
@@ -39,7 +40,7 @@ def _losses(axes: Axes, progress: Progress) -> None:
     if "val_loss" in rows[0]:
         steps = [row["step"] for row in rows]
         values = [row["val_loss"] for row in rows]
-        axes.plot(steps, values, linewidth=1.8, marker=_marker(rows), markersize=3, label="validation")
+        axes.plot(steps, values, linewidth=1.8, marker=marker_of(rows), markersize=3, label="validation")
     log_scale(axes)
     axes.set_xlabel("step")
     if axes.has_data():
@@ -78,16 +79,17 @@ def _norms(axes: Axes, rows: list[dict[str, Any]]) -> None:
 def _line(axes: Axes, rows: list[dict[str, Any]], values: list[float], color: str) -> None:
     """A value of each epoch."""
     epochs = [row["epoch"] for row in rows]
-    axes.plot(epochs, values, linewidth=1.8, marker=_marker(rows), markersize=3, color=color)
-    _name_epochs(axes)
+    axes.plot(epochs, values, linewidth=1.8, marker=marker_of(rows), markersize=3, color=color)
+    name_epochs(axes)
 
 
-def _marker(rows: list[dict[str, Any]]) -> str | None:
+def marker_of(rows: Sized) -> str | None:
     """Points are marked where they are few; a single one is no line."""
     return "o" if len(rows) <= 40 else None
 
 
-def _name_epochs(axes: Axes) -> None:
+def name_epochs(axes: Axes) -> None:
+    """Whole numbers below, also where there is one alone."""
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # type: ignore[call-arg]
 
@@ -98,7 +100,7 @@ def _time(axes: Axes, rows: list[dict[str, Any]]) -> None:
     waiting = [100 * row["data_wait"] for row in rows]
     axes.bar(epochs, waiting, width=0.8, color="C1", label="waiting for data")
     axes.bar(epochs, [100 - share for share in waiting], bottom=waiting, width=0.8, color="C0", label="computing")
-    _name_epochs(axes)
+    name_epochs(axes)
     axes.set_ylabel("% of the time")
     axes.set_ylim(0, 100)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
