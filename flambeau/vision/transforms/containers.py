@@ -8,6 +8,8 @@ from typing import Any
 
 import flambeau
 from flambeau import nn
+from flambeau.vision.transforms.colors import Normalize, ToTensor
+from flambeau.vision.transforms.functional import normalize
 
 Transform = Callable[[Any], Any]
 
@@ -19,8 +21,14 @@ class Compose:
         self.transforms = transforms
 
     def __call__(self, img: Any) -> Any:
+        before: Any = None
         for transform in self.transforms:
-            img = transform(img)
+            if type(transform) is Normalize and type(before) is ToTensor:
+                # The tensor is new and nobody else's: no need for another one.
+                img = normalize(img, transform.mean, transform.std, inplace=True)
+            else:
+                img = transform(img)
+            before = transform
         return img
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from flambeau.vision.transforms import pixel_kernels
 from flambeau.vision.transforms.geometry import four_paddings
 
 Fill = Any  # a number, a sequence of one or one for each channel, or None
@@ -121,17 +122,34 @@ def full_fill(fill: Fill, img: Image.Image) -> Any:
 
 def adjust_brightness(img: Image.Image, factor: float) -> Image.Image:
     check(img)
-    return ImageEnhance.Brightness(img).enhance(factor)
+    if img.mode not in ("RGB", "L"):
+        return ImageEnhance.Brightness(img).enhance(factor)
+    return _away_from(img, 0, factor)
 
 
 def adjust_contrast(img: Image.Image, factor: float) -> Image.Image:
     check(img)
-    return ImageEnhance.Contrast(img).enhance(factor)
+    if img.mode not in ("RGB", "L") or not img.width * img.height:
+        return ImageEnhance.Contrast(img).enhance(factor)
+    counts = np.array(img.convert("L").histogram())
+    mean = int(int(counts @ np.arange(256)) / int(counts.sum()) + 0.5)
+    return _away_from(img, mean, factor)
+
+
+def _away_from(img: Image.Image, level: int, factor: float) -> Image.Image:
+    """Each number at `factor` times its distance from the level: Pillow's blend with an image of
+    one grey, as a table of the 256 bytes."""
+    start = np.float32(level)
+    table = start + np.float32(factor) * (np.arange(256, dtype=np.float32) - start)
+    levels = table.clip(0, 255).astype(np.uint8).tolist()
+    return img.point(levels * len(img.getbands()))
 
 
 def adjust_saturation(img: Image.Image, factor: float) -> Image.Image:
     check(img)
-    return ImageEnhance.Color(img).enhance(factor)
+    if img.mode != "RGB" or img.width * img.height < pixel_kernels.WORTH_A_KERNEL:
+        return ImageEnhance.Color(img).enhance(factor)
+    return pixel_kernels.adjust_saturation(img, factor)
 
 
 def adjust_sharpness(img: Image.Image, factor: float) -> Image.Image:
@@ -144,8 +162,11 @@ def adjust_hue(img: Image.Image, factor: float) -> Image.Image:
     mode = img.mode
     if mode in {"L", "1", "I", "F"}:
         return img
+    shift = int(factor * 255)
+    if mode == "RGB" and img.width * img.height >= pixel_kernels.WORTH_A_KERNEL:
+        return pixel_kernels.turn_hue(img, shift)
     hue, saturation, value = img.convert("HSV").split()
-    turned = np.asarray(hue) + np.array(int(factor * 255)).astype(np.uint8)
+    turned = np.asarray(hue) + np.array(shift).astype(np.uint8)
     return Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert(mode)
 
 
