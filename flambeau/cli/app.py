@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 import typer
@@ -20,7 +21,7 @@ from flambeau.cli.run import run_program
 from flambeau.cli.test import test
 from flambeau.cli.train import train
 from flambeau.train.errors import UserError
-from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError, MissingFilesError
+from flambeau.vision.datasets.errors import DataError, SampleError
 
 app = typer.Typer(
     help="Trains, tests and uses vision models: the PyTorch API, compiled, on the CPU.",
@@ -36,11 +37,13 @@ app.command(
 )(run_program)
 
 
-def _hint(error: UserError | DataError) -> str:
-    """What else helps: single samples can be left out, whole data sets cannot."""
-    if isinstance(error, UserError | DatasetNotFoundError | MissingFilesError):
-        return ""
-    return ". To count bad samples and go on without them: --skip-bad"
+def _message(error: UserError | DataError) -> str:
+    """What happened, and what else helps: single samples can be left out, whole data sets cannot."""
+    text = str(error)
+    if re.match(r"Caught \w+ in DataLoader worker", text):  # with its traceback, whose last line says it
+        text = text.rstrip().splitlines()[-1].partition(": ")[2]
+    hint = ". To count bad samples and go on without them: --skip-bad"
+    return text + hint if isinstance(error, SampleError) else text
 
 
 def run() -> int:
@@ -52,7 +55,7 @@ def run() -> int:
     except (UserError, DataError) as error:
         if os.environ.get("FLAMBEAU_TRACEBACK"):
             raise
-        complain(str(error) + _hint(error))
+        complain(_message(error))
         return error.exit_code if isinstance(error, UserError) else 1
     except SystemExit as leaving:
         return int(leaving.code or 0)

@@ -16,7 +16,7 @@ from flambeau.train.errors import UserError
 from flambeau.train.run_folder import RunFolder
 from flambeau.train.tasks.base import Box
 from flambeau.train.trainer import Trainer
-from flambeau.vision.datasets.errors import DataError
+from flambeau.vision.datasets.errors import SampleError
 
 
 def predict(
@@ -45,7 +45,7 @@ def predict(
     for image in images:
         try:
             questions += trainer.task.ask(image, edges)
-        except DataError as error:
+        except SampleError as error:
             if not skip_bad:
                 raise
             problems.append(str(error))

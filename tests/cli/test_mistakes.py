@@ -229,7 +229,7 @@ CHECKPOINTS = [
 
 DATA = [
     Mistake("a list that is not there", FACES, "faces.txt: cannot be read (No such file or directory)"),
-    Mistake("a list of nothing", FACES, f"faces.txt: holds no faces{SKIP}", face("# no face yet")),
+    Mistake("a list of nothing", FACES, "faces.txt: holds no faces", face("# no face yet")),
     Mistake("a picture that is not there", FACES, f"none.jpg: no such image file{SKIP}", face(GOOD.replace("face", "none"))),
     Mistake("a picture cut short", FACES, f"cut.jpg: a damaged or truncated image (…){SKIP}", face(GOOD.replace("face", "cut"))),
     Mistake("a text for a picture", FACES, f"text.jpg: not an image file of a known format{SKIP}", face(GOOD.replace("face", "text"))),
@@ -272,11 +272,15 @@ DATA = [
     Mistake("a damaged batch of CIFAR-10", SETS + "CIFAR10('cifar')",
             "DatasetNotFoundError: CIFAR10: cifar/cifar-10-batches-py/data_batch_1 is damaged or not the published file (MD5 "
             "5eb63bbbe01eeed093cb22bb8f5acdc3, published c99cafc152244af753f735de768cd75f). …"),
-    Mistake("a folder of images that is not there", SETS + "ImageFolder('photos')",
-            "MissingFilesError: photos: no such folder; it should hold a folder of images for each class"),
+    Mistake("a folder of images that is not there", SETS + "ImageFolder('pictures')",
+            "MissingFilesError: pictures: no such folder; it should hold a folder of images for each class"),
     Mistake("images without class folders", SETS + "ImageFolder('pts')", "MissingFilesError: Couldn't find any class folder in pts."),
     Mistake("a class without images", SETS + "ImageFolder('animals')",
             "MissingFilesError: Found no valid file for the classes dog. Supported extensions are: .jpg, .jpeg, … (in animals)"),
+    Mistake("a text among images, read by a worker process", f"flambeau train mine.yaml data.num_workers=1 {EAGER}",
+            f"photos/dog/notes.png: not an image file of a known format{SKIP}",
+            (("mine.yaml", "base: digits\ndata:\n  train: {target: flambeau.vision.datasets.ImageFolder, args: {root: photos}}\n"
+              "  validation:\n"), ("photos/dog/notes.png", "no image"))),
     Mistake("annotations without images", SETS + "CocoDetection('.', 'coco.json')",
             "DataError: coco.json: no list 'images', as a COCO file has; it has 'annotations'"),
 ]
@@ -309,6 +313,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(parents=True)
         (folder / name).write_text("hello world")
     (folder / "mnist/MNIST/raw/train-images-idx3-ubyte").write_text("hello world")
+    (folder / "photos" / "dog").mkdir(parents=True)
     for name in ("cat", "dog"):
         (folder / "animals" / name).mkdir(parents=True)
     shutil.copy(folder / "face.jpg", folder / "animals" / "cat")

@@ -115,6 +115,9 @@ def test_wrong_folders(root: Path) -> None:
     with pytest.raises(OSError, match="bad.png: not an image file") as caught_image:
         ImageFolder(root)[2]
     assert isinstance(caught_image.value, DataError)
+    without = ImageFolder(root, skip_bad=True)
+    assert len(without) == 3 and len(without.problems) == 1 and "bad.png" in without.problems[0]
+    assert without.targets == [0, 0, 1] and without.imgs is without.samples
     with pytest.raises(OSError, match="gone.png: no such image file"):
         default_loader(root / "gone.png")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flambeau.train.evaluation import Evaluation
-from flambeau.vision.datasets.errors import DataError
+from flambeau.vision.datasets.errors import SampleError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,11 +21,11 @@ Box = tuple[float, float, float, float]
 
 
 def check_box(box: Box, picture: Image, path: Path) -> None:
-    """Raise `DataError` for a box that is empty or reaches more than a pixel outside a picture."""
+    """Raise `SampleError` for a box that is empty or reaches more than a pixel outside a picture."""
     left, top, right, bottom = box
     outside = left < -1 or top < -1 or right > picture.width + 1 or bottom > picture.height + 1
     if outside or left >= right or top >= bottom:
-        raise DataError(
+        raise SampleError(
             f"{path}: the box {left:g},{top:g},{right:g},{bottom:g} is not inside the "
             f"picture, which has {picture.width} x {picture.height} pixels"
         )

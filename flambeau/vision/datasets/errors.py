@@ -18,5 +18,9 @@ class MissingFilesError(DataError, FileNotFoundError):
     """A folder, or the files that should be in it, are missing; torchvision's `FileNotFoundError`."""
 
 
-class ImageFileError(DataError, OSError):
+class SampleError(DataError):
+    """One sample cannot be used; others can, and a data set with `skip_bad` goes on without it."""
+
+
+class ImageFileError(SampleError, OSError):
     """An image file that cannot be read; also an `OSError`, as Pillow's own errors are."""

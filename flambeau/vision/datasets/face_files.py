@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.vision.datasets.coco import CocoAnnotations
-from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError
+from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError, SampleError
 from flambeau.vision.datasets.face_points import POINTS_OF_68
 
 _IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".JPG", ".PNG")
@@ -30,7 +30,7 @@ _IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".bmp", ".JPG", ".PNG")
 _WFLW_NUMBERS = 2 * 98 + 4 + 6
 
 Box = tuple[float, float, float, float]
-OnError = Callable[[DataError], None]
+OnError = Callable[[SampleError], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def read_face_list(
 ) -> list[Face]:
     """The faces of a list file, the image paths taken from `root`; the format is the module's.
 
-    Raises `DataError` with the file, the line and what is wrong with it. `on_error`, where
+    Raises `SampleError` with the file, the line and what is wrong with it. `on_error`, where
     given, is called with that error instead, and the line is left out.
     """
     return _collect(
@@ -72,20 +72,20 @@ _PATH_AND_NUMBERS = re.compile(r"""\s*(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s,"]+)
 def _parse_line(line: str, source: str, root: Path, n_points: int) -> Face:
     match = _PATH_AND_NUMBERS.fullmatch(line)
     if match is None:
-        raise DataError(f"{source}: a quote that is not closed, in {line.strip()[:60]!r}")
+        raise SampleError(f"{source}: a quote that is not closed, in {line.strip()[:60]!r}")
     path = match["quoted"] if match["plain"] is None else match["plain"]
     words = re.split(r"[\s,]+", match[3].strip(" \t\r\n,"))
     words = [word for word in words if word]
     wanted = 4 + 2 * n_points
     if len(words) != wanted:
-        raise DataError(
+        raise SampleError(
             f"{source}: {len(words)} numbers after the path, wanted {wanted}: "
             f"a box x1 y1 x2 y2 and {n_points} points x y"
         )
     try:
         numbers = np.array([float(word) for word in words])
     except ValueError as error:
-        raise DataError(
+        raise SampleError(
             f"{source}: {str(error).rpartition(':')[2].strip()} is not a number"
             " (a path with blanks must be in double quotes)"
         ) from error
@@ -94,15 +94,15 @@ def _parse_line(line: str, source: str, root: Path, n_points: int) -> Face:
 
 def _check_numbers(box: np.ndarray, points: np.ndarray, source: str) -> None:
     if not np.isfinite(box).all():
-        raise DataError(f"{source}: the box {show_numbers(box)} has a number that is not finite")
+        raise SampleError(f"{source}: the box {show_numbers(box)} has a number that is not finite")
     bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(bad):
-        raise DataError(
+        raise SampleError(
             f"{source}: point {bad[0] + 1} of {len(points)} is {show_numbers(points[bad[0]])}, "
             "not a finite position"
         )
     if box[2] <= box[0] or box[3] <= box[1]:
-        raise DataError(
+        raise SampleError(
             f"{source}: the box {show_numbers(box)} is empty; wanted x1 y1 x2 y2 with x1 < x2, y1 < y2"
         )
 
@@ -129,17 +129,17 @@ def read_pts(path: str | os.PathLike[str], n_points: int | None = None) -> np.nd
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise SampleError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a text file in UTF-8") from error
+        raise SampleError(f"{path}: not a text file in UTF-8") from error
     head, brace, body = text.partition("{")
     body, end, _ = body.partition("}")
     announced = re.search(r"n_points\s*:\s*(\d+)", head)
     if not brace or not end or announced is None:
-        raise DataError(f"{path}: not a .pts file: wanted 'n_points: N' and points in braces")
+        raise SampleError(f"{path}: not a .pts file: wanted 'n_points: N' and points in braces")
     words = body.split()
     if len(words) != 2 * int(announced[1]):
-        raise DataError(
+        raise SampleError(
             f"{path}: announces {announced[1]} points but holds {len(words)} numbers, "
             f"wanted {2 * int(announced[1])}"
         )
@@ -147,9 +147,9 @@ def read_pts(path: str | os.PathLike[str], n_points: int | None = None) -> np.nd
         points = np.array([float(word) for word in words]).reshape(-1, 2) - 0.5
     except ValueError as error:
         message = str(error).rpartition(":")[2].strip()
-        raise DataError(f"{path}: {message} is not a number") from error
+        raise SampleError(f"{path}: {message} is not a number") from error
     if n_points is not None and len(points) != n_points:
-        raise DataError(f"{path}: {len(points)} points, wanted {n_points}")
+        raise SampleError(f"{path}: {len(points)} points, wanted {n_points}")
     return points
 
 
@@ -177,18 +177,18 @@ def read_pts_folder(
 def _face_of_pts(path: Path, n_points: int) -> Face:
     points = read_pts(path)
     if not len(points):
-        raise DataError(f"{path}: no points")
+        raise SampleError(f"{path}: no points")
     box = np.concatenate([points.min(axis=0), points.max(axis=0)])
     _check_numbers(box, points, str(path))
     if n_points == 21 and len(points) == 68:
         points = points[list(POINTS_OF_68)]
     if len(points) != n_points:
-        raise DataError(f"{path}: {len(points)} points, wanted {n_points}")
+        raise SampleError(f"{path}: {len(points)} points, wanted {n_points}")
     for suffix in _IMAGE_SUFFIXES:
         if path.with_suffix(suffix).is_file():
             x1, y1, x2, y2 = map(float, box)
             return Face(path.with_suffix(suffix), (x1, y1, x2, y2), points, str(path))
-    raise DataError(f"{path}: no image beside it (tried {', '.join(_IMAGE_SUFFIXES)})")
+    raise SampleError(f"{path}: no image beside it (tried {', '.join(_IMAGE_SUFFIXES)})")
 
 
 def read_wflw(
@@ -246,7 +246,7 @@ def read_coco_keypoints(
 def _parse_wflw(line: str, source: str, root: Path) -> Face:
     words = line.split(maxsplit=_WFLW_NUMBERS)
     if len(words) != _WFLW_NUMBERS + 1:
-        raise DataError(
+        raise SampleError(
             f"{source}: {len(words)} words, wanted {_WFLW_NUMBERS + 1}: 98 points x y, a box x1 y1 x2 y2, "
             "six attributes, the image's name"
         )
@@ -259,14 +259,14 @@ def _face_of_coco(annotation: dict[str, Any], source: str, image: Path, n_points
         points = np.array(annotation["keypoints"], float).reshape(-1, 3)
         x, y, width, height = map(float, annotation["bbox"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
+        raise SampleError(
             f"{source}: wanted 'keypoints' x y v … and 'bbox' x y width height ({error})"
         ) from error
     if len(points) != n_points:
-        raise DataError(f"{source}: {len(points)} key points, wanted {n_points}")
+        raise SampleError(f"{source}: {len(points)} key points, wanted {n_points}")
     unknown = np.flatnonzero(points[:, 2] == 0)
     if len(unknown):
-        raise DataError(f"{source}: point {unknown[0] + 1} of {n_points} is not labelled (v = 0)")
+        raise SampleError(f"{source}: point {unknown[0] + 1} of {n_points} is not labelled (v = 0)")
     return _face(image, np.array([x, y, x + width, y + height]), points[:, :2] + 0.5, source)
 
 
@@ -292,7 +292,7 @@ def _collect(readers: Iterable[Callable[[], Face]], on_error: OnError | None) ->
     for read in readers:
         try:
             faces.append(read())
-        except DataError as error:
+        except SampleError as error:
             if on_error is None:
                 raise
             on_error(error)
@@ -303,7 +303,7 @@ def _numbers(words: list[str], source: str) -> np.ndarray:
     try:
         return np.array([float(word) for word in words])
     except ValueError as error:
-        raise DataError(
+        raise SampleError(
             f"{source}: {str(error).rpartition(':')[2].strip()} is not a number"
         ) from error
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from flambeau.vision.datasets.augment import random_move, sample_generator, warp
-from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError
+from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError, SampleError
 from flambeau.vision.datasets.face_crops import Crop, standardize
 from flambeau.vision.datasets.face_files import (
     Face,
@@ -106,7 +106,7 @@ class FaceKeypoints(VisionDataset):
       `n_points` points, where it is known.
     * `widen`: what is added to the box on each side, as a share of its width and height.
     * `skip_bad`: faces that cannot be used are left out, counted in `skipped` and explained in
-      `problems`, instead of ending in a `DataError`. Every image is then decoded once at the
+      `problems`, instead of ending in a `SampleError`. Every image is then decoded once at the
       start.
     * `augment`: a `FaceAugment`. What it does to sample i depends on `seed`, the epoch told to
       `set_epoch` and i alone: not on the order of reading nor on the worker, so a resumed run
@@ -163,7 +163,7 @@ class FaceKeypoints(VisionDataset):
                     crop = self._read(face)
                     if cache:
                         pixels.append(crop)
-            except DataError as error:
+            except SampleError as error:
                 if not skip_bad:
                     raise
                 self._skip(error)
@@ -289,12 +289,12 @@ class FaceKeypoints(VisionDataset):
         width, height = image_size(face.path)
         x1, y1, x2, y2 = face.box
         if min(x1, y1, width - x2, height - y2) < -_BOX_TOLERANCE:
-            raise DataError(
+            raise SampleError(
                 f"{face.source}: the box {show_numbers(face.box)} reaches outside {face.path}, "
                 f"an image of {width} x {height} pixels"
             )
 
-    def _skip(self, error: DataError) -> None:
+    def _skip(self, error: SampleError) -> None:
         self.problems.append(str(error))
 
     def _why_empty(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from flambeau.vision.datasets.errors import MissingFilesError
+from flambeau.vision.datasets.errors import MissingFilesError, SampleError
 from flambeau.vision.datasets.images import open_rgb
 from flambeau.vision.datasets.vision import Transform, VisionDataset
 
@@ -109,6 +109,8 @@ class DatasetFolder(VisionDataset):
         loader: opens a file.
         extensions, is_valid_file, allow_empty: see `make_dataset`.
         transform, target_transform: see `VisionDataset`.
+        skip_bad: open every file at once; leave out those that `loader` refuses with a `SampleError`, as images that are
+            damaged, and tell of them in `problems` (Flambeau's own).
 
     Raises:
         FileNotFoundError: without classes, or without files in one of them.
@@ -123,6 +125,8 @@ class DatasetFolder(VisionDataset):
         target_transform: Transform | None = None,
         is_valid_file: Check | None = None,
         allow_empty: bool = False,
+        *,
+        skip_bad: bool = False,
     ) -> None:
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.loader = loader
@@ -131,6 +135,10 @@ class DatasetFolder(VisionDataset):
         self.samples = self.make_dataset(
             self.folder, self.class_to_idx, extensions, is_valid_file, allow_empty
         )
+        #: The message of each file that was left out.
+        self.problems: list[str] = []
+        if skip_bad:
+            self.samples = [sample for sample in self.samples if self._loads(sample[0])]
         self.targets = [target for _, target in self.samples]
 
     @staticmethod
@@ -149,6 +157,14 @@ class DatasetFolder(VisionDataset):
     def find_classes(self, directory: str | os.PathLike[str]) -> tuple[list[str], dict[str, int]]:
         """`find_classes`; for subclasses that take classes otherwise."""
         return find_classes(directory)
+
+    def _loads(self, path: str) -> bool:
+        try:
+            self.loader(path)
+        except SampleError as error:
+            self.problems.append(str(error))
+            return False
+        return True
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         path, target = self.samples[index]
@@ -173,9 +189,12 @@ class ImageFolder(DatasetFolder):
         loader: Callable[[str], Any] = default_loader,
         is_valid_file: Check | None = None,
         allow_empty: bool = False,
+        *,
+        skip_bad: bool = False,
     ) -> None:
         extensions = IMG_EXTENSIONS if is_valid_file is None else None
         super().__init__(
-            root, loader, extensions, transform, target_transform, is_valid_file, allow_empty
-        )
+            root, loader, extensions, transform, target_transform, is_valid_file, allow_empty,
+            skip_bad=skip_bad,
+        )  # fmt: skip
         self.imgs = self.samples
