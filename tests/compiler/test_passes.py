@@ -66,6 +66,15 @@ def test_transposed_product_is_a_product_of_transposes() -> None:
     assert names(simple)[-1] == "mm" and simple.outputs[0].shape == (4, 2)
 
 
+def test_constants_fold_through_views_of_views() -> None:
+    def biases(x: flambeau.Tensor) -> flambeau.Tensor:
+        table = flambeau.arange(6, dtype=flambeau.float32).view(2, 3)
+        return x + table.permute(1, 0).contiguous().view(6)
+
+    found = flambeau.compile(biases, fullgraph=True)(flambeau.zeros(6))
+    assert found.tolist() == [0, 3, 1, 4, 2, 5]
+
+
 def test_constants_fold() -> None:
     g, x = start(3)
     c = g.call(P["exp"], constant(np.zeros(3, np.float32)))

@@ -24,7 +24,7 @@ def _folded(graph: Graph, node: Node, inputs: tuple) -> Any:
         if isinstance(x, Value):
             if x.constant is None:
                 return None
-            x = x.constant
+            x = np.asarray(x.constant, order="C")  # a copy has been simplified away, perhaps
         arrays.append(x)
     with np.errstate(all="ignore"):
         results = node.primitive.compute(*arrays, **node.attributes)
