@@ -55,14 +55,14 @@ def _adjoint(x: Tensor) -> Tensor:
     return swapped.conj() if x._array.dtype.kind == "c" else swapped
 
 
-def _left(g: Tensor, mat2: Tensor, input_shape: Any) -> Tensor:
-    return matmul(g, _adjoint(mat2)).sum_to_size(input_shape)
+def _left(g: Tensor, mat2: Tensor) -> Tensor:
+    return matmul(g, _adjoint(mat2))
 
 
-def _right(g: Tensor, input: Tensor, mat2_shape: Any, turned: bool) -> Tensor:
+def _right(g: Tensor, input: Tensor, turned: bool) -> Tensor:
     if turned:  # like mat2, its gradient lies by columns: a weight, of which mat2 is a view, gets it in order
         return _adjoint(matmul(_adjoint(g), input))
-    return matmul(_adjoint(input), g).sum_to_size(mat2_shape)
+    return matmul(_adjoint(input), g)
 
 
 def _is_turned(b: np.ndarray) -> bool:
@@ -81,6 +81,7 @@ _mm = Primitive(
     rule=_rule,
     derivative={"input": _left, "mat2": _right},
     lowering=Kernel("matmul"),
+    broadcasts=True,
 )
 
 
@@ -168,16 +169,21 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product: vectors count as rows on the left and columns on the right, and dimensions
     before the last two broadcast. Raises `RuntimeError` for shapes or dtypes that do not fit.
     """
-    expect_tensor(input, "matmul")
-    expect_tensor(other, "matmul", "other")
+    if not (isinstance(input, Tensor) and isinstance(other, Tensor)):
+        expect_tensor(input, "matmul")
+        expect_tensor(other, "matmul", "other")
     a, b = input, other
     x, y = a._array, b._array
     left, right = x.ndim, y.ndim
     if left == 2 == right:
-        if x.dtype is y.dtype and x.dtype in DOT and x.shape[1] == y.shape[0] and not state.busy:
-            out = wrap(x.dot(y) if x.size * y.shape[1] < on_kernels.PRODUCTS else _product(x, y))
-            if wants_grad((a, b)) and modes.grad_enabled:
-                _mm.attach_short(out, (a, b), _TURNED if _is_turned(y) else _PLAIN, False)
+        stored = x.dtype
+        if stored is y.dtype and stored in DOT and x.shape[1] == y.shape[0] and not state.busy:
+            if x.size * y.shape[1] < on_kernels.PRODUCTS:
+                out, attributes = wrap(x.dot(y)), _PLAIN
+            else:
+                out, attributes = wrap(_product(x, y)), _TURNED if _is_turned(y) else _PLAIN
+            if modes.grad_enabled and wants_grad((a, b)):
+                _mm.attach_short(out, (a, b), attributes, True)
             return out
         return mm(a, b)
     if left == 0 or right == 0:

@@ -82,10 +82,11 @@ def _as_number(input: Tensor, d: Any) -> Tensor:
 @operator(out=True)
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum over `dim` (an int, several, or all). Integers sum in int64."""
-    expect_tensor(input, "sum")
+    if not isinstance(input, Tensor):
+        expect_tensor(input, "sum")
     if dim is None and dtype is None and not (keepdim or state.busy) and input._array.dtype in SUMMED_AT_ONCE:
         out = wrap(np.add.reduce(input._array, None))
-        if wants_grad((input,)) and modes.grad_enabled:
+        if (input._requires_grad or input._view is not None) and modes.grad_enabled and input.requires_grad:
             _sum.attach_short(out, (input,), WHOLE, False)
         return out
     return _sum(_as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)

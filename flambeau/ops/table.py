@@ -252,14 +252,13 @@ class Primitive:
             if plan is None:
                 plan = self.plans[True] = self.plan((True,))
         else:
-            node.edges = (a, b) = tuple(
-                [
-                    (x._edge() if x._view is not None or not x._requires_grad else x._node or x)
-                    if isinstance(x, Tensor)
-                    else None
-                    for x in inputs
-                ]
-            )
+            x, y = inputs
+            a = b = None
+            if isinstance(x, Tensor):
+                a = x._edge() if x._view is not None or not x._requires_grad else x._node or x
+            if isinstance(y, Tensor):
+                b = y._edge() if y._view is not None or not y._requires_grad else y._node or y
+            node.edges = (a, b)
             wanted = (a is not None, b is not None)
             plan = self.plans.get(wanted)
             if plan is None:
@@ -270,8 +269,13 @@ class Primitive:
         node.plan = plan
         node.specs = None if same_shape and not plan.metas else tuple(map(_meta, inputs))
         if plan.keep:
-            node.saved = tuple([inputs[i] for i in plan.keep])
-            node.versions = tuple([_version(inputs[i]) for i in plan.keep])
+            node.saved = saved = tuple([inputs[i] for i in plan.keep])
+            node.versions = tuple(
+                [
+                    0 if x.__class__ is Tensor and x._changes is None and x._extra is None else _version(x)
+                    for x in saved
+                ]
+            )
         else:
             node.saved = node.versions = ()
         if plan.keep_out:
@@ -615,9 +619,12 @@ def with_out(f: Callable[..., Any], public: str) -> Callable[..., Any]:
 
     @functools.wraps(f)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if kwargs and names:
-            rename(kwargs, names)
-        result = f(*args, **kwargs)
+        if kwargs:
+            if names:
+                rename(kwargs, names)
+            result = f(*args, **kwargs)
+        else:
+            result = f(*args)
         if out is None:
             return result
         if isinstance(result, tuple):
