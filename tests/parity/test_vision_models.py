@@ -288,3 +288,16 @@ def test_blocks(name: str, arguments: dict[str, Any], shape: tuple[int, ...]) ->
     assert list(ours.state_dict()) == list(theirs.state_dict())
     x = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     close(ours(flambeau.tensor(x)), theirs(torch.tensor(x)), 1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vit_l_16", "efficientnet_v2_l"])
+def test_published_weights_say_how_pictures_are_prepared(name: str) -> None:
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (280, 310, 3), dtype=np.uint8)
+    for member, theirs in torchvision.models.get_model_weights(name).__members__.items():
+        preset, ours = theirs.transforms(), models.get_model_weights(name)[member].transforms()
+        assert str(ours.interpolation.value) == str(preset.interpolation.value)
+        picture = image.fromarray(pixels)
+        close(ours(picture), preset(picture), 1e-6)
+        planes = pixels.transpose(2, 0, 1).copy()
+        close(ours(flambeau.tensor(planes)), preset(torch.tensor(planes)), 0.02)

@@ -59,7 +59,7 @@ class WeightsEnum(enum.Enum):
         Arguments:
             changes: `crop_size`, `resize_size`, `mean`, `std` or `interpolation` of your own.
         """
-        from flambeau.vision.transforms._presets import ImageClassification
+        from flambeau.vision.models.preset import ImageClassification
 
         value = self.value
         options = {
