@@ -7,7 +7,7 @@ from typing import Any
 
 import flambeau
 from flambeau import Tensor, nn
-from flambeau.vision.transforms import draws
+from flambeau.vision.transforms import draws, pil_images
 from flambeau.vision.transforms import functional as F
 from flambeau.vision.transforms.samples import on_samples
 
@@ -158,10 +158,8 @@ class ColorJitter(nn.Module):
         order, *factors = self.get_params(
             self.brightness, self.contrast, self.saturation, self.hue
         )
-        for number in order.tolist():
-            if factors[number] is not None:
-                img = _ADJUSTMENTS[number](img, factors[number])
-        return img
+        changes = [(_CHANGES[i], factors[i]) for i in order.tolist() if factors[i] is not None]
+        return _adjust(img, changes)
 
     def __repr__(self) -> str:
         return (
@@ -170,7 +168,17 @@ class ColorJitter(nn.Module):
         )
 
 
-_ADJUSTMENTS = (F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue)
+_CHANGES = ("brightness", "contrast", "saturation", "hue")
+
+
+@on_samples()
+def _adjust(img: Any, changes: list[tuple[str, Any]]) -> Any:
+    if not isinstance(img, Tensor):
+        pil_images.check(img)
+        return pil_images.adjust_colors(img, changes)
+    for name, factor in changes:
+        img = getattr(F, f"adjust_{name}")(img, factor)
+    return img
 
 
 def _factor_range(

@@ -122,34 +122,33 @@ def full_fill(fill: Fill, img: Image.Image) -> Any:
 
 def adjust_brightness(img: Image.Image, factor: float) -> Image.Image:
     check(img)
-    if img.mode not in ("RGB", "L"):
-        return ImageEnhance.Brightness(img).enhance(factor)
-    return _away_from(img, 0, factor)
+    if pixel_kernels.fits(img):
+        return pixel_kernels.change(img, [("brightness", factor)])
+    return ImageEnhance.Brightness(img).enhance(factor)
 
 
 def adjust_contrast(img: Image.Image, factor: float) -> Image.Image:
     check(img)
-    if img.mode not in ("RGB", "L") or not img.width * img.height:
-        return ImageEnhance.Contrast(img).enhance(factor)
-    counts = np.array(img.convert("L").histogram())
-    mean = int(int(counts @ np.arange(256)) / int(counts.sum()) + 0.5)
-    return _away_from(img, mean, factor)
-
-
-def _away_from(img: Image.Image, level: int, factor: float) -> Image.Image:
-    """Each number at `factor` times its distance from the level: Pillow's blend with an image of
-    one grey, as a table of the 256 bytes."""
-    start = np.float32(level)
-    table = start + np.float32(factor) * (np.arange(256, dtype=np.float32) - start)
-    levels = table.clip(0, 255).astype(np.uint8).tolist()
-    return img.point(levels * len(img.getbands()))
+    if pixel_kernels.fits(img):
+        return pixel_kernels.change(img, [("contrast", factor)])
+    return ImageEnhance.Contrast(img).enhance(factor)
 
 
 def adjust_saturation(img: Image.Image, factor: float) -> Image.Image:
     check(img)
-    if img.mode != "RGB" or img.width * img.height < pixel_kernels.WORTH_A_KERNEL:
-        return ImageEnhance.Color(img).enhance(factor)
-    return pixel_kernels.adjust_saturation(img, factor)
+    if pixel_kernels.fits(img):
+        return pixel_kernels.change(img, [("saturation", factor)])
+    return ImageEnhance.Color(img).enhance(factor)
+
+
+def adjust_colors(img: Image.Image, changes: Sequence[tuple[str, float]]) -> Image.Image:
+    """Several of brightness, contrast, saturation and hue, by their names, one after the other."""
+    if pixel_kernels.fits(img):
+        steps = [(name, int(f * 255) if name == "hue" else f) for name, f in changes]
+        return pixel_kernels.change(img, steps)
+    for name, factor in changes:
+        img = _ADJUSTMENTS[name](img, factor)
+    return img
 
 
 def adjust_sharpness(img: Image.Image, factor: float) -> Image.Image:
@@ -163,11 +162,19 @@ def adjust_hue(img: Image.Image, factor: float) -> Image.Image:
     if mode in {"L", "1", "I", "F"}:
         return img
     shift = int(factor * 255)
-    if mode == "RGB" and img.width * img.height >= pixel_kernels.WORTH_A_KERNEL:
-        return pixel_kernels.turn_hue(img, shift)
+    if pixel_kernels.fits(img):
+        return pixel_kernels.change(img, [("hue", shift)])
     hue, saturation, value = img.convert("HSV").split()
     turned = np.asarray(hue) + np.array(shift).astype(np.uint8)
     return Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert(mode)
+
+
+_ADJUSTMENTS = {
+    "brightness": adjust_brightness,
+    "contrast": adjust_contrast,
+    "saturation": adjust_saturation,
+    "hue": adjust_hue,
+}
 
 
 def adjust_gamma(img: Image.Image, gamma: float, gain: float) -> Image.Image:

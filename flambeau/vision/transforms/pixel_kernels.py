@@ -1,91 +1,145 @@
-"""Saturation and hue of PIL images in native code, byte for byte what Pillow computes.
+"""The colours of PIL images changed in native code, byte for byte as Pillow changes them.
 
-Pillow turns hues by way of an HSV image, a pixel at a time. Here the same arithmetic, with the
-same roundings, runs on vectors of pixels in one pass. Pixels are 32-bit numbers: red, green, blue
-and an unused byte, which is how Pillow keeps them.
+Pillow turns hues by way of an HSV image, a pixel at a time, and makes a new image at every step.
+Here the same arithmetic, with the same roundings, runs on vectors of pixels, in place. Pixels are
+32-bit numbers: red, green, blue and an unused byte, which is how Pillow keeps them.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-#: Pixels from which on loading the kernels pays.
-WORTH_A_KERNEL = 1 << 12
+#: From so many pixels loading the kernels pays; up to so many the sum of their greys has 32 bits.
+_FEWEST, _MOST = 1 << 12, 1 << 24
 _LANES = 8
 
-
-def adjust_saturation(img: Image.Image, factor: float) -> Image.Image:
-    """An RGB image, each pixel at `factor` times its distance from its grey."""
-    return _run("saturation", img, np.array([factor], np.float32))
-
-
-def turn_hue(img: Image.Image, shift: int) -> Image.Image:
-    """An RGB image with its hues, counted from 0 to 255 round the circle, moved by `shift`."""
-    return _run("hue", img, np.array([shift & 255], np.uint32))
+#: A change's name, "brightness", "contrast", "saturation" or "hue", and its factor; that of the
+#: hue is the shift in 256ths of the circle.
+Change = tuple[str, float]
 
 
-def _run(name: str, img: Image.Image, parameter: np.ndarray) -> Image.Image:
-    pixels = img.tobytes("raw", "RGBX")
-    count = len(pixels) // 4
-    result = bytearray(len(pixels))
-    target = (ctypes.c_char * len(result)).from_buffer(result)
+def fits(img: Image.Image) -> bool:
+    """Whether the kernels are made for this image."""
+    return img.mode == "RGB" and _FEWEST <= img.width * img.height < _MOST
+
+
+def change(img: Image.Image, changes: Iterable[Change]) -> Image.Image:
+    """The image after these changes, one after the other."""
+    pixels = np.frombuffer(bytearray(img.tobytes("raw", "RGBX")), np.uint32)
+    for name, factor in changes:
+        if name == "hue":
+            _run("hue", pixels, np.array([int(factor) & 255], np.uint32))
+        elif name == "saturation":
+            _run("saturation", pixels, np.array([factor], np.float32))
+        else:
+            # Away from black, or from the mean grey.
+            level = 0 if name == "brightness" else _mean_grey(pixels)
+            _run("contrast", pixels, np.array([factor, level], np.float32))
+    return Image.frombytes("RGB", img.size, pixels.data, "raw", "RGBX")
+
+
+def _mean_grey(pixels: np.ndarray) -> int:
+    total = np.zeros(1, np.uint32)
+    _run("sum_of_greys", pixels, total)
+    return int(int(total[0]) / len(pixels) + 0.5)
+
+
+def _run(name: str, pixels: np.ndarray, parameters: np.ndarray) -> None:
+    count = len(pixels)
     _kernels()[name](
-        ctypes.cast(pixels, ctypes.c_void_p), ctypes.addressof(target), parameter.ctypes.data,
-        count // _LANES * _LANES, count,
-    )  # fmt: skip
-    return Image.frombytes("RGB", img.size, result, "raw", "RGBX")
+        pixels.ctypes.data, parameters.ctypes.data, count // _LANES * _LANES, count
+    )
 
 
 @functools.cache
 def _kernels() -> dict[str, Any]:
-    """The compiled functions, which take the addresses of pixels, result and parameter, and how
-    many pixels whole vectors hold, and how many there are."""
+    """The compiled functions, which take the addresses of pixels and parameters, how many pixels
+    whole vectors hold, and how many there are."""
     from flambeau.kernels import jit
     from flambeau.kernels.element import F32, U32
     from flambeau.kernels.language import Module
 
     module = Module()
+    _emit(module, "contrast", F32, _contrast)
     _emit(module, "saturation", F32, _saturation)
     _emit(module, "hue", U32, _hue)
+    _emit_sum(module)
     code = jit.load(module)
-    return {name: code.function(name, 5) for name in ("saturation", "hue")}
+    names = ("contrast", "saturation", "hue", "sum_of_greys")
+    return {name: code.function(name, 4) for name in names}
 
 
-def _emit(module: Any, name: str, parameter: Any, formula: Callable[..., Any]) -> None:
+def _emit(module: Any, name: str, kind: Any, formula: Callable[..., Any]) -> None:
+    """A function that replaces each pixel by the formula's red, green and blue."""
     from flambeau.kernels.element import U32
     from flambeau.kernels.language import Buffer
 
-    buffers = [Buffer("pixels", U32), Buffer("result", U32), Buffer("parameter", parameter)]
+    buffers = [Buffer("pixels", U32), Buffer("parameters", kind)]
     f = module.function(name, buffers, ["whole", "count"])
-    pixels, result, factor = f.buffers
+    pixels, parameters = f.buffers
     whole, count = f.indices
     for start, end, lanes in ((0, whole, _LANES), (whole, count, 1)):
         with f.range(start, end, step=lanes) as i:
-            pixel = (pixels + i).load(lanes)
-            colors = [(pixel >> shift) & 255 for shift in (0, 8, 16)]
-            red, green, blue = formula(f, *colors, factor.broadcast(lanes))
-            (red | (green << 8) | (blue << 16)).store(result + i)
+            colors = _colors((pixels + i).load(lanes))
+            red, green, blue = formula(f, *colors, parameters, lanes)
+            (red | (green << 8) | (blue << 16)).store(pixels + i)
 
 
-def _saturation(f: Any, red: Any, green: Any, blue: Any, factor: Any) -> list[Any]:
-    from flambeau.kernels.element import F32, I32, U32
+def _emit_sum(module: Any) -> None:
+    """A function that writes the sum of all pixels' greys."""
+    from flambeau.kernels.element import U32
+    from flambeau.kernels.language import Buffer
 
-    grey = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    colors = []
-    for color in (red, green, blue):
-        distance = f.convert(f.convert(color, I32) - f.convert(grey, I32), F32)
-        mixed = f.convert(grey, F32) + factor * distance
-        colors.append(f.convert(f.minimum(f.maximum(mixed, 0.0), 255.0), U32))
-    return colors
+    f = module.function(
+        "sum_of_greys", [Buffer("pixels", U32), Buffer("total", U32)], ["whole", "count"]
+    )
+    pixels, total = f.buffers
+    whole, count = f.indices
+    sums = f.zero(U32, _LANES)
+    for start, end, lanes in ((0, whole, _LANES), (whole, count, 1)):
+        with f.loop(start, end, lanes, [sums]) as loop:
+            grey = _grey(*_colors((pixels + loop.index).load(lanes)))
+            loop.next([loop.values[0] + grey])
+        sums = loop.results[0] if lanes == 1 else f.fold(loop.results[0], lambda a, b: a + b)
+    sums.store(total)
 
 
-def _hue(f: Any, red: Any, green: Any, blue: Any, shift: Any) -> list[Any]:
+def _colors(pixel: Any) -> list[Any]:
+    return [(pixel >> shift) & 255 for shift in (0, 8, 16)]
+
+
+def _grey(red: Any, green: Any, blue: Any) -> Any:
+    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+
+
+def _blend(f: Any, start: Any, color: Any, factor: Any) -> Any:
+    """start + factor (color - start), cut to a byte; `start` and `color` in float32."""
+    from flambeau.kernels.element import U32
+
+    mixed = start + factor * (color - start)
+    return f.convert(f.minimum(f.maximum(mixed, 0.0), 255.0), U32)
+
+
+def _contrast(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -> list[Any]:
+    from flambeau.kernels.element import F32
+
+    factor, level = parameters.broadcast(lanes), (parameters + 1).broadcast(lanes)
+    return [_blend(f, level, f.convert(color, F32), factor) for color in (red, green, blue)]
+
+
+def _saturation(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -> list[Any]:
+    from flambeau.kernels.element import F32
+
+    grey, factor = f.convert(_grey(red, green, blue), F32), parameters.broadcast(lanes)
+    return [_blend(f, grey, f.convert(color, F32), factor) for color in (red, green, blue)]
+
+
+def _hue(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -> list[Any]:
     from flambeau.kernels.element import F32, F64, I32, U32
 
     # To hue and saturation in bytes. Divisions are in float32, what follows in float64.
@@ -107,7 +161,7 @@ def _hue(f: Any, red: Any, green: Any, blue: Any, shift: Any) -> list[Any]:
     saturation = f.convert(f.convert(part, F64) * 255.0, I32)
 
     # And back, with the hue turned.
-    hue = (f.convert(hue, U32) + shift) & 255
+    hue = (f.convert(hue, U32) + parameters.broadcast(lanes)) & 255
     place = f.convert(hue, F64) * 6.0 / 255.0
     sector = f.convert(place, I32)
     rest = f.convert(place - f.convert(sector, F64), F32)
