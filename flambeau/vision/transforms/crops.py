@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 import flambeau
 from flambeau import Tensor, nn
 from flambeau.vision.transforms import draws
@@ -173,7 +175,7 @@ class RandomResizedCrop(nn.Module):
     ) -> tuple[int, int, int, int]:
         """Top, left, height and width of the piece."""
         _, height, width = F.get_dimensions(img)
-        low, high = flambeau.log(flambeau.tensor([float(r) for r in ratio])).tolist()
+        low, high = _logarithms(ratio)
         for _ in range(10):
             area = height * width * draws.uniform(scale[0], scale[1])
             aspect = _exp(draws.uniform(low, high))
@@ -286,7 +288,7 @@ class RandomErasing(nn.Module):
     ) -> tuple[int, int, int, int, Tensor]:
         """Row, column, height and width of the rectangle, and its colours."""
         channels, height, width = img.shape[-3:]
-        low, high = flambeau.log(flambeau.tensor([float(r) for r in ratio])).tolist()
+        low, high = _logarithms(ratio)
         for _ in range(10):
             area = height * width * draws.uniform(scale[0], scale[1])
             aspect = _exp(draws.uniform(low, high))
@@ -325,6 +327,12 @@ class RandomErasing(nn.Module):
         )
 
 
+# In float32, as the draws are.
+
+
+def _logarithms(ratio: Sequence[float]) -> list[float]:
+    return np.log(np.array(ratio, np.float32)).tolist()
+
+
 def _exp(number: float) -> float:
-    """In float32, as the draws are."""
-    return float(flambeau.exp(flambeau.tensor(number)))
+    return float(np.exp(np.float32(number)))

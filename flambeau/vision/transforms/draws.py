@@ -3,27 +3,36 @@ the checks of the arguments that say their range."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import flambeau
+from flambeau.core.generator import Generator, default_generator
 from flambeau.tensor import Tensor
+from flambeau.tensor.tracing import need_value
 
 
 def uniform(low: float, high: float) -> float:
-    return float(flambeau.empty(1).uniform_(float(low), float(high)).item())
+    return _one(lambda g: g.uniform(1, float(low), float(high)))
 
 
 def integer(low: int, high: int) -> int:
     """One of low, …, high - 1."""
-    return int(flambeau.randint(low, high, (1,)).item())
+    return int(_one(lambda g: g.randint(int(low), int(high), 1)))
 
 
 def happens(p: float) -> bool:
     """True with probability `p`."""
-    return bool(flambeau.rand(1).item() < p)
+    return _one(lambda g: g.uniform(1)) < p
+
+
+def _one(read: Callable[[Generator], np.ndarray]) -> float:
+    """The one number that is read, straight from the generator. A compiled program would keep it
+    for ever, so what is traced stops here."""
+    need_value("a random transform")
+    return read(default_generator)[0].item()
 
 
 def symmetric(value: Any, name: str, lengths: Sequence[int] = (2,)) -> list[float]:
@@ -82,6 +91,6 @@ def dirichlet(concentration: np.ndarray) -> Tensor:
 
     Made of gamma numbers in float64, then rounded to the type of `concentration`.
     """
-    gamma = flambeau.default_generator.standard_gamma(concentration.astype(np.float64))
+    gamma = default_generator.standard_gamma(concentration.astype(np.float64))
     shares = (gamma / gamma.sum(-1, keepdims=True)).astype(concentration.dtype)
     return flambeau.from_numpy(np.maximum(shares, np.finfo(shares.dtype).tiny))

@@ -113,30 +113,42 @@ def _colors(pixel: Any) -> list[Any]:
     return [(pixel >> shift) & 255 for shift in (0, 8, 16)]
 
 
+def _real(f: Any, number: Any, kind: Any) -> Any:
+    """A small whole number as floating point; from signed ones processors convert at once."""
+    from flambeau.kernels.element import I32
+
+    return f.convert(f.convert(number, I32), kind)
+
+
+def _whole(f: Any, number: Any) -> Any:
+    """A small floating-point number without its fraction."""
+    from flambeau.kernels.element import I32, U32
+
+    return f.convert(f.convert(number, I32), U32)
+
+
 def _grey(red: Any, green: Any, blue: Any) -> Any:
     return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
 
 
 def _blend(f: Any, start: Any, color: Any, factor: Any) -> Any:
     """start + factor (color - start), cut to a byte; `start` and `color` in float32."""
-    from flambeau.kernels.element import U32
-
     mixed = start + factor * (color - start)
-    return f.convert(f.minimum(f.maximum(mixed, 0.0), 255.0), U32)
+    return _whole(f, f.minimum(f.maximum(mixed, 0.0), 255.0))
 
 
 def _contrast(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -> list[Any]:
     from flambeau.kernels.element import F32
 
     factor, level = parameters.broadcast(lanes), (parameters + 1).broadcast(lanes)
-    return [_blend(f, level, f.convert(color, F32), factor) for color in (red, green, blue)]
+    return [_blend(f, level, _real(f, color, F32), factor) for color in (red, green, blue)]
 
 
 def _saturation(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -> list[Any]:
     from flambeau.kernels.element import F32
 
-    grey, factor = f.convert(_grey(red, green, blue), F32), parameters.broadcast(lanes)
-    return [_blend(f, grey, f.convert(color, F32), factor) for color in (red, green, blue)]
+    grey, factor = _real(f, _grey(red, green, blue), F32), parameters.broadcast(lanes)
+    return [_blend(f, grey, _real(f, color, F32), factor) for color in (red, green, blue)]
 
 
 def _hue(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -> list[Any]:
@@ -145,9 +157,9 @@ def _hue(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -
     # To hue and saturation in bytes. Divisions are in float32, what follows in float64.
     value = f.maximum(f.maximum(red, green), blue)
     spread = value - f.minimum(f.minimum(red, green), blue)
-    divisor = f.convert(f.maximum(spread, 1), F32)
+    divisor = _real(f, f.maximum(spread, 1), F32)
     from_red, from_green, from_blue = (
-        f.convert(value - color, F32) / divisor for color in (red, green, blue)
+        _real(f, value - color, F32) / divisor for color in (red, green, blue)
     )
     wide = [f.convert(share, F64) for share in (from_red, from_green, from_blue)]
     at_red = from_blue - from_green
@@ -157,19 +169,19 @@ def _hue(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -
     turns = f.convert(sixths, F64) / 6.0 + 1.0
     turns = f.convert(f.select(turns >= 1.0, turns - 1.0, turns), F32)
     hue = f.convert(f.convert(turns, F64) * 255.0, I32)
-    part = f.convert(spread, F32) / f.convert(f.maximum(value, 1), F32)
+    part = _real(f, spread, F32) / _real(f, f.maximum(value, 1), F32)
     saturation = f.convert(f.convert(part, F64) * 255.0, I32)
 
     # And back, with the hue turned.
     hue = (f.convert(hue, U32) + parameters.broadcast(lanes)) & 255
-    place = f.convert(hue, F64) * 6.0 / 255.0
+    place = _real(f, hue, F64) * 6.0 / 255.0
     sector = f.convert(place, I32)
     rest = f.convert(place - f.convert(sector, F64), F32)
     depth = f.convert(f.convert(saturation, F64) / 255.0, F32)
-    bright = f.convert(value, F64)
+    bright = _real(f, value, F64)
 
     def level(loss: Any) -> Any:
-        return f.convert(bright * (1.0 - loss) + 0.5, U32)
+        return _whole(f, bright * (1.0 - loss) + 0.5)
 
     low = level(f.convert(depth, F64))
     falling = level(f.convert(depth * rest, F64))
