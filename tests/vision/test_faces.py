@@ -1,6 +1,7 @@
 """Face key points: list files, `.pts` files, crops, augmentation, and bad input."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import flambeau
+from flambeau.vision import transforms
 from flambeau.vision.datasets.errors import DataError
+from flambeau.vision.datasets.face_augment import FaceAugment
 from flambeau.vision.datasets.face_crops import Crop, standardize
 from flambeau.vision.datasets.face_files import (
     Face,
@@ -30,7 +34,7 @@ from flambeau.vision.datasets.face_points import (
     eye_distance,
     flip_points,
 )
-from flambeau.vision.datasets.faces import FaceAugment, FaceKeypoints
+from flambeau.vision.datasets.faces import FaceKeypoints
 
 BOX = (40.0, 30.0, 100.0, 110.0)
 
@@ -508,3 +512,46 @@ def test_schemes_and_formats_that_are_not_known(tmp_path):
         FaceKeypoints(tmp_path, "a.csv", format="csv")
     with pytest.raises(ValueError, match="give list_file"):
         FaceKeypoints(tmp_path, format="wflw")
+
+
+# --- Transforms of samples
+
+
+def one_face(folder):
+    pixels = np.random.default_rng(1).integers(0, 255, (120, 130), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "a.png")
+    points = np.stack([np.linspace(45, 95, 21), np.linspace(35, 100, 21)], 1)
+    write_face_list(folder / "faces.txt", [Face(Path("a.png"), BOX, points, "")])
+
+
+def test_a_transform_moves_crop_and_points_together(tmp_path):
+    one_face(tmp_path)
+    plain = FaceKeypoints(tmp_path, "faces.txt", size=40)
+    crop, points = (part[0] for part in plain.raw_batch([0]))
+    flip = transforms.RandomHorizontalFlip(1.0, flip_pairs=FLIP_PAIRS)
+    flipped = FaceKeypoints(tmp_path, "faces.txt", size=40, augment=flip)
+    new_crop, new_points = (part[0] for part in flipped.raw_batch([0]))
+    np.testing.assert_allclose(new_points, flip_points(points), atol=1e-12)
+    # The crop has a margin that is cut, so it is resized with its surroundings.
+    assert abs(new_crop.astype(float) - crop[:, ::-1]).mean() < 12
+    resized = FaceKeypoints(tmp_path, "faces.txt", size=40, augment=transforms.Resize((40, 40)))
+    assert resized.raw_batch([0])[0].shape == (1, 40, 40)
+    assert np.abs(resized.raw_batch([0])[1]).max() < np.abs(points).max()  # the margin is in the picture now
+
+
+def test_a_transform_draws_by_seed_epoch_and_place(tmp_path):
+    one_face(tmp_path)
+    turn = transforms.RandomAffine(20, translate=(0.1, 0.1))
+    data = FaceKeypoints(tmp_path, "faces.txt", size=40, augment=turn, seed=3)
+    first = data.raw_batch([0])
+    flambeau.manual_seed(5)
+    state = flambeau.get_rng_state()
+    again = data.raw_batch([0])
+    assert (flambeau.get_rng_state() == state).all()
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    data.set_epoch(1)
+    assert (data.raw_batch([0])[1] != first[1]).any()
+    small = FaceKeypoints(tmp_path, "faces.txt", size=40, augment=transforms.Resize((20, 20)))
+    with pytest.raises(DataError, match="augment gives an image of 20 x 20; wanted a picture of at least 40 x 40"):
+        small.raw_batch([0])

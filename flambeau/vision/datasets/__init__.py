@@ -4,7 +4,8 @@ from flambeau.vision.datasets.cifar import CIFAR10, CIFAR100
 from flambeau.vision.datasets.coco import CocoCaptions, CocoDetection
 from flambeau.vision.datasets.digits import DigitAugment, Digits
 from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError
-from flambeau.vision.datasets.faces import FaceAugment, FaceKeypoints
+from flambeau.vision.datasets.face_augment import FaceAugment
+from flambeau.vision.datasets.faces import FaceKeypoints
 from flambeau.vision.datasets.fakedata import FakeData
 from flambeau.vision.datasets.folder import DatasetFolder, ImageFolder
 from flambeau.vision.datasets.imagenet import ImageNet

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from flambeau.vision.datasets.augment import random_move, sample_generator, warp
+from flambeau.vision.datasets.augment import sample_generator
 from flambeau.vision.datasets.errors import DataError, DatasetNotFoundError, SampleError
+from flambeau.vision.datasets.face_augment import FaceAugment, Transformed, change_sample
 from flambeau.vision.datasets.face_crops import Crop, standardize
 from flambeau.vision.datasets.face_files import (
     Face,
@@ -23,63 +23,13 @@ from flambeau.vision.datasets.face_files import (
     read_wflw,
     show_numbers,
 )
-from flambeau.vision.datasets.face_points import (
-    EYES_OF,
-    Eyes,
-    Pairs,
-    eye_distance,
-    flip_points,
-)
+from flambeau.vision.datasets.face_points import EYES_OF, Eyes, eye_distance
 from flambeau.vision.datasets.images import image_size, open_grey
 from flambeau.vision.datasets.vision import Transform, VisionDataset
 
 #: How many pixels a box may reach over the image's border: annotators' rounding.
 _BOX_TOLERANCE = 1.0
 _FORMATS = ("list", "pts", "wflw", "coco")
-
-
-@dataclass(frozen=True)
-class FaceAugment:
-    """Random mirroring, turning, scaling, shifting of a crop and its points.
-
-    `rotate` is the largest angle in degrees, `scale` and `shift` are the largest change of the
-    size and of the place as fractions of the crop; `flip` and `warp` are the shares of samples
-    that are mirrored and that are turned, scaled and shifted. Light and contrast are left
-    alone: `standardize` removes them again. `flip_pairs` are the points that a mirror exchanges, by default those of the
-    scheme of so many points.
-
-    The same generator state always gives the same result; nothing else is random.
-    """
-
-    flip: float = 0.5
-    warp: float = 1.0
-    rotate: float = 15.0
-    scale: float = 0.1
-    shift: float = 0.06
-    flip_pairs: Pairs | None = None
-
-    def __call__(
-        self, crop: np.ndarray, points: np.ndarray, size: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """A sample of size x size from a crop of the same or a larger size and the same centre.
-
-        `crop` is of bytes, (S, S) with S >= size; what lies outside the middle size x size
-        pixels is only seen where the sample is turned or shifted there. `points` (n, 2) are
-        measured on that middle, ±1 at its edges, and so are the points returned.
-        """
-        # All numbers are drawn always, so that one option does not change what another one
-        # draws.
-        flip, moves, *numbers = rng.random(6)
-        if moves < self.warp:
-            matrix, offset = random_move(np.array(numbers), self.rotate, self.scale, self.shift)
-            points = points @ matrix.T + offset
-            crop = warp(crop, matrix, offset, size)
-        else:
-            margin = (len(crop) - size) // 2
-            crop = crop[margin : margin + size, margin : margin + size]
-        if flip < self.flip:
-            crop, points = crop[:, ::-1], flip_points(points, self.flip_pairs)
-        return crop, points
 
 
 def _format_of(list_file: Path | None) -> str:
@@ -108,7 +58,8 @@ class FaceKeypoints(VisionDataset):
     * `skip_bad`: faces that cannot be used are left out, counted in `skipped` and explained in
       `problems`, instead of ending in a `SampleError`. Every image is then decoded once at the
       start.
-    * `augment`: a `FaceAugment`. What it does to sample i depends on `seed`, the epoch told to
+    * `augment`: a `FaceAugment`, or a transform of `flambeau.vision.transforms`, which is given the crop with its points
+      (see `change_sample`). What it does to sample i depends on `seed`, the epoch told to
       `set_epoch` and i alone: not on the order of reading nor on the worker, so a resumed run
       sees the same samples.
     * `cache`: keep the decoded crops in memory, as bytes.
@@ -130,7 +81,7 @@ class FaceKeypoints(VisionDataset):
         *,
         n_points: int | None = None,
         format: str | None = None,
-        augment: FaceAugment | None = None,
+        augment: FaceAugment | Transformed | None = None,
         seed: int = 0,
         cache: bool = False,
         eyes: Eyes | None = None,
@@ -222,14 +173,21 @@ class FaceKeypoints(VisionDataset):
         if self.augment is None:
             return np.stack(crops), points
         samples = [
-            self.augment(
-                crop, target, self.size, sample_generator(self.seed, self.epoch, place)
-            )
+            self._augmented(crop, target, place)
             for crop, target, place in zip(crops, points, places, strict=True)
         ]
         return np.stack([crop for crop, _ in samples]), np.stack(
             [point for _, point in samples]
         )
+
+    def _augmented(
+        self, crop: np.ndarray, points: np.ndarray, place: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rng = sample_generator(self.seed, self.epoch, place)
+        if isinstance(self.augment, FaceAugment):
+            return self.augment(crop, points, self.size, rng)
+        assert self.augment is not None
+        return change_sample(self.augment, crop, points, self.size, rng)
 
     def to_image_pixels(self, points: np.ndarray, index: int) -> np.ndarray:
         """Points of sample `index` (2 * n_points numbers, as a network gives) in image

@@ -15,7 +15,7 @@ corners, cut at the image's edges; one that has left the image has no width or n
 
 A mirrored left eye is a right eye: `hflip(sample, flip_pairs)` and
 `RandomHorizontalFlip(flip_pairs=...)` swap the points of each pair, given as the data set's table
-(`flambeau.vision.datasets.faces.FLIP_PAIRS`). The same holds for `vflip`.
+(`flambeau.vision.datasets.face_points.flip_pairs_of(21)`). The same holds for `vflip`.
 """
 
 from __future__ import annotations
