@@ -395,12 +395,15 @@ def _forget_arguments_of_replaced_targets(
     merged: Any, values: Any, hint: Any = Config, prefix: str = ""
 ) -> None:
     """Arguments of one class mean nothing to another, so a new `target` starts without any."""
-    is_component = isinstance(hint, type) and issubclass(hint, Component)
+    # Arguments may be components themselves, of no type that the schema knows.
+    is_component = hint is Any or (isinstance(hint, type) and issubclass(hint, Component))
     if is_component and isinstance(values, dict) and "target" in values:
         current: Any = OmegaConf.select(merged, prefix[:-1]) if prefix else None
-        known = current is not None and not OmegaConf.is_missing(current, "target")
+        known = isinstance(current, DictConfig) and current.get("target") is not None
         if known and current.target != values["target"]:
             current.args = {}
+    if hint is Any and isinstance(values, dict):
+        hint = dict[str, Any]
     for key, part, inner in _children(values, hint, prefix):
         if "[" not in key:
             _forget_arguments_of_replaced_targets(merged, part, inner, f"{key}.")
