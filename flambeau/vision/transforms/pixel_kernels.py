@@ -166,7 +166,7 @@ def _hue(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -
     at_green = f.convert(2.0 + wide[0] - wide[2], F32)
     at_blue = f.convert(4.0 + wide[1] - wide[0], F32)
     sixths = f.select(value.eq(red), at_red, f.select(value.eq(green), at_green, at_blue))
-    turns = f.convert(sixths, F64) / 6.0 + 1.0
+    turns = f.convert(sixths, F64) * (1 / 6) + 1.0
     turns = f.convert(f.select(turns >= 1.0, turns - 1.0, turns), F32)
     hue = f.convert(f.convert(turns, F64) * 255.0, I32)
     part = _real(f, spread, F32) / _real(f, f.maximum(value, 1), F32)
@@ -174,10 +174,10 @@ def _hue(f: Any, red: Any, green: Any, blue: Any, parameters: Any, lanes: int) -
 
     # And back, with the hue turned.
     hue = (f.convert(hue, U32) + parameters.broadcast(lanes)) & 255
-    place = _real(f, hue, F64) * 6.0 / 255.0
+    place = _real(f, hue, F64) * (6 / 255)
     sector = f.convert(place, I32)
     rest = f.convert(place - f.convert(sector, F64), F32)
-    depth = f.convert(f.convert(saturation, F64) / 255.0, F32)
+    depth = f.convert(f.convert(saturation, F64) * (1 / 255), F32)
     bright = _real(f, value, F64)
 
     def level(loss: Any) -> Any:
