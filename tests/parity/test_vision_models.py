@@ -192,6 +192,15 @@ def test_inception_needs_larger_pictures() -> None:
         close(each, wanted, 1e-3)
 
 
+def test_maxvit_knows_its_pictures_size() -> None:
+    theirs, ours = pair("maxvit_t")
+    liven(theirs)
+    ours.load_state_dict(copied(theirs.state_dict()))
+    x = np.random.default_rng(0).standard_normal((1, 3, 224, 224), dtype=np.float32)
+    with torch.no_grad(), flambeau.no_grad():
+        close(ours.eval()(flambeau.tensor(x)), theirs.eval()(torch.tensor(x)))
+
+
 def test_a_checkpoint_file_of_torchvision(tmp_path: Any) -> None:
     for name in ("resnet18", "densenet121", "vit_b_32"):
         options = options_for(name)

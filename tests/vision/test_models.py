@@ -37,6 +37,7 @@ PARAMETERS = {
     "efficientnet_v2_s": 21_458_488,
     "googlenet": 13_004_888,
     "inception_v3": 27_161_264,
+    "maxvit_t": 30_919_624,
     "mnasnet0_5": 2_218_512,
     "mnasnet0_75": 3_170_208,
     "mnasnet1_0": 4_383_312,
@@ -272,6 +273,43 @@ def test_dilation_keeps_the_resolution() -> None:
         models.Bottleneck, [1, 1, 1, 1], replace_stride_with_dilation=[False, True, True]
     ).eval()
     assert [m.shape[2] for m in models.features_only(model)(pictures())] == [32, 16, 8, 8, 8]
+
+
+def test_windows_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="block 0 is not divisible by partition size 7"):
+        models.maxvit_t(input_size=(256, 256))
+
+
+def tiny_windows() -> models.SwinTransformer:
+    return models.SwinTransformer([4, 4], 8, [2, 2], [2, 4], [4, 4], num_classes=3)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_shifted_windows_see_no_pixels_that_came_round(version: int) -> None:
+    """Attention of a shifted block, one window at a time, without any shift."""
+    attention = models.swin_transformer.ShiftedWindowAttention
+    if version == 2:
+        attention = models.swin_transformer.ShiftedWindowAttentionV2
+    flambeau.manual_seed(0)
+    shifted, plain = attention(4, [4, 4], [2, 2], 2), attention(4, [4, 4], [0, 0], 2)
+    plain.load_state_dict(shifted.state_dict())
+    x = flambeau.randn(1, 12, 12, 4)
+    found = shifted(x)[:, 2:10, 2:10]
+    expected = plain(x[:, 2:10, 2:10])
+    np.testing.assert_allclose(
+        found.detach().numpy(), expected.detach().numpy(), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_a_compiled_swin_transformer_is_eager() -> None:
+    flambeau.manual_seed(0)
+    model = tiny_windows().eval()
+    x = pictures(40)
+    with flambeau.no_grad():
+        expected = model(x).numpy()
+        found = flambeau.compile(model, fullgraph=True)(x).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+    assert [m.shape[1:] for m in models.features_only(model)(x)] == [(8, 10, 10), (16, 5, 5)]
 
 
 def test_zero_initial_residuals_make_identities() -> None:

@@ -12,6 +12,7 @@ from flambeau.vision.models.googlenet import *
 from flambeau.vision.models.inception import *
 from flambeau.vision.models.keypoints import FaceKeypointNet
 from flambeau.vision.models.lenet import LeNet
+from flambeau.vision.models.maxvit import *
 from flambeau.vision.models.mnasnet import *
 from flambeau.vision.models.mobilenetv2 import *
 from flambeau.vision.models.mobilenetv3 import *
