@@ -349,7 +349,14 @@ def perspective(
     return pil.perspective(img, back, PIL_NUMBERS[mode], fill)
 
 
-@on_samples()
+def _no_way_back(*arguments: Any, **options: Any) -> Any:
+    raise NotImplementedError(
+        "elastic_transform says where each pixel comes from, not where it goes, so key points and "
+        "boxes cannot follow; use affine or perspective with them"
+    )
+
+
+@on_samples(_no_way_back)
 def elastic_transform(
     img: Any,
     displacement: Tensor,
