@@ -381,6 +381,7 @@ def test_every_published_file_has_a_model() -> None:
         enumeration = models.get_model_weights(name)
         assert enumeration.DEFAULT.value.file in enumeration.DEFAULT.url
         assert getattr(models, enumeration.__name__) is enumeration
+    assert models.resnet.ResNet18_Weights is models.ResNet18_Weights
 
 
 def test_a_file_of_weights(tmp_path: Any) -> None:

@@ -105,3 +105,15 @@ def test_mistakes() -> None:
         create_feature_extractor(Small().eval(), ["noise"])(flambeau.zeros(1, 4))
     with pytest.raises(NotImplementedError, match="concrete_args"):
         get_graph_node_names(Small(), concrete_args={})
+
+
+def test_children_one_after_another() -> None:
+    from flambeau.vision.models._utils import IntermediateLayerGetter
+
+    model = models.resnet18().eval()
+    getter = IntermediateLayerGetter(model, {"layer1": "low", "layer3": "high"}).eval()
+    assert [name for name, _ in getter.named_children()][-1] == "layer3"
+    found = getter(flambeau.zeros(1, 3, 64, 64))
+    assert {name: value.shape[1] for name, value in found.items()} == {"low": 64, "high": 256}
+    with pytest.raises(ValueError, match="return_layers are not present in model"):
+        IntermediateLayerGetter(model, {"layer9": "x"})

@@ -11,7 +11,7 @@ from typing import Any
 import flambeau
 from flambeau import nn
 from flambeau.vision.models.features import features_only as only_features
-from flambeau.vision.models.weights import locate
+from flambeau.vision.models.weights import locate, of_builder
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
 
@@ -72,6 +72,9 @@ def register_model(
     builder.__doc__ = (build.__doc__ or "") + _OPTIONS
     builder.__signature__ = inspect.signature(builder, follow_wrapped=False)  # type: ignore[attr-defined]
     _BUILDERS[key] = builder
+    published = of_builder(key)
+    if published is not None:  # torchvision has it beside the builder
+        build.__globals__[published.__name__] = published
     return builder
 
 

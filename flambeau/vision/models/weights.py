@@ -130,7 +130,8 @@ def weights_enum(name: str) -> type[WeightsEnum] | None:
     return _enums().get(name)
 
 
-def _of_builder(name: str) -> type[WeightsEnum] | None:
+def of_builder(name: str) -> type[WeightsEnum] | None:
+    """The enumeration of the builder called `name`; `None` if there is none."""
     wanted = f"{name}_weights".lower()
     return next((e for key, e in _enums().items() if key.lower() == wanted), None)
 
@@ -155,7 +156,7 @@ def get_model_weights(name: Any) -> type[WeightsEnum]:
         ValueError: for an unknown name, or a network without published weights.
     """
     key = name if isinstance(name, str) else name.__name__
-    found = _of_builder(key)
+    found = of_builder(key)
     if found is None:
         raise ValueError(f"There are no published weights of {key}")
     return found
@@ -174,7 +175,7 @@ def locate(name: str, weights: Any) -> tuple[Path | None, Weights | None]:
     """
     if weights is None:
         return None, None
-    published = _of_builder(name)
+    published = of_builder(name)
     if isinstance(weights, str) and published is not None:
         member = weights.removeprefix(f"{published.__name__}.")
         weights = published.__members__.get(member, weights)
