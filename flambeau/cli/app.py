@@ -58,5 +58,19 @@ def run() -> int:
         complain(_message(error))
         return error.exit_code if isinstance(error, UserError) else 1
     except SystemExit as leaving:
-        return int(leaving.code or 0)
+        code = int(leaving.code or 0)
+        if code == 2 and (hint := _keys_for_options(sys.argv[1:])):
+            complain(hint)
+        return code
     return 0
+
+
+def _keys_for_options(arguments: list[str]) -> str:
+    """How settings are written that were given as options: `--epochs 3` for `trainer.epochs=3`."""
+    from flambeau.train.config_files import key_called
+
+    for word in arguments:
+        name = word[2:].partition("=")[0].replace("-", "_")
+        if word.startswith("--") and (key := key_called(name)):
+            return f"settings are keys, not options: write {key}=… for {word.partition('=')[0]}"
+    return ""

@@ -245,6 +245,12 @@ def _nearest_key(key: str, choices: Sequence[str]) -> str:
     return nearest_of(leaf, everywhere)
 
 
+def key_called(name: str) -> str | None:
+    """The key with this last part, or that other programs call so: `trainer.epochs` of `epochs`."""
+    known = {_leaf(key): key for key in reversed(list(_all_keys(Config)))}
+    return known.get(name) or _OTHER_NAMES.get(name)
+
+
 def _leaf(key: str) -> str:
     return key.rpartition(".")[2]
 

@@ -66,7 +66,9 @@ def face(line: str) -> tuple[tuple[str, str], ...]:
 COMMAND_LINE = [
     Mistake("a misspelt command", "flambeau trian digits", "No such command 'trian'. Did you mean 'train'?"),
     Mistake("no config named", "flambeau train", "Missing argument 'config'."),
-    Mistake("an option for a key", "flambeau train digits --epochs 3", "No such option: --epochs"),
+    Mistake("an option for a key", "flambeau train digits --epochs 3", "No such option: --epochs error: settings are keys, not options: write trainer.epochs=… for --epochs"),
+    Mistake("another program's option", "flambeau train digits --learning-rate=0.1",
+            "No such option: --learning-rate error: settings are keys, not options: write optimizer.args.lr=… for --learning-rate"),
     Mistake("a value without =", "flambeau train digits trainer.epochs 3",
             "argument 'trainer.epochs': write key=value, as trainer.epochs=20"),
     Mistake("a value that is no YAML", "flambeau train digits 'trainer.epochs=[1'",
