@@ -134,10 +134,13 @@ def perspective(img: Tensor, back: Sequence[float], mode: str, fill: Any) -> Ten
     kind = _float_type(img)
     across = flambeau.linspace(0.5, width - 0.5, width, dtype=kind)[None, :]
     down = flambeau.linspace(0.5, height - 0.5, height, dtype=kind)[:, None]
-    a, b, c, d, e, f, g, h = back
-    depth = g * across + h * down + 1
-    x = (a * across + b * down + c) / (0.5 * width) / depth - 1
-    y = (d * across + e * down + f) / (0.5 * height) / depth - 1
+    # Numbers in float32 from the start: nearest pixels are then those of torchvision.
+    *numerators, g, h = np.array(back, np.float32)
+    halves = np.repeat(np.array([0.5 * width, 0.5 * height], np.float32), 3)
+    a, b, c, d, e, f = (np.array(numerators, np.float32) / halves).tolist()
+    depth = float(g) * across + float(h) * down + 1
+    x = (a * across + b * down + c) / depth - 1
+    y = (d * across + e * down + f) / depth - 1
     return _sample(img, flambeau.stack([x, y], -1), mode, fill)
 
 
