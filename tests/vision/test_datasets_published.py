@@ -273,8 +273,9 @@ def test_queries_of_annotations(coco: Path) -> None:
         ('{"info": 1}', "no list 'images', as a COCO file has; it has 'info'"),
         ('{"images": [{"id": 1}], "annotations": []}', r"images\[0\] has no 'file_name'"),
         ('{"images": [], "annotations": [{"id": 1, "image_id": 2}]}', "annotation 1 is of image 2"),
+        ('{"images": [{"id": 1, "file_name": 3}], "annotations": []}', r"images\[0\]: 'file_name' is of type int"),
     ],
-    ids=["json", "kind", "images", "entry", "image"],
+    ids=["json", "kind", "images", "entry", "image", "name"],
 )
 def test_wrong_annotations(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "all.json").write_text(text)
@@ -290,3 +291,22 @@ def test_missing_annotations_and_captions(coco: Path) -> None:
     (coco / "all.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match="annotation 71 has no 'caption'"):
         CocoCaptions(coco, coco / "all.json")[1]
+
+
+def test_damaged_matlab_files_give_one_kind_of_error(tmp_path: Path) -> None:
+    scipy_io = pytest.importorskip("scipy.io")
+    synsets = np.array([(1, "n01", "cat, puss")], dtype=[("ID", "O"), ("WNID", "O"), ("words", "O")])
+    stream = io.BytesIO()
+    scipy_io.savemat(stream, {"synsets": synsets, "grid": np.arange(5.0)})
+    whole, rng = np.frombuffer(stream.getvalue(), np.uint8), np.random.default_rng(0)
+    refused = 0
+    for _ in range(400):
+        damaged = whole.copy()
+        places = rng.integers(128, len(whole), rng.integers(1, 6))
+        damaged[places] = rng.integers(0, 256, len(places))
+        (tmp_path / "a.mat").write_bytes(damaged.tobytes())
+        try:
+            read_mat(tmp_path / "a.mat")
+        except DataError:
+            refused += 1
+    assert refused > 50

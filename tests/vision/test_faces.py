@@ -484,9 +484,11 @@ def test_coco_keypoints(tmp_path):
         ({"keypoints": [3, 4, 2]}, "annotation 5: 1 key points, wanted 17"),
         ({"keypoints": [3, 4, 2] * 16 + [0, 0, 0]}, "annotation 5: point 17 of 17 is not labelled"),
         ({"bbox": [1, 2]}, "annotation 5: wanted 'keypoints'"),
+        ({"keypoints": 3}, "annotation 5: wanted 'keypoints'"),
+        ({"id": [3]}, r"annotations\[0\]: 'id' is of type list"),
         ({"bbox": [1, 2, 0, 4]}, "annotation 5: the box .* is empty"),
     ],
-    ids=["count", "hidden", "box", "empty"],
+    ids=["count", "hidden", "box", "points", "id", "empty"],
 )
 def test_wrong_coco_keypoints(tmp_path, changes, message):
     with pytest.raises(DataError, match=message):

@@ -16,6 +16,8 @@ from flambeau.vision.datasets.images import open_rgb
 from flambeau.vision.datasets.vision import Transform, VisionDataset
 
 Ids = int | Iterable[int]
+#: What entries hold that is no id.
+_KINDS = {"file_name": str, "name": str}
 
 
 class CocoAnnotations:
@@ -100,9 +102,13 @@ class CocoAnnotations:
             known = ", ".join(map(repr, self.dataset))
             raise DataError(f"{self.file}: no list '{name}', as a COCO file has; it has {known or 'nothing'}")
         for place, entry in enumerate(entries):
-            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-            if missing:
-                raise DataError(f"{self.file}: {name}[{place}] has no '{missing[0]}'")
+            for key in keys:
+                if not isinstance(entry, dict) or key not in entry:
+                    raise DataError(f"{self.file}: {name}[{place}] has no '{key}'")
+                wanted = _KINDS.get(key, int | str)
+                if not isinstance(entry[key], wanted):
+                    kind = type(entry[key]).__name__
+                    raise DataError(f"{self.file}: {name}[{place}]: '{key}' is of type {kind}, expected a name or a whole number")
         return {entry["id"]: entry for entry in entries}
 
 

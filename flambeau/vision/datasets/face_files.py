@@ -226,7 +226,7 @@ def read_coco_keypoints(
     found = (
         annotation
         for annotation in coco.anns.values()
-        if not annotation.get("iscrowd") and any(annotation.get("keypoints", [])[2::3])
+        if not annotation.get("iscrowd") and _has_labels(annotation.get("keypoints", []))
     )
     return _collect(
         (
@@ -241,6 +241,11 @@ def read_coco_keypoints(
         ),
         on_error,
     )
+
+
+def _has_labels(keypoints: Any) -> bool:
+    """Whether any point of a list x y v … is labelled; what is no list is left to `_face_of_coco` to refuse."""
+    return any(keypoints[2::3]) if isinstance(keypoints, list) else True
 
 
 def _parse_wflw(line: str, source: str, root: Path) -> Face:

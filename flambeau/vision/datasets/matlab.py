@@ -43,9 +43,9 @@ def read_mat(path: str | os.PathLike[str]) -> dict[str, Any]:
     order = "<" if content[126:128] == b"IM" else ">"
     try:
         return dict(_variable(data, order) for _, data in _elements(content[_HEADER:], order))
-    except (IndexError, ValueError, KeyError, StopIteration, zlib.error) as error:
-        if isinstance(error, DataError):
-            raise DataError(f"{path}: {error}") from error
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    except (LookupError, ValueError, RuntimeError, TypeError, OverflowError, MemoryError, zlib.error) as error:
         raise DataError(f"{path}: damaged or cut short ({type(error).__name__}: {error})") from error
 
 
