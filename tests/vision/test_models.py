@@ -179,6 +179,17 @@ def test_stages_of_a_residual_network_as_timm_has_them() -> None:
     assert [m.shape[1] for m in two(pictures())] == [64, 256]
 
 
+def test_lenet_is_changed_like_the_others() -> None:
+    model = models.LeNet().eval()
+    assert sum(p.numel() for p in model.parameters()) == 62_006
+    x = pictures(32)
+    assert [m.shape[1:] for m in models.features_only(model)(x)] == [
+        (6, 28, 28), (16, 10, 10), (16, 5, 5)
+    ]  # fmt: skip
+    model.reset_classifier(2)
+    assert model(x).shape == (2, 2)
+
+
 def test_the_original_keeps_its_head() -> None:
     model = evaluated("resnet18", num_classes=4)
     body = models.features_only(model)

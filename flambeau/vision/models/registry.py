@@ -6,12 +6,14 @@ import fnmatch
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import flambeau
 from flambeau import nn
 from flambeau.vision.models.features import features_only as only_features
 from flambeau.vision.models.weights import locate, of_builder
+
+M = TypeVar("M", bound=nn.Module)
 
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
 
@@ -28,6 +30,12 @@ _OPTIONS = """
     """
 
 
+@overload
+def register_model(build: Callable[..., M]) -> Callable[..., M]: ...
+@overload
+def register_model(
+    *, pretrained: dict[str, Any] | None = None, sized: str | None = None
+) -> Callable[[Callable[..., M]], Callable[..., M]]: ...
 def register_model(
     build: Callable[..., nn.Module] | None = None,
     *,
