@@ -40,7 +40,7 @@ def symmetric(value: Any, name: str, lengths: Sequence[int] = (2,)) -> list[floa
     if isinstance(value, (int, float)):
         if value < 0:
             raise ValueError(f"If {name} is a single number, it must be positive.")
-        return [-float(value), float(value)]
+        return [float(-value), float(value)]
     sequence(value, name, lengths)
     return [float(x) for x in value]
 
