@@ -65,6 +65,7 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
     "Grayscale": lambda M: M.Grayscale(3),
     "RandomGrayscale": lambda M: M.RandomGrayscale(0.5),
     "GaussianBlur": lambda M: M.GaussianBlur((3, 5)),
+    "GaussianBlur wide": lambda M: M.GaussianBlur((23, 9), (0.5, 3.0)),
     "RandomInvert": lambda M: M.RandomInvert(),
     "RandomPosterize": lambda M: M.RandomPosterize(3),
     "RandomSolarize": lambda M: M.RandomSolarize(0.4),

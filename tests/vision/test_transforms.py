@@ -117,7 +117,7 @@ CLOSE_ON_BOTH = {
     "saturation": (lambda x: F.adjust_saturation(x, 0.4), 1),
     "sharpness": (lambda x: F.adjust_sharpness(x, 1.7), 2),
     "autocontrast": (F.autocontrast, 1),
-    "blur": (lambda x: F.gaussian_blur(x, [5, 3], [1.0, 2.0]), 0),
+    "blur": (lambda x: F.gaussian_blur(x, [5, 3], [1.0, 2.0]), 1),
     "gamma": (lambda x: F.adjust_gamma(x, 0.7, 1.1), 1),
 }
 

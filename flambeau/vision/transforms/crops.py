@@ -308,7 +308,7 @@ class RandomErasing(nn.Module):
         if not draws.happens(self.p):
             return img
         image = img["image"] if isinstance(img, dict) else img
-        value = self.value
+        value: Any = self.value
         if isinstance(value, (int, float)):
             value = [float(value)]
         elif value == "random":

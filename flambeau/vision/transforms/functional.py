@@ -298,7 +298,7 @@ def affine(
         middle = _from_middle(center, width, height)
         back = geometry.inverse_affine(middle, angle, translate, scale, shears)
         return planes.affine(img, back, mode.value, fill)
-    middle = (width * 0.5, height * 0.5) if center is None else center
+    middle = (width * 0.5, height * 0.5) if center is None else (center[0], center[1])
     back = geometry.inverse_affine(middle, angle, translate, scale, shears)
     return pil.affine(img, back, PIL_NUMBERS[mode], fill)
 
@@ -480,8 +480,7 @@ def gaussian_blur(
         return color.gaussian_blur(img, size, widths)
     if not isinstance(img, Image.Image):
         raise TypeError(f"img should be PIL Image or Tensor. Got {type(img)}")
-    blurred = color.gaussian_blur(pil_to_tensor(img), size, widths)
-    return to_pil_image(blurred, mode=img.mode)
+    return pil.gaussian_blur(img, size, widths)
 
 
 @on_samples()

@@ -110,6 +110,7 @@ class _Mix(nn.Module):
 
     def _mix_labels(self, labels: Tensor, share: float) -> Tensor:
         if labels.ndim == 1:
+            assert self.num_classes is not None
             labels = F.one_hot(labels, num_classes=self.num_classes)
         if not labels.is_floating_point():
             labels = labels.float()

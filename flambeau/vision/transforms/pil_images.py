@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from flambeau.vision.transforms import pixel_kernels
+from flambeau.vision.transforms import blur_kernel, pixel_kernels
 from flambeau.vision.transforms.geometry import four_paddings
 
 Fill = Any  # a number, a sequence of one or one for each channel, or None
@@ -83,8 +83,9 @@ def rotate(
     fill: Fill,
 ) -> Image.Image:
     check(img)
-    middle = None if center is None else tuple(center)
-    return img.rotate(angle, interpolation, expand, middle, fillcolor=full_fill(fill, img))
+    middle = None if center is None else (center[0], center[1])
+    mode = Image.Resampling(interpolation)
+    return img.rotate(angle, mode, expand, middle, fillcolor=full_fill(fill, img))
 
 
 def perspective(
@@ -183,6 +184,19 @@ def adjust_gamma(img: Image.Image, gamma: float, gain: float) -> Image.Image:
     img = img.convert("RGB")
     table = [int((255 + 1 - 1e-3) * gain * pow(level / 255.0, gamma)) for level in range(256)]
     return img.point(table * 3).convert(mode)
+
+
+def gaussian_blur(
+    img: Image.Image, kernel_size: Sequence[int], sigma: Sequence[float]
+) -> Image.Image:
+    from flambeau.vision.transforms import tensor_color
+    from flambeau.vision.transforms.convert import pil_to_tensor, to_pil_image
+
+    if img.mode in ("RGB", "L", "RGBA", "CMYK", "YCbCr", "HSV", "LA"):
+        pixels = blur_kernel.blur(np.asarray(img), kernel_size, sigma)
+        return Image.frombytes(img.mode, img.size, pixels.tobytes())
+    blurred = tensor_color.gaussian_blur(pil_to_tensor(img), kernel_size, sigma)
+    return to_pil_image(blurred, mode=img.mode)
 
 
 def to_grayscale(img: Image.Image, channels: int) -> Image.Image:
