@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-_LANES = 8
+#: Lanes of a vector in PyTorch's sums, and of the pixels made at once.
+_SUMMED, _LANES = 8, 32
 
 
 def blur(pixels: np.ndarray, kernel_size: Sequence[int], sigma: Sequence[float]) -> np.ndarray:
@@ -50,10 +51,10 @@ def _bell(size: int, sigma: float) -> np.ndarray:
 def _sum(numbers: np.ndarray) -> np.float32:
     """The sum in PyTorch's order: whole vectors of eight side by side, then one after the other
     what is left and the vector's lanes; few numbers in four sums."""
-    whole = len(numbers) // _LANES * _LANES
+    whole = len(numbers) // _SUMMED * _SUMMED
     if not whole:
         return _in_fours(numbers)
-    lanes = _in_fours(numbers[:whole].reshape(-1, _LANES))
+    lanes = _in_fours(numbers[:whole].reshape(-1, _SUMMED))
     total = np.float32(0)
     for number in (*numbers[whole:], *lanes):
         total = total + number
