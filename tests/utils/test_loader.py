@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -97,3 +98,20 @@ def test_collation() -> None:
     assert batch["name"] == ["0", "1", "2", "3"]
     assert batch["pair"][0].dtype == torch.int64
     assert batch["pair"][1].dtype == torch.float64
+
+
+def test_a_worker_does_not_end_the_workers_of_a_loader_it_inherited() -> None:
+    kept = [DataLoader(list(range(4)), batch_size=None, num_workers=1, persistent_workers=True)]
+    assert list(kept[0]) == [0, 1, 2, 3]
+
+    class Forgetful(Dataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> int:
+            kept.clear()
+            gc.collect()
+            return index
+
+    assert list(DataLoader(Forgetful(), batch_size=None, num_workers=1)) == [0, 1, 2, 3]
+    assert list(kept[0]) == [0, 1, 2, 3]

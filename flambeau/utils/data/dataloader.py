@@ -458,7 +458,7 @@ class _FromWorkers(_Iterator):
             self.order_pipes.append(orders_here)
             self.result_pipes.append(results_here)
         self._closer = weakref.finalize(
-            self, _end_workers, self.processes, self.order_pipes, self.result_pipes
+            self, _end_workers, os.getpid(), self.processes, self.order_pipes, self.result_pipes
         )
 
     def close(self) -> None:
@@ -660,8 +660,12 @@ def _reason(exit_code: int | None) -> str:
     return f"killed by signal: {signal.Signals(-exit_code).name}"
 
 
-def _end_workers(processes: list[Any], order_pipes: list[Any], result_pipes: list[Any]) -> None:
+def _end_workers(
+    parent: int, processes: list[Any], order_pipes: list[Any], result_pipes: list[Any]
+) -> None:
     """Asks the workers to leave, and ends those that do not."""
+    if os.getpid() != parent:
+        return  # a copy in a worker of another loader, forked while this one was alive
     for pipe in order_pipes:
         try:
             pipe.send(None)
