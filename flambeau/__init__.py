@@ -45,6 +45,9 @@ from flambeau.core.device import (
     sparse_coo as sparse_coo,
 )
 from flambeau.core.device import (
+    sparse_csc as sparse_csc,
+)
+from flambeau.core.device import (
     sparse_csr as sparse_csr,
 )
 from flambeau.core.device import (

@@ -40,6 +40,7 @@ from flambeau import random as random
 from flambeau import run as run
 from flambeau import serialization as serialization
 from flambeau import signal as signal
+from flambeau import sparse as sparse
 from flambeau import special as special
 from flambeau import testing as testing
 from flambeau import train as train
@@ -65,6 +66,7 @@ from flambeau.core.device import memory_format as memory_format
 from flambeau.core.device import preserve_format as preserve_format
 from flambeau.core.device import set_default_device as set_default_device
 from flambeau.core.device import sparse_coo as sparse_coo
+from flambeau.core.device import sparse_csc as sparse_csc
 from flambeau.core.device import sparse_csr as sparse_csr
 from flambeau.core.device import strided as strided
 from flambeau.core.dtypes import can_cast as can_cast
@@ -613,10 +615,15 @@ from flambeau.ops import slogdet as slogdet
 from flambeau.ops import softmax as softmax
 from flambeau.ops import softmin as softmin
 from flambeau.ops import sort as sort
+from flambeau.ops import sparse_compressed_tensor as sparse_compressed_tensor
+from flambeau.ops import sparse_coo_tensor as sparse_coo_tensor
+from flambeau.ops import sparse_csc_tensor as sparse_csc_tensor
+from flambeau.ops import sparse_csr_tensor as sparse_csr_tensor
 from flambeau.ops import split as split
 from flambeau.ops import split_copy as split_copy
 from flambeau.ops import split_with_sizes as split_with_sizes
 from flambeau.ops import split_with_sizes_copy as split_with_sizes_copy
+from flambeau.ops import spmm as spmm
 from flambeau.ops import sqrt as sqrt
 from flambeau.ops import sqrt_ as sqrt_
 from flambeau.ops import square as square

@@ -168,6 +168,8 @@ class BackwardCFunction(Node, FunctionCtx):
 
     def _fitted(self, grad: Tensor, spec: Any, index: int) -> Tensor:
         """`grad` summed over broadcast dimensions and cast, as it must fit its input."""
+        if grad._sparse:
+            return grad
         shape, dtype = spec
         if grad._array.shape != shape:
             if not _expands(shape, grad._array.shape):

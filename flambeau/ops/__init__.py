@@ -41,6 +41,7 @@ from flambeau.ops import (
     shape,
     solvers,
     sort,
+    sparse,
     special_operators,
     spectrograms,
     statistics,

@@ -9,7 +9,7 @@ import numpy as np
 from flambeau.core import dtypes
 from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
-from flambeau.ops.pointwise import expect_tensor, pointwise_rule, unary
+from flambeau.ops.pointwise import pointwise_rule, unary
 from flambeau.ops.table import Elementwise, Primitive, frozen, operator
 from flambeau.tensor.tensor import Tensor
 

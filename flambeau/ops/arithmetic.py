@@ -73,15 +73,22 @@ def _scaled(other: Any, alpha: Any, common: Any) -> Any:
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input + alpha * other`, broadcast and promoted."""
     if not _is_one(alpha):
-        other = _scaled(other, alpha, result_dtype(input, other))
+        other = _times(other, alpha, input)
     return _add(input, other)
+
+
+def _times(other: Any, alpha: Any, input: Any) -> Any:
+    """`alpha * other`, as it is added to `input`."""
+    if getattr(other, "_sparse", False) or getattr(input, "_sparse", False):
+        return other * alpha
+    return _scaled(other, alpha, result_dtype(input, other))
 
 
 @operator(out=True, aliases=("subtract",))
 def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """`input - alpha * other`, broadcast and promoted. Raises `RuntimeError` on two bool tensors."""
     if not _is_one(alpha):
-        other = _scaled(other, alpha, result_dtype(input, other))
+        other = _times(other, alpha, input)
     if isinstance(input, Tensor) and input._array.dtype.kind == "b" and _both_bool(input, other):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "

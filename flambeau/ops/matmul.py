@@ -13,7 +13,7 @@ from flambeau.core.shapes import broadcast_shapes
 from flambeau.kernels.blas import keep_to_one_thread
 from flambeau.ops import on_kernels
 from flambeau.ops.pointwise import expect_tensor
-from flambeau.ops.table import Kernel, Primitive, Spec, operator, wants_grad
+from flambeau.ops.table import Kernel, Primitive, Spec, operator, sparse_form, wants_grad
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
@@ -108,11 +108,13 @@ def _require_rank(x: Tensor, rank: int, function: str, argument: str) -> None:
         raise RuntimeError(f"{function}: Expected {argument} to be a {kind}, got {x.ndim}D")
 
 
-@operator(out=True, name="mm")
+@operator(out=True, name="mm", aliases=("spmm",))
 def matrix_matrix(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices, (n, k) x (k, m) -> (n, m)."""
     _require_rank(input, 2, "mm", "self")
     _require_rank(mat2, 2, "mm", "mat2")
+    if input._sparse or mat2._sparse:
+        return sparse_form("matmul")(input, mat2)
     return mm(input, mat2)
 
 
@@ -186,6 +188,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
                 _mm.attach_short(out, (a, b), attributes, True)
             return out
         return mm(a, b)
+    if a._sparse or b._sparse:
+        return sparse_form("matmul")(a, b)
     if left == 0 or right == 0:
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D"
@@ -235,7 +239,8 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     """`beta * input + alpha * (mat1 @ mat2)`."""
     _require_rank(mat1, 2, "addmm", "mat1")
     _require_rank(mat2, 2, "addmm", "mat2")
-    return _combined(input, mm(mat1, mat2), beta, alpha)
+    product = sparse_form("matmul") if mat1._sparse or mat2._sparse else mm
+    return _combined(input, product(mat1, mat2), beta, alpha)
 
 
 @operator(inplace=True, out=True)

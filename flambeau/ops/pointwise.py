@@ -16,7 +16,7 @@ from flambeau.core import dtypes
 from flambeau.core.dtypes import FROM_NUMPY, dtype
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops import on_kernels
-from flambeau.ops.table import Elementwise, Primitive, Spec
+from flambeau.ops.table import Elementwise, Primitive, Spec, sparse_form
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
@@ -177,6 +177,8 @@ def unary(
                     primitive.attach_short(out, (input,), NO_ATTRIBUTES, True)
                 return out
         expect_tensor(input, name)
+        if input._sparse:
+            return sparse_form(name)(input)
         (x,), _ = promoted((input,), kind)
         return primitive(x)
 
@@ -259,6 +261,8 @@ def binary(
                 return out
         if not isinstance(input, Tensor) and not isinstance(other, Tensor):
             expect_tensor(input, name)
+        if getattr(input, "_sparse", False) or getattr(other, "_sparse", False):
+            return sparse_form(name)(input, other)
         (a, b), _ = promoted((input, other), kind)
         return primitive(a, b)
 

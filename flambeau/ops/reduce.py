@@ -16,7 +16,14 @@ from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
-from flambeau.ops.table import Kernel, Primitive, Spec, operator, rename, wants_grad
+from flambeau.ops.table import (
+    Kernel,
+    Primitive,
+    Spec,
+    operator,
+    rename,
+    sparse_form,
+)
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
@@ -89,6 +96,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
         if (input._requires_grad or input._view is not None) and modes.grad_enabled and input.requires_grad:
             _sum.attach_short(out, (input,), WHOLE, False)
         return out
+    if input._sparse:
+        return sparse_form("sum")(input, dim, dtype)
     return _sum(_as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
 
 

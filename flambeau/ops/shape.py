@@ -13,7 +13,7 @@ from flambeau.core import device as devices
 from flambeau.core.dtypes import dtype
 from flambeau.core.shapes import Size, as_shape, infer_size, wrap_dim, wrap_dims
 from flambeau.core.shapes import broadcast_shapes as common_shape
-from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
+from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator, sparse_form
 from flambeau.tensor.tensor import Tensor
 from flambeau.tensor.tracing import state
 
@@ -301,6 +301,8 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
 @operator(aliases=("swapdims",))
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
+    if input._sparse:
+        return sparse_form("transpose")(input, dim0, dim1)
     rank = input.ndim
     a, b = wrap_dim(dim0, rank), wrap_dim(dim1, rank)
     order = list(range(rank))

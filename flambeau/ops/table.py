@@ -636,6 +636,18 @@ def with_out(f: Callable[..., Any], public: str) -> Callable[..., Any]:
     return call
 
 
+#: What operators do with sparse tensors, by their names: filled by `ops/sparse.py`.
+SPARSE_FORMS: dict[str, Callable[..., Any]] = {}
+
+
+def sparse_form(name: str) -> Callable[..., Any]:
+    """The operator for sparse tensors. Raises `NotImplementedError` if there is none."""
+    found = SPARSE_FORMS.get(name)
+    if found is None:
+        raise NotImplementedError(f"{name} does not take sparse tensors: call to_dense() first")
+    return found
+
+
 def write_out(out: Tensor, result: Tensor, public: str) -> Tensor:
     """Writes `result` into `out`. Raises `RuntimeError` where a gradient or a dtype forbids it."""
     from flambeau.core.dtypes import can_cast

@@ -6,6 +6,7 @@ a traced scalar is an input of the program, so it enters as an ordinary factor.
 
 from __future__ import annotations
 
+from flambeau.ops.sparse import add_to_rows
 from flambeau.tensor import Tensor
 
 #: A hyper-parameter: a number, or a 0-dim tensor that stands for one.
@@ -21,6 +22,8 @@ def scaled_add(x: Tensor, y: Tensor, factor: Scalar) -> Tensor:
 
 def scaled_add_(x: Tensor, y: Tensor, factor: Scalar) -> Tensor:
     """`x += factor * y`."""
+    if y._sparse:
+        return add_to_rows(x, y, float(factor))
     if isinstance(factor, Tensor):
         return x.add_(y * factor)
     return x.add_(y, alpha=factor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flambeau import ops
 from flambeau.autograd import no_grad
 from flambeau.optim._arithmetic import Scalar, product_add_, quotient_add_
@@ -92,6 +94,21 @@ class Adagrad(Optimizer):
         step = self._count_step(state)
         grad = self._decayed(p, grad, group)
         rate = self._number(group, "lr") / (1 + (step - 1) * self._number(group, "lr_decay"))
+        if grad._sparse:
+            self._update_rows(p, grad, state["sum"], group["eps"], rate)
+            return
         product_add_(state["sum"], grad, grad, 1)
         root = state["sum"].sqrt().add_(self._number(group, "eps"))
         quotient_add_(p, grad, root, -rate)
+
+    def _update_rows(self, p: Tensor, grad: Tensor, total: Tensor, eps: float, rate: Any) -> None:
+        """The step of those elements that a sparse gradient has."""
+        grad = grad.coalesce()  # type: ignore[attr-defined]
+        at, values = tuple(grad.indices().unbind(0)), grad.values()
+        total[at] = total[at] + values * values
+        p[at] = p[at] - values / (total[at].sqrt() + eps) * rate
+
+    def _check_gradient(self, p: Tensor, grad: Tensor) -> None:
+        """Sparse gradients are welcome, but not with a weight decay."""
+        if grad.is_sparse and any(g["weight_decay"] for g in self.param_groups):
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")

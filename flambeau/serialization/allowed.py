@@ -14,6 +14,7 @@ import flambeau
 from flambeau.core.device import device, layout
 from flambeau.core.dtypes import DTYPES, dtype
 from flambeau.core.shapes import Size
+from flambeau.ops.sparse import from_parts as sparse_from_parts
 from flambeau.serialization.storage import STORAGE_DTYPES, Storage
 from flambeau.serialization.unpickler import Allowed, as_key
 
@@ -131,6 +132,13 @@ def _rebuild_tensor_v3(
     return _rebuild_tensor_v2(
         storage, offset, size, stride, requires_grad, backward_hooks, metadata, kind
     )
+
+
+def _rebuild_sparse_tensor(kind: Any, data: Any) -> flambeau.Tensor:
+    """A sparse tensor from its layout and parts, whose positions are checked like a user's."""
+    if not isinstance(kind, layout) or not isinstance(data, tuple):
+        raise ValueError("a sparse tensor without layout or parts")
+    return sparse_from_parts(kind, data)
 
 
 def _rebuild_parameter(data: Any, requires_grad: bool, backward_hooks: Any) -> Any:
@@ -252,7 +260,7 @@ def _table() -> dict[str, Any]:
         "torch.Tensor": _refuse("a bare torch.Tensor constructor call"),
         "torch.nn.parameter.Parameter": _refuse("a bare Parameter constructor call"),
         "torch._utils._rebuild_qtensor": _refuse("a quantized tensor"),
-        "torch._utils._rebuild_sparse_tensor": _refuse("a sparse tensor"),
+        "torch._utils._rebuild_sparse_tensor": _rebuild_sparse_tensor,
         "torch._utils._rebuild_nested_tensor": _refuse("a nested tensor"),
         "torch._utils._rebuild_meta_tensor_no_storage": _refuse("a tensor on the meta device"),
     }

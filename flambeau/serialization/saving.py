@@ -16,6 +16,7 @@ import flambeau
 from flambeau.core.device import device, layout
 from flambeau.core.dtypes import dtype, from_numpy_dtype
 from flambeau.core.shapes import Size
+from flambeau.ops.sparse import Sparse
 from flambeau.serialization.archive import ArchiveWriter
 from flambeau.serialization.storage import WITHOUT_STORAGE_CLASS
 
@@ -90,6 +91,7 @@ class _Memory:
 
 _REBUILD_TENSOR = _Name("torch._utils", "_rebuild_tensor_v2")
 _REBUILD_TYPED_TENSOR = _Name("torch._utils", "_rebuild_tensor_v3")
+_REBUILD_SPARSE = _Name("torch._utils", "_rebuild_sparse_tensor")
 _REBUILD_PARAMETER = _Name("torch._utils", "_rebuild_parameter")
 _UNTYPED = _Name("torch.storage", "UntypedStorage")
 _SIZE = _Name("torch", "Size")
@@ -133,6 +135,8 @@ class _Pickler(pickle._Pickler):
         return reduced
 
     def _reduce_tensor(self, tensor: flambeau.Tensor) -> Any:
+        if isinstance(tensor, Sparse):
+            return _REBUILD_SPARSE, (tensor.layout, tensor.parts())
         if isinstance(tensor, flambeau.nn.Parameter):
             data = tensor.detach()
             return _REBUILD_PARAMETER, (data, tensor.requires_grad, OrderedDict())

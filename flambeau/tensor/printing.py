@@ -208,7 +208,12 @@ def tensor_str(t: Tensor) -> str:
         notes.append(f"grad_fn=<{made_by}>")
     elif t.requires_grad:
         notes.append("requires_grad=True")
-    return _with_notes(prefix + text, notes, len(prefix))
+    return with_notes(prefix + text, notes, len(prefix))
+
+
+def contents(array: np.ndarray, indent: int) -> str:
+    """The elements alone, in brackets; what goes on in a new line is indented."""
+    return _contents(array, indent) if array.size else "[]"
 
 
 def _is_usual(t: Tensor, of_numbers: bool = True) -> bool:
@@ -229,7 +234,8 @@ def _name_of_node(t: Tensor) -> str | None:
     return None if node is None else node.name().rpartition("::")[2]
 
 
-def _with_notes(text: str, notes: list[str], indent: int) -> str:
+def with_notes(text: str, notes: list[str], indent: int) -> str:
+    """`text`, the notes after commas, in new lines where they do not fit, and a bracket."""
     length = len(text) - text.rfind("\n") + 1  # of the last line, counted as PyTorch does
     for note in notes:
         if length + len(note) + 2 > options.linewidth:

@@ -141,6 +141,7 @@ class Tensor(TensorMethods):
     is_cuda = is_sparse = is_sparse_csr = is_quantized = is_meta = is_mkldnn = is_mps = (
         is_xpu
     ) = False
+    _sparse = False  # whether this is one of `ops/sparse.py`, which has no array
     is_nested = is_vulkan = is_xla = is_ipu = is_mtia = False
     is_cpu = True
     names_ = None
@@ -348,6 +349,9 @@ class Tensor(TensorMethods):
 
     def _accumulate_grad(self, grad: Tensor, create_graph: bool) -> None:
         """Adds to `.grad`; the first gradient is copied where others may hold the same memory."""
+        if grad._sparse or (self._grad is not None and self._grad._sparse):
+            self._grad = grad.detach() if self._grad is None else self._grad + grad.detach()
+            return
         if not create_graph and state.tracer is None:
             held = self._grad
             if held is None and may_keep(grad, self):

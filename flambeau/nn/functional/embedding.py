@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flambeau import ops
-from flambeau.autograd import no_grad
+from flambeau.autograd import is_grad_enabled, no_grad
+from flambeau.autograd.function import Function, once_differentiable
 from flambeau.core import dtypes
 from flambeau.nn.functional.distance import vector_norm
 from flambeau.ops import where
+from flambeau.ops.sparse import SparseTensor
 from flambeau.tensor import Tensor
 
 
@@ -15,10 +19,6 @@ def embedding(
     norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
 ) -> Tensor:  # fmt: skip
     """Rows of `weight` (n, d) at the positions `input` (*): (*, d). Row `padding_idx` gets no gradient."""
-    if sparse:
-        raise NotImplementedError(
-            "embedding(sparse=True): gradients are dense, use sparse=False"
-        )
     count = weight.size(0)
     if padding_idx is not None:
         if not -count <= padding_idx < count:
@@ -26,6 +26,9 @@ def embedding(
         padding_idx %= count
     if max_norm is not None:
         _renormalise(weight, input, max_norm, norm_type)
+    if sparse and weight.requires_grad and is_grad_enabled():
+        kept = None if padding_idx is None else input.reshape(-1) != padding_idx
+        return RowsOf.apply(weight, input.detach(), kept, scale_grad_by_freq)
     rows = ops.embedding(input, weight)
     if weight.requires_grad:
         factor = None
@@ -41,6 +44,25 @@ def embedding(
             factor = factor.unsqueeze(-1)
             return rows.detach() + (rows - rows.detach()) * factor
     return rows
+
+
+class RowsOf(Function):
+    """Rows of a table, whose gradient is sparse: a row for each that was looked up."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, input: Tensor, kept: Tensor | None, by_count: bool) -> Tensor:
+        ctx.size, ctx.input, ctx.kept, ctx.by_count = weight.shape, input, kept, by_count
+        return ops.embedding(input, weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        places, values = ctx.input.reshape(-1).long(), grad.reshape(-1, ctx.size[1])
+        if ctx.by_count:
+            values = values / ops.bincount(places, minlength=ctx.size[0])[places].unsqueeze(-1)
+        if ctx.kept is not None:
+            places, values = places[ctx.kept], values[ctx.kept]
+        return SparseTensor(places.unsqueeze(0), values, ctx.size), None, None, None
 
 
 def _renormalise(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
@@ -90,7 +112,7 @@ def embedding_bag(
         norm_type: the norm of `max_norm`.
         scale_grad_by_freq: divide a row's gradient by how often it was looked up.
         mode: `"sum"`, `"mean"` or `"max"`.
-        sparse: sparse gradients, which are not there.
+        sparse: the gradient of the table is a sparse tensor.
         per_sample_weights: a factor for each index, for sums only.
         include_last_offset: the offsets end with the number of indices.
         padding_idx: the index that does not count.
