@@ -9,7 +9,7 @@ from typing import Any
 import flambeau
 from flambeau import nn
 from flambeau.vision.transforms.colors import Normalize, ToTensor
-from flambeau.vision.transforms.functional import normalize
+from flambeau.vision.transforms.convert import to_normalized_tensor
 
 Transform = Callable[[Any], Any]
 
@@ -21,14 +21,21 @@ class Compose:
         self.transforms = transforms
 
     def __call__(self, img: Any) -> Any:
-        before: Any = None
-        for transform in self.transforms:
-            if type(transform) is Normalize and type(before) is ToTensor:
-                # The tensor is new and nobody else's: no need for another one.
-                img = normalize(img, transform.mean, transform.std, inplace=True)
+        steps = iter(self.transforms)
+        for transform in steps:
+            if type(transform) is not ToTensor:
+                img = transform(img)
+                continue
+            after = next(steps, None)
+            normalized = None
+            if type(after) is Normalize and not after._forward_hooks and not after._forward_pre_hooks:
+                # Each number is then read and written once, with the same roundings.
+                normalized = to_normalized_tensor(img, after.mean, after.std)
+            if normalized is not None:
+                img = normalized
             else:
                 img = transform(img)
-            before = transform
+                img = img if after is None else after(img)
         return img
 
     def __repr__(self) -> str:

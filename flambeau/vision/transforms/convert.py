@@ -9,6 +9,7 @@ from PIL import Image
 
 import flambeau
 from flambeau.tensor import Tensor
+from flambeau.vision.transforms import pixel_kernels
 
 #: Modes of images that are not bytes, with their pixels' types.
 _WIDE_MODES = {"I": np.int32, "I;16": np.int16, "F": np.float32}
@@ -23,6 +24,8 @@ def to_tensor(pic: Any) -> Tensor:
     Raises `TypeError` for anything else, `ValueError` for other shapes.
     """
     if isinstance(pic, Image.Image):
+        if pixel_kernels.fits(pic) and flambeau.get_default_dtype() == flambeau.float32:
+            return flambeau.from_numpy(pixel_kernels.planes(pic))
         pixels = _planes(pic)
     elif isinstance(pic, np.ndarray):
         if pic.ndim not in (2, 3):
@@ -37,6 +40,18 @@ def to_tensor(pic: Any) -> Tensor:
     # Dividing while the planes are put apart reads and writes each number once.
     np.divide(pixels, scaled.dtype.type(255), out=scaled)
     return flambeau.from_numpy(scaled).to(kind)
+
+
+def to_normalized_tensor(pic: Any, mean: Any, std: Any) -> Tensor | None:
+    """`to_tensor` and `normalize` at once, to the bit; None where that is not made for `pic`."""
+    plain = isinstance(pic, Image.Image) and pixel_kernels.fits(pic)
+    if not plain or flambeau.get_default_dtype() != flambeau.float32:
+        return None
+    if not all(isinstance(x, (list, tuple)) and len(x) in (1, 3) for x in (mean, std)):
+        return None
+    if (np.array(std, np.float32) == 0).any():
+        return None
+    return flambeau.from_numpy(pixel_kernels.planes(pic, mean, std))
 
 
 def pil_to_tensor(pic: Any) -> Tensor:

@@ -43,6 +43,20 @@ def change(img: Image.Image, changes: Iterable[Change]) -> Image.Image:
     return Image.frombytes("RGB", img.size, pixels.data, "raw", "RGBX")
 
 
+def planes(img: Image.Image, mean: Any = 0.0, std: Any = 1.0) -> np.ndarray:
+    """(color / 255 - mean) / std in float32, (3, H, W), with one mean and deviation, or three."""
+    pixels = np.frombuffer(img.tobytes("raw", "RGBX"), np.uint32)
+    parameters = np.empty((2, 3), np.float32)
+    parameters[0], parameters[1] = mean, std
+    result = np.empty((3, img.height, img.width), np.float32)
+    count = len(pixels)
+    _kernels()["planes"](
+        pixels.ctypes.data, result.ctypes.data, parameters.ctypes.data,
+        count // _LANES * _LANES, count,
+    )  # fmt: skip
+    return result
+
+
 def _mean_grey(pixels: np.ndarray) -> int:
     total = np.zeros(1, np.uint32)
     _run("sum_of_greys", pixels, total)
@@ -69,9 +83,10 @@ def _kernels() -> dict[str, Any]:
     _emit(module, "saturation", F32, _saturation)
     _emit(module, "hue", U32, _hue)
     _emit_sum(module)
+    _emit_planes(module)
     code = jit.load(module)
-    names = ("contrast", "saturation", "hue", "sum_of_greys")
-    return {name: code.function(name, 4) for name in names}
+    arguments = {"contrast": 4, "saturation": 4, "hue": 4, "sum_of_greys": 4, "planes": 5}
+    return {name: code.function(name, count) for name, count in arguments.items()}
 
 
 def _emit(module: Any, name: str, kind: Any, formula: Callable[..., Any]) -> None:
@@ -107,6 +122,24 @@ def _emit_sum(module: Any) -> None:
             loop.next([loop.values[0] + grey])
         sums = loop.results[0] if lanes == 1 else f.fold(loop.results[0], lambda a, b: a + b)
     sums.store(total)
+
+
+def _emit_planes(module: Any) -> None:
+    """A function that writes each colour, scaled and standardized, into a plane of its own."""
+    from flambeau.kernels.element import F32, U32
+    from flambeau.kernels.language import Buffer
+
+    buffers = [Buffer("pixels", U32), Buffer("result", F32), Buffer("parameters", F32)]
+    f = module.function("planes", buffers, ["whole", "count"])
+    pixels, result, parameters = f.buffers
+    whole, count = f.indices
+    for start, end, lanes in ((0, whole, _LANES), (whole, count, 1)):
+        with f.range(start, end, step=lanes) as i:
+            for c, color in enumerate(_colors((pixels + i).load(lanes))):
+                mean = (parameters + c).broadcast(lanes)
+                std = (parameters + (c + 3)).broadcast(lanes)
+                shown = (_real(f, color, F32) / 255.0 - mean) / std
+                shown.store(result + count * c + i)
 
 
 def _colors(pixel: Any) -> list[Any]:
