@@ -86,12 +86,23 @@ def run_backward(
             node = heapq.heappop(ready)[1]
             arrived = buffers.pop(node, None)
             if plain and arrived is not None and node.rare is None and node.outputs == 1:
-                results = node.apply([arrived])
+                results = node.apply_to(arrived)
                 if not keep_graph:
                     node.release()
                 for edge, grad in zip(node.edges, results, strict=True):
-                    if edge is not None:
+                    if edge is None:
+                        continue
+                    if grad is None or not isinstance(edge, Node) or edge.outputs != 1:
                         deliver(edge, grad)
+                        continue
+                    # `deliver` for the usual edge, without the call.
+                    count = waiting.get(edge)
+                    if count is not None:
+                        held = buffers.get(edge)
+                        buffers[edge] = grad if held is None else held + grad
+                        waiting[edge] = count - 1
+                        if count == 1:
+                            heapq.heappush(ready, (-edge.sequence, edge))
                 continue
             continues = runs is None or node in runs
             if arrived is None:  # every path to here ended without a gradient

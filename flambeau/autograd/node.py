@@ -72,6 +72,10 @@ class Node:
         """The gradients of the inputs, one an edge, from those of the outputs."""
         raise NotImplementedError
 
+    def apply_to(self, grad: Tensor) -> Sequence[Tensor | None]:
+        """`apply` for a node with one output."""
+        return self.apply([grad])
+
     def release(self) -> None:
         """Frees what was saved for the backward pass."""
 

@@ -456,6 +456,9 @@ class PrimitiveNode(Node):
     def apply(self, grads: Sequence[Any]) -> Sequence[Any]:
         return self.differentiate(grads[0])
 
+    def apply_to(self, grad: Any) -> Sequence[Any]:
+        return self.differentiate(grad)
+
     def differentiate(self, g: Any) -> list[Any]:
         """The gradients of the inputs for the gradient `g` of the result (a tuple for several)."""
         plan = self.plan

@@ -154,9 +154,7 @@ def pad(
     """
     if not isinstance(padding, (int, tuple, list)):
         raise TypeError("Got inappropriate padding arg")
-    if not isinstance(fill, (int, float, str, tuple, list)) and fill is not None:
-        raise TypeError("Got inappropriate fill arg")
-    if isinstance(fill, str) and isinstance(img, Tensor):
+    if not isinstance(fill, (int, float, tuple, list)) and fill is not None:
         raise TypeError("Got inappropriate fill arg")
     if not isinstance(padding_mode, str):
         raise TypeError("Got inappropriate padding_mode arg")
@@ -369,8 +367,8 @@ def elastic_transform(
     if not isinstance(displacement, Tensor):
         raise TypeError("Argument displacement should be a Tensor")
     image = img if isinstance(img, Tensor) else pil_to_tensor(img)
-    expected = (1, *image.shape[-2:], 2)
-    if tuple(displacement.shape) != expected:
+    expected = flambeau.Size((1, *image.shape[-2:], 2))
+    if displacement.shape != expected:
         raise ValueError(
             f"Argument displacement shape should be {expected}, but given {displacement.shape}"
         )

@@ -259,6 +259,6 @@ def _two(value: Any, name: str) -> list[float]:
         return [float(value)] * 2
     if not isinstance(value, Sequence):
         raise TypeError(f"{name} should be float or a sequence of floats. Got {type(value)}")
-    if len(value) not in (1, 2):
+    if len(value) != 2:
         raise ValueError(f"If {name} is a sequence its length should be 2. Got {len(value)}")
-    return [float(v) for v in value] * (3 - len(value))
+    return [float(v) for v in value]
