@@ -260,3 +260,11 @@ def test_random_transforms_are_not_frozen_by_compiling() -> None:
 def test_errors(call: object, error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         call()  # type: ignore[operator]
+
+
+def test_the_newer_interface() -> None:
+    image = v2.Compose([v2.ToImage(), v2.ToDtype(flambeau.float32, scale=True)])(PICTURE)
+    np.testing.assert_array_equal(image.numpy(), F.to_tensor(PICTURE).numpy())
+    assert v2.Identity()(1, 2) == (1, 2)
+    with pytest.raises(AttributeError, match="RandomIoUCrop"):
+        v2.RandomIoUCrop  # noqa: B018

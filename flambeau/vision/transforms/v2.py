@@ -12,8 +12,8 @@ from typing import Any
 from flambeau import nn
 from flambeau.tensor import Tensor
 from flambeau.vision.transforms import *  # noqa: F403
-from flambeau.vision.transforms import functional as functional
 from flambeau.vision.transforms import functional as _F
+from flambeau.vision.transforms import functional as functional
 from flambeau.vision.transforms.convert import pil_to_tensor as _pil_to_tensor
 from flambeau.vision.transforms.samples import on_samples as _on_samples
 
