@@ -43,7 +43,8 @@ def compile(
         dynamic: accepted: programs are always specialised for their shapes.
         backend: "inductor" is PyTorch's name for the default and means this compiler; "eager" runs the
             function as it is.
-        mode: one of PyTorch's names: they all mean the same program here.
+        mode: "max-autotune" builds the program by several schedules, times them, and remembers the fastest on
+            disk; PyTorch's other names mean the usual program.
         options: none are known.
         disable: do nothing.
 
@@ -75,11 +76,12 @@ def compile(
         return model
     from flambeau.nn.module import Module
 
+    tune = mode is not None and mode.startswith("max-autotune")
     if isinstance(model, Module):
         from flambeau.compiler.module import OptimizedModule
 
-        return OptimizedModule(model, CompiledFunction(model, fullgraph))
-    compiled = CompiledFunction(model, fullgraph)
+        return OptimizedModule(model, CompiledFunction(model, fullgraph, tune=tune))
+    compiled = CompiledFunction(model, fullgraph, tune=tune)
     functools.update_wrapper(compiled, model)
     return compiled
 
@@ -87,7 +89,8 @@ def compile(
 class CompiledFunction:
     """A callable that runs `function` as a native program wherever it can.
 
-    It warns once where it cannot, unless it is `quiet`; it is specialised for so many shapes at `most`.
+    It warns once where it cannot, unless it is `quiet`; it is specialised for so many shapes at `most`; `tune`
+    tries several schedules.
     """
 
     def __init__(
@@ -96,8 +99,9 @@ class CompiledFunction:
         fullgraph: bool = False,
         quiet: bool = False,
         most: int = RECOMPILE_LIMIT,
+        tune: bool = False,
     ):
-        self.most = most
+        self.most, self.tune = most, tune
         self.function = function
         self.fullgraph = fullgraph
         self.programs: dict[Hashable, list[Program]] = {}
@@ -237,7 +241,7 @@ class CompiledFunction:
         tracer.forget()
         if tracer.leaked():
             raise Untraceable("a tensor kept beyond the call, in an attribute or a list,")
-        program = Program(trace, backward, tensors, self._kept_gradients)
+        program = Program(trace, backward, tensors, self._kept_gradients, self.tune)
         program.settings = settings
         return program
 

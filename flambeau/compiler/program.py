@@ -12,6 +12,7 @@ import numpy as np
 from flambeau.autograd import engine
 from flambeau.autograd.modes import modes
 from flambeau.autograd.node import FREED_MESSAGE, Node, OutputOf
+from flambeau.compiler.autotune import tuned
 from flambeau.compiler.backends.cpu import Executable
 from flambeau.compiler.graph import Graph, Value, extracted
 from flambeau.compiler.graph import Node as GraphNode
@@ -44,13 +45,20 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
-def executable(graph: Graph, written: dict[int, int]) -> Executable:
-    """The native form of a graph; equal graphs share it."""
-    key = (graph.key(), tuple(sorted(written.items())))
+def executable(graph: Graph, written: dict[int, int], tune: bool = False) -> Executable:
+    """The native form of a graph; equal graphs share it. `tune`: the fastest of several schedules."""
+    key = (graph.key(), tuple(sorted(written.items())), tune)
     found = _executables.get(key)
     if found is None:
-        found = _executables[key] = Executable(simplified(graph), written)
+        simple = simplified(graph)
+        found = tuned(simple, written, _try) if tune else Executable(simple, written)
+        _executables[key] = found
     return found
+
+
+def _try(code: Executable) -> None:
+    """Runs a program on zeros."""
+    run_once(code, [np.zeros(v.shape, v.dtype) for v in code.graph.inputs])
 
 
 class Backward:
@@ -73,6 +81,7 @@ class Backward:
         self.tangents: list[Value] = []
         self.values: list[Value | None] = []
         self.forward: set[GraphNode] = set()  # the nodes that were recorded before
+        self.tune = False
         self.freed = False  # the program ran the backward pass itself
 
     @property
@@ -164,8 +173,9 @@ class Program:
         backward: Backward | None,
         arguments: Sequence[Tensor],
         kept_gradients: dict[Any, Tensor],
+        tune: bool = False,
     ):
-        self.trace, self.backward = trace, backward
+        self.trace, self.backward, self.tune = trace, backward, tune
         #: The gradients of the run before, by their owner; all programs of a function share them.
         self.kept_gradients = kept_gradients
         self.guards = trace.guards
@@ -180,7 +190,9 @@ class Program:
         for k, source in enumerate(trace.writes):
             self.written[first_write + k] = source
         self.graph = graph
-        self.code = executable(graph, self.written)
+        self.code = executable(graph, self.written, tune)
+        if backward is not None:
+            backward.tune = tune
         self._bind(arguments)
 
     def _split(self, graph: Graph, backward: Backward | None) -> Graph:
@@ -439,7 +451,7 @@ class CompiledBackward(Node):
         graph = self.plan.graph
         if graph is None or len(self.saved) != len(self.plan.residuals):
             raise RuntimeError(FREED_MESSAGE)
-        code = executable(graph, {})
+        code = executable(graph, {}, self.plan.tune)
         tangents = [
             np.zeros(v.shape, v.dtype) if g is None else np.ascontiguousarray(g._array)
             for g, v in zip(grads, graph.inputs, strict=False)

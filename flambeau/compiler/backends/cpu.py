@@ -28,6 +28,7 @@ from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, 
 from flambeau.compiler.backends.placement import destinations, parts_of
 from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.passes.fuse import Group, fuse
+from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import gemm, jit, permute, pointwise, reduce, threads
 from flambeau.kernels import kernel as native
@@ -124,9 +125,15 @@ class Executable:
     arrays in `arrays`, and calls `run()`.
     """
 
-    def __init__(self, graph: Graph, written: dict[int, int], key: str | None = None):
-        self.graph = graph
-        compiled = _Compilation(graph, written)
+    def __init__(
+        self,
+        graph: Graph,
+        written: dict[int, int],
+        key: str | None = None,
+        schedule: Schedule = Schedule(),
+    ):
+        self.graph, self.schedule = graph, schedule
+        compiled = _Compilation(graph, written, schedule)
         self.steps, self.homes = compiled.steps, compiled.homes
         self.located = compiled.located
         self.inputs = FIRST
@@ -276,8 +283,8 @@ class _Compilation:
     `written`: for each output that is the new content of an input's memory, that input's number.
     """
 
-    def __init__(self, graph: Graph, written: dict[int, int]):
-        self.graph, self.written = graph, written
+    def __init__(self, graph: Graph, written: dict[int, int], schedule: Schedule):
+        self.graph, self.written, self.schedule = graph, written, schedule
         self.module = Module()
         self.kernel_count = 0
         self.known: dict[Any, Kernel] = {}
@@ -840,6 +847,11 @@ class Work:
         ordered = self.temporary(place.shape, place.dtype)
         self.copy(place, ordered)
         return ordered
+
+    @property
+    def schedule(self) -> Schedule:
+        """How the program is to be done."""
+        return self._compilation.schedule
 
     @property
     def lanes(self) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from flambeau.compiler.backends.expressions import Builder, Element
 from flambeau.compiler.backends.place import Place
 from flambeau.compiler.graph import Node
+from flambeau.compiler.schedule import Lanes
 from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import conv
 from flambeau.kernels import pool as pools
@@ -212,6 +213,8 @@ def _is_for_lanes(work: Work, node: Node, shape: Convolution) -> bool:
     lanes = work.lanes * 4 // dtype.itemsize
     filled = shape.batch / (-(-shape.batch // lanes) * lanes)
     channels = max(shape.in_channels, shape.out_channels)
+    if work.schedule.lanes is not Lanes.COST:
+        return work.schedule.lanes is Lanes.SAMPLES and shape.batch >= lanes
     if shape.batch < lanes or filled < 0.65 or channels > _MOST_CHANNELS:
         return False
     return not conv.prefers_planes(shape, element_of(dtype.name), lanes)
@@ -257,8 +260,9 @@ def _sum(work: Work, node: Node, in_lanes: bool, shape: Convolution, emit: Calla
 
     def write(module: Module, name: str, o: list[Operand]) -> Kernel:
         return emit(
-            module, name, shape, o[0], o[1], o[2 + count :], nodes, results, o[2 : 2 + count]
-        )
+            module, name, shape, o[0], o[1], o[2 + count :], nodes, results, o[2 : 2 + count],
+            exact=not work.schedule.winograd,
+        )  # fmt: skip
 
     key = (node.primitive.name, shape, nodes, results, count)
     work.native(key, [*inputs, *extras, *outputs], write)
@@ -269,7 +273,9 @@ def _weight_gradient(work: Work, node: Node, in_lanes: bool, shape: Convolution)
     gradient, source = _operands(work, node, in_lanes)
     work.native(
         ("convolution_weight", shape), [source, gradient, work.place(out)],
-        lambda module, name, o: conv.emit_weight_gradient(module, name, shape, o[0], o[1], o[2]),
+        lambda module, name, o: conv.emit_weight_gradient(
+            module, name, shape, o[0], o[1], o[2], exact=not work.schedule.winograd
+        ),
     )  # fmt: skip
 
 
