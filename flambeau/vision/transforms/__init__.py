@@ -1,11 +1,11 @@
 """torchvision's transforms, on PIL images, tensors, and samples with key points and boxes."""
 
 from flambeau.vision.transforms import functional as functional
-from flambeau.vision.transforms.auto_augment import AugMix as AugMix
-from flambeau.vision.transforms.auto_augment import AutoAugment as AutoAugment
-from flambeau.vision.transforms.auto_augment import AutoAugmentPolicy as AutoAugmentPolicy
-from flambeau.vision.transforms.auto_augment import RandAugment as RandAugment
-from flambeau.vision.transforms.auto_augment import TrivialAugmentWide as TrivialAugmentWide
+from flambeau.vision.transforms.autoaugment import AugMix as AugMix
+from flambeau.vision.transforms.autoaugment import AutoAugment as AutoAugment
+from flambeau.vision.transforms.autoaugment import AutoAugmentPolicy as AutoAugmentPolicy
+from flambeau.vision.transforms.autoaugment import RandAugment as RandAugment
+from flambeau.vision.transforms.autoaugment import TrivialAugmentWide as TrivialAugmentWide
 from flambeau.vision.transforms.colors import ColorJitter as ColorJitter
 from flambeau.vision.transforms.colors import ConvertImageDtype as ConvertImageDtype
 from flambeau.vision.transforms.colors import GaussianBlur as GaussianBlur
