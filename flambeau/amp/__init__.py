@@ -1,10 +1,7 @@
-"""Mixed precision, as `torch.amp`, as far as programs need it that switch it on for GPUs alone.
+"""Mixed precision, as `torch.amp`: products in bfloat16 or float16, losses in float32, gradients that keep."""
 
-On the processor everything is computed in the tensors' own dtypes: `autocast` that is enabled raises
-`NotImplementedError`, and a `GradScaler` for a GPU is switched off, with PyTorch's warning.
-"""
-
-from flambeau.amp.autocast_mode import autocast
-from flambeau.amp.grad_scaler import GradScaler
-
-__all__ = ["GradScaler", "autocast"]
+from flambeau.amp.autocast_mode import autocast as autocast
+from flambeau.amp.autocast_mode import custom_bwd as custom_bwd
+from flambeau.amp.autocast_mode import custom_fwd as custom_fwd
+from flambeau.amp.autocast_mode import is_autocast_available as is_autocast_available
+from flambeau.amp.grad_scaler import GradScaler as GradScaler

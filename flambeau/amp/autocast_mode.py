@@ -1,4 +1,4 @@
-"""`autocast`."""
+"""`autocast`: a block whose products and convolutions run in a narrower dtype."""
 
 from __future__ import annotations
 
@@ -7,39 +7,52 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
+from flambeau.core import dtypes
+from flambeau.core.state import set_autocast, state
+
+_NARROW = (dtypes.bfloat16, dtypes.float16)
+_default = [dtypes.bfloat16]
+
 
 class autocast:
-    """A block, or a function, whose operators would run in a narrower dtype.
+    """A block, or a function, in which products and convolutions are computed in `dtype` and losses in float32.
 
     Arguments:
-        device_type: "cpu" or "cuda"; for "cuda", where there is no GPU, it is switched off with a warning.
-        dtype: bfloat16 by default on the processor.
+        device_type: "cpu"; for "cuda" and the others, which are not there, it is switched off with a warning.
+        dtype: bfloat16 (the default) or float16; another switches it off, with a warning.
         enabled: False makes the block an ordinary one.
-
-    Raises:
-        NotImplementedError: where it is enabled on the processor.
+        cache_enabled: accepted: parameters are cast at each use, which changes no number.
     """
 
     def __init__(
         self, device_type: str = "cuda", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
     ):
-        self.device = device_type
+        if not isinstance(device_type, str):
+            raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
+        self.device, self.fast_dtype = device_type, _default[0] if dtype is None else dtype
         if enabled and device_type != "cpu":
             warnings.warn(
                 f"User provided device_type of '{device_type}', but CUDA is not available. Disabling", stacklevel=2
             )
             enabled = False
-        if enabled:
-            raise NotImplementedError(
-                "autocast on the processor is not there: convert the module with .to(torch.bfloat16), or give "
-                "autocast enabled=False"
+        if enabled and self.fast_dtype not in _NARROW:
+            warnings.warn(
+                "In CPU autocast, but the target dtype is not supported. Disabling autocast.\nCPU Autocast only "
+                "supports dtype of torch.bfloat16, torch.float16 currently.",
+                stacklevel=2,
             )
+            enabled = False
+        self._enabled = enabled
+        self._before: list[Any] = []
 
     def __enter__(self) -> Self:
+        self._before.append(state.autocast)
+        if self.device == "cpu":
+            set_autocast(self.fast_dtype if self._enabled else None)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        return None
+        set_autocast(self._before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -48,3 +61,69 @@ class autocast:
                 return function(*args, **kwargs)
 
         return call
+
+
+def is_autocast_available(device_type: str) -> bool:
+    """Whether `autocast(device_type)` does anything here."""
+    return device_type == "cpu"
+
+
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """Whether products are being narrowed. PyTorch's default device is the GPU, for which they never are."""
+    return device_type == "cpu" and state.autocast is not None
+
+
+def is_autocast_cpu_enabled() -> bool:
+    """Whether products are being narrowed."""
+    return state.autocast is not None
+
+
+def get_autocast_dtype(device_type: str) -> Any:
+    """The dtype that `autocast(device_type)` narrows to."""
+    return state.autocast or _default[0] if device_type == "cpu" else dtypes.float16
+
+
+def set_autocast_dtype(device_type: str, dtype: Any) -> None:
+    """Sets the dtype that `autocast("cpu")` narrows to where none is given."""
+    if device_type == "cpu":
+        _default[0] = dtype
+
+
+def get_autocast_cpu_dtype() -> Any:
+    """See `get_autocast_dtype`."""
+    return get_autocast_dtype("cpu")
+
+
+def custom_fwd(
+    fwd: Callable[..., Any] | None = None, *, device_type: str, cast_inputs: Any = None
+) -> Callable[..., Any]:
+    """For `forward` of a `Function`: notes whether `autocast` was on; with `cast_inputs`, casts and switches it off."""
+    if fwd is None:
+        return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
+
+    @functools.wraps(fwd)
+    def call(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        ctx._autocast = state.autocast if device_type == "cpu" else None
+        if cast_inputs is None or ctx._autocast is None:
+            return fwd(ctx, *args, **kwargs)
+        cast = [a.to(cast_inputs) if hasattr(a, "is_floating_point") and a.is_floating_point() else a for a in args]
+        with autocast(device_type, enabled=False):
+            return fwd(ctx, *cast, **kwargs)
+
+    return call
+
+
+def custom_bwd(bwd: Callable[..., Any] | None = None, *, device_type: str) -> Callable[..., Any]:
+    """For `backward` of a `Function`: runs it as its `forward` ran."""
+    if bwd is None:
+        return functools.partial(custom_bwd, device_type=device_type)
+
+    @functools.wraps(bwd)
+    def call(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        narrow = getattr(ctx, "_autocast", None)
+        if narrow is None:
+            return bwd(ctx, *args, **kwargs)
+        with autocast(device_type, dtype=narrow):
+            return bwd(ctx, *args, **kwargs)
+
+    return call

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flambeau.autograd.modes import modes
 from flambeau.autograd.node import Node, OutputOf, Rare
+from flambeau.core.state import set_autocast, state
 
 if TYPE_CHECKING:
     from flambeau.tensor.tensor import Tensor
@@ -40,6 +41,9 @@ def run_backward(
     ready: list[tuple[int, Node]] = []
     before, outer_task = modes.grad_enabled, modes.task
     modes.grad_enabled = create_graph
+    narrow = state.autocast
+    if narrow is not None:  # gradients have the dtypes of what they are gradients of
+        set_autocast(None)
     task = modes.task = Task(waiting, leaf_waiting, runs)
     plain = targets is None and _watched_apply is None  # no one looks on
 
@@ -138,6 +142,8 @@ def run_backward(
             callback()
     finally:
         modes.grad_enabled, modes.task = before, outer_task
+        if narrow is not None:
+            set_autocast(narrow)
     return captured
 
 

@@ -133,7 +133,7 @@ class CompiledFunction:
 
     def _key(self, args: tuple, kwargs: dict, tensors: list[Tensor]) -> Hashable:
         """What a call's arguments must have in common with another's to share programs."""
-        parts: list[Any] = [modes.grad_enabled, modes.inference]
+        parts: list[Any] = [modes.grad_enabled, modes.inference, state.autocast]
         for x in args:
             parts.append(self._part(x, tensors))
         for name, x in kwargs.items():

@@ -7,14 +7,16 @@ from typing import Any
 
 class _State:
     """`tracer` records operators while a program is traced; `watcher(name, arrays, start, end)` is told of
-    operators that ran (times in nanoseconds), while a profiler is on. `busy` counts the reasons to leave the
+    operators that ran (times in nanoseconds), while a profiler is on. `autocast` is the dtype of
+    products, or `None`. `busy` counts the reasons to leave the
     shortest path: a tracer, `inference_mode`, autocasting, profiling; operators test it once.
     """
 
-    __slots__ = ("busy", "tracer", "watcher")
+    __slots__ = ("autocast", "busy", "tracer", "watcher")
 
     def __init__(self) -> None:
         self.tracer: Any = None
+        self.autocast: Any = None
         self.watcher: Any = None
         self.busy = 0
 
@@ -32,3 +34,9 @@ def set_watcher(watcher: Any) -> None:
     """Installs or removes (`None`) who is told of every operator."""
     state.busy += (watcher is not None) - (state.watcher is not None)
     state.watcher = watcher
+
+
+def set_autocast(dtype: Any) -> None:
+    """Sets or removes (`None`) the dtype in which products are computed."""
+    state.busy += (dtype is not None) - (state.autocast is not None)
+    state.autocast = dtype

@@ -14,9 +14,11 @@ import numpy as np
 
 from flambeau.core.shapes import pair
 from flambeau.ops import on_kernels
+from flambeau.ops.autocasting import narrowed
 from flambeau.ops.padding import constant_pad_nd
 from flambeau.ops.table import Kernel, Primitive, Spec, operator, spec_of
 from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tracing import state
 
 Ints = tuple[int, ...]
 
@@ -244,6 +246,8 @@ def _same_padding(kernel: Sequence[int], dilation: Ints) -> list[tuple[int, int]
 def _convolve(
     name: str, rank: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Tensor:
+    if state.autocast is not None:
+        input, weight, bias = narrowed(input, weight, bias)
     _check(name, rank, input, weight, bias, groups, transposed=False)
     stride, dilation = pair(stride, rank, "stride"), pair(dilation, rank, "dilation")
     _positive(stride, "stride")
@@ -315,6 +319,8 @@ def _convolve_transposed(
     name: str, rank: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any,
     output_padding: Any, groups: int, dilation: Any,
 ) -> Tensor:  # fmt: skip
+    if state.autocast is not None:
+        input, weight, bias = narrowed(input, weight, bias)
     _check(name, rank, input, weight, bias, groups, transposed=True)
     stride, dilation = pair(stride, rank, "stride"), pair(dilation, rank, "dilation")
     pads, extra = pair(padding, rank, "padding"), pair(output_padding, rank, "output_padding")

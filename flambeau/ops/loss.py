@@ -8,6 +8,7 @@ from typing import Any
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops.arithmetic import where
+from flambeau.ops.autocasting import in_float32
 from flambeau.ops.reduce import log_softmax
 from flambeau.ops.table import operator
 from flambeau.tensor.tensor import Tensor
@@ -37,6 +38,7 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 
 
 @operator(method=False)
+@in_float32
 def mse_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
     weight: Tensor | None = None,
@@ -60,6 +62,7 @@ def mse_loss(
 
 
 @operator(method=False)
+@in_float32
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
     ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
@@ -119,6 +122,7 @@ def _check_targets(target: Tensor, valid: Tensor, classes: int) -> None:
 
 
 @operator(method=False)
+@in_float32
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
     ignore_index: int = -100, reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0,

@@ -12,6 +12,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.kernels.blas import keep_to_one_thread
 from flambeau.ops import on_kernels
+from flambeau.ops.autocasting import narrowed
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.table import Kernel, Primitive, Spec, operator, sparse_form, wants_grad
 from flambeau.tensor.tensor import Tensor, wrap
@@ -115,7 +116,7 @@ def matrix_matrix(input: Tensor, mat2: Tensor) -> Tensor:
     _require_rank(mat2, 2, "mm", "mat2")
     if input._sparse or mat2._sparse:
         return sparse_form("matmul")(input, mat2)
-    return mm(input, mat2)
+    return matmul(input, mat2)
 
 
 @operator(out=True)
@@ -128,7 +129,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
             "Expected size for first two dimensions of batch2 tensor to be: "
             f"[{input.shape[0]}, {input.shape[2]}] but got: [{mat2.shape[0]}, {mat2.shape[1]}]."
         )
-    return mm(input, mat2)
+    return matmul(input, mat2)
 
 
 @operator(out=True)
@@ -187,9 +188,11 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             if modes.grad_enabled and wants_grad((a, b)):
                 _mm.attach_short(out, (a, b), attributes, True)
             return out
-        return mm(a, b)
+        return mm(*narrowed(a, b)) if state.autocast is not None else mm(a, b)
     if a._sparse or b._sparse:
         return sparse_form("matmul")(a, b)
+    if state.autocast is not None:
+        a, b = narrowed(a, b)
     if left == 0 or right == 0:
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D"
@@ -237,6 +240,8 @@ def _combined(input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
 @operator(inplace=True, out=True)
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * input + alpha * (mat1 @ mat2)`."""
+    if state.autocast is not None:
+        input, mat1, mat2 = narrowed(input, mat1, mat2)
     _require_rank(mat1, 2, "addmm", "mat1")
     _require_rank(mat2, 2, "addmm", "mat2")
     product = sparse_form("matmul") if mat1._sparse or mat2._sparse else mm
@@ -252,12 +257,16 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
 @operator(inplace=True, out=True)
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * input + alpha * sum of the products of two stacks`."""
+    if state.autocast is not None:
+        input, batch1, batch2 = narrowed(input, batch1, batch2)
     return _combined(input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
 @operator(inplace=True, out=True)
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """`beta * input + alpha * (batch1 @ batch2)`, matrix by matrix."""
+    if state.autocast is not None:
+        input, batch1, batch2 = narrowed(input, batch1, batch2)
     return _combined(input, bmm(batch1, batch2), beta, alpha)
 
 
@@ -280,6 +289,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`input @ weight.T + bias`: (*, in) x (out, in) -> (*, out)."""
     if weight.ndim not in (1, 2):
         raise RuntimeError(f"linear(): weight must be 1D or 2D, got {weight.ndim}D")
+    if state.autocast is not None:
+        input, weight, bias = narrowed(input, weight, bias)
     product = matmul(input, weight.t())
     return product if bias is None else product + bias
 

@@ -9,9 +9,11 @@ from typing import Any
 from flambeau import ops
 from flambeau.core.dtypes import int64
 from flambeau.ops import where
+from flambeau.ops.autocasting import in_float32
 from flambeau.tensor import Tensor
 
 
+@in_float32
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,

@@ -13,6 +13,7 @@ from flambeau.core.shapes import broadcast_shapes
 from flambeau.nn.functional.activation import logsigmoid
 from flambeau.nn.functional.distance import pairwise_distance
 from flambeau.ops import where
+from flambeau.ops.autocasting import in_float32
 from flambeau.ops.loss import reduced, reduction_of
 from flambeau.tensor import Tensor
 
@@ -38,6 +39,7 @@ def _weighted(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     return reduced(loss, reduction)
 
 
+@in_float32
 def l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
     weight: Tensor | None = None,
@@ -48,6 +50,7 @@ def l1_loss(
     return _weighted((input - target).abs(), weight, reduction)
 
 
+@in_float32
 def smooth_l1_loss(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
     beta: float = 1.0,
@@ -63,6 +66,7 @@ def smooth_l1_loss(
     return reduced(where(size < beta, 0.5 * size * size / beta, size - 0.5 * beta), reduction)
 
 
+@in_float32
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -80,6 +84,7 @@ def huber_loss(
     )
 
 
+@in_float32
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
@@ -105,6 +110,7 @@ def _log_at_least(p: Tensor) -> Tensor:
     return exact.detach() + (passing - passing.detach())
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean", pos_weight: Tensor | None = None,
@@ -124,6 +130,7 @@ def binary_cross_entropy_with_logits(
     return reduced(loss, reduction)
 
 
+@in_float32
 def kl_div(
     input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
     log_target: bool = False,
@@ -147,6 +154,7 @@ def kl_div(
     return reduced(loss, reduction)
 
 
+@in_float32
 def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Any = None,
     eps: float = 1e-8, reduce: Any = None, reduction: str = "mean",
@@ -199,6 +207,7 @@ def _differs_in_one_dimension(var: Tensor, input: Tensor) -> bool:
     return [v for v, n in zip(var.size(), input.size(), strict=True) if v != n] == [1]
 
 
+@in_float32
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None,
     reduce: Any = None, reduction: str = "mean",
@@ -213,6 +222,7 @@ def margin_ranking_loss(
     return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
+@in_float32
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
@@ -224,6 +234,7 @@ def hinge_embedding_loss(
     return reduced(far + near, reduction)
 
 
+@in_float32
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -236,6 +247,7 @@ def soft_margin_loss(
     return reduced((-target * input).exp().log1p(), reduction)
 
 
+@in_float32
 def multilabel_soft_margin_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
@@ -267,6 +279,7 @@ def _class_rows(
     return rows, flat
 
 
+@in_float32
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: Any = None, reduce: Any = None, reduction: str = "mean",
@@ -291,6 +304,7 @@ def multi_margin_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -316,6 +330,7 @@ def multilabel_margin_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None,
     reduce: Any = None, reduction: str = "mean",
@@ -339,6 +354,7 @@ def cosine_embedding_loss(
     return reduced(loss, reduction)
 
 
+@in_float32
 def triplet_margin_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6,
     swap: bool = False, size_average: Any = None, reduce: Any = None, reduction: str = "mean",

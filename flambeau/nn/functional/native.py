@@ -31,7 +31,7 @@ def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM) -> Calla
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if state.tracer is not None or not _is_large(args[0], worth):
+        if state.tracer is not None or state.autocast is not None or not _is_large(args[0], worth):
             return function(*args)
         if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return _Native.apply(programs, *args)
