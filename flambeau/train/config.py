@@ -21,6 +21,13 @@ def _key(meaning: str, default: Any = MISSING, factory: Any = None) -> Any:
     return field(default=default, metadata={"help": meaning})
 
 
+class Precision(Enum):
+    """In what products and convolutions of a training step are computed; losses and weights are float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class Interval(Enum):
     """How often a schedule moves."""
 
@@ -181,6 +188,9 @@ class TrainerConfig:
 
     epochs: int = _key("passes over the training data", 10)
     compile: bool = _key("whether the whole step runs compiled; false runs it eagerly", True)
+    precision: Precision = _key(
+        "`bfloat16` computes products and convolutions in it (mixed precision)", Precision.float32
+    )
     log_every_steps: int = _key("steps from one point of the loss curve to the next", 10)
     accumulate: int = _key("batches whose gradients make one step", 1)
     clip_norm: float | None = _key("the largest norm of all gradients; they are scaled to it", None)

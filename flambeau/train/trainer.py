@@ -29,7 +29,7 @@ from flambeau.train.checkpoint import (
     save_checkpoint,
 )
 from flambeau.train.components import build
-from flambeau.train.config import Average, Config, Direction, Interval
+from flambeau.train.config import Average, Config, Direction, Interval, Precision
 from flambeau.train.config_files import to_dict
 from flambeau.train.data import build_dataset, eval_loader, train_loader
 from flambeau.train.errors import (
@@ -263,7 +263,8 @@ class Trainer:
         mean = 0.0
         for part, wanted in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
             share = len(part) / len(inputs)
-            loss = self.criterion(self.model(part), wanted) * share
+            with self._precision():
+                loss = self.criterion(self.model(part), wanted) * share
             loss.backward()
             mean = mean + loss.detach()
         if settings.l1 or settings.l2:
@@ -276,6 +277,11 @@ class Trainer:
             flambeau.nn.utils.clip_grad_value_(parameters, settings.clip_value)
         self.optimizer.step()
         return mean, norm
+
+    def _precision(self) -> Any:
+        """A block in which products are computed as the config says."""
+        narrow = self.config.trainer.precision is Precision.bfloat16
+        return flambeau.amp.autocast("cpu", dtype=flambeau.bfloat16, enabled=narrow)
 
     def _train_epoch(self) -> None:
         progress = self.progress

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from compiler_helpers import assert_close, assert_same_state, training_pair
 
@@ -396,3 +397,30 @@ def test_errors_of_the_program_are_its_own() -> None:
     f = torch.compile(lambda a, b: a @ b)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         f(torch.ones(2, 3), torch.ones(2, 3))
+
+
+def test_mixed_precision_step_is_eager_s() -> None:
+    def trained(compiled: bool) -> list[np.ndarray]:
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.Flatten(),
+            torch.nn.Linear(36, 5),
+        )  # fmt: skip
+        update = torch.optim.SGD(net.parameters(), lr=0.1)
+        x, y = torch.randn(16, 1, 8, 8), torch.randint(5, (16,))
+
+        def step() -> Any:
+            update.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = torch.nn.functional.cross_entropy(net(x), y)
+            loss.backward()
+            update.step()
+            return loss
+
+        run = torch.compile(step, fullgraph=True) if compiled else step
+        for _ in range(3):
+            run()
+        return [p.detach().numpy() for p in net.parameters()]
+
+    for a, b in zip(trained(False), trained(True), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.01)

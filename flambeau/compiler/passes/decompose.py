@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.compiler.graph import Graph, Node, Value, constant
+from flambeau.core.dtypes import FROM_NUMPY, float32
 from flambeau.ops.table import PRIMITIVES
 
 _MOST_CLASSES = 2048  # up to here, comparing with every position beats looking positions up
@@ -99,7 +100,25 @@ def _scatter_add(graph: Graph, node: Node, inputs: tuple) -> Any:
     return graph.call(PRIMITIVES["add"], x, placed)
 
 
+def _in_single(graph: Graph, node: Node, inputs: tuple) -> Any:
+    """A convolution or pooling of halves: computed in float32, and rounded at the end, as halves are stored."""
+    out = node.outputs[0]
+    if len(node.outputs) > 1 or out.dtype.itemsize != 2 or out.dtype.kind not in "fV":
+        return None
+    cast = PRIMITIVES["to_copy"]
+    wide = [
+        graph.call(cast, x, dtype=float32)
+        if isinstance(x, Value) and x.dtype.itemsize == 2 and x.dtype.kind in "fV"
+        else x
+        for x in inputs
+    ]
+    result = graph.call(node.primitive, *wide, **node.attributes)
+    return graph.call(cast, result, dtype=FROM_NUMPY[out.dtype])
+
+
 _RULES: dict[str, Any] = {
     "mean": _mean, "softmax": _softmax, "log_softmax": _log_softmax, "gather": _gather,
-    "scatter_add": _scatter_add,
+    "scatter_add": _scatter_add, "convolution": _in_single, "convolution_input": _in_single,
+    "convolution_weight": _in_single, "avg_pool": _in_single, "avg_pool_backward": _in_single,
+    "max_pool_backward": _in_single,
 }  # fmt: skip
