@@ -18,6 +18,7 @@ from flambeau.compiler.graph import Graph, Value, extracted
 from flambeau.compiler.graph import Node as GraphNode
 from flambeau.compiler.guards import Settings
 from flambeau.compiler.passes import simplified
+from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.trace import (
     DETACHED,
     Argument,
@@ -35,6 +36,7 @@ from flambeau.compiler.trace import (
     map_tree,
 )
 from flambeau.core.state import state
+from flambeau.core.switches import exact_convolutions
 from flambeau.tensor.tensor import Tensor, wrap
 
 #: Executables of this process by the hash of their graphs.
@@ -47,11 +49,15 @@ def address(array: np.ndarray) -> int:
 
 def executable(graph: Graph, written: dict[int, int], tune: bool = False) -> Executable:
     """The native form of a graph; equal graphs share it. `tune`: the fastest of several schedules."""
-    key = (graph.key(), tuple(sorted(written.items())), tune)
+    exact = exact_convolutions()
+    key = (graph.key(), tuple(sorted(written.items())), tune, exact)
     found = _executables.get(key)
     if found is None:
         simple = simplified(graph)
-        found = tuned(simple, written, _try) if tune else Executable(simple, written)
+        if tune and not exact:
+            found = tuned(simple, written, _try)
+        else:
+            found = Executable(simple, written, schedule=Schedule(winograd=not exact))
         _executables[key] = found
     return found
 

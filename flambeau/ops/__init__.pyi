@@ -20,6 +20,7 @@ from flambeau.tensor.tensor import Tensor as _Tensor
 from flambeau.ops import activation as activation
 from flambeau.ops import arithmetic as arithmetic
 from flambeau.ops import aten as aten
+from flambeau.ops import autocasting as autocasting
 from flambeau.ops import comparison as comparison
 from flambeau.ops import complexes as complexes
 from flambeau.ops import contractions as contractions
