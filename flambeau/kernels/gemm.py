@@ -123,9 +123,9 @@ def emit_packing(
         _matrix_buffer("b", b, (k, n)),
         Buffer("packed", plan.element, size, once=True),
     )
-    f, pointers, _, _, begin, end = stage_function(module, name, buffers)
+    f, (source, packed), _, _, begin, end = stage_function(module, name, buffers)
     with f.range(begin, end) as panel:
-        plan.pack_panel(f, *pointers, panel)
+        plan.pack_panel(f, source, packed, panel)
     return Kernel(name, buffers, (Stage(name, plan.panels, plan.parallel),), traffic=8 * size)
 
 

@@ -642,8 +642,12 @@ def _pair(sizes: Any, rank: int, fill: int) -> tuple[int, int]:
 def _pooling(fine: Place, coarse: Place, rank: int, window: Sequence[Any]) -> Pooling:
     """Windows of `fine` that give `coarse`; `window` is kernel, stride, padding and dilation."""
     fills = (1, 1, 0, 1)
-    sizes = (_pair(s, rank, fill) for s, fill in zip(window, fills, strict=True))
-    return Pooling(*fine.shape[:2], fine.shape[2:], coarse.shape[2:], *sizes)
+    kernel, stride, padding, dilation = (
+        _pair(s, rank, fill) for s, fill in zip(window, fills, strict=True)
+    )
+    batch, channels, height, width = fine.shape
+    places = (coarse.shape[2], coarse.shape[3])
+    return Pooling(batch, channels, (height, width), places, kernel, stride, padding, dilation)
 
 
 def _pool_of_planes(
