@@ -2,9 +2,11 @@
 
 from flambeau.nn import functional as functional
 from flambeau.nn import init as init
+from flambeau.nn import parallel as parallel
 from flambeau.nn import utils as utils
 from flambeau.nn.modules import *
 from flambeau.nn.modules import Module as Module
+from flambeau.nn.parallel import DataParallel as DataParallel
 from flambeau.nn.parameter import Buffer as Buffer
 from flambeau.nn.parameter import Parameter as Parameter
 from flambeau.nn.parameter import UninitializedBuffer as UninitializedBuffer

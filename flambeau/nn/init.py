@@ -13,6 +13,7 @@ from typing import Any, Literal
 from flambeau import ops
 from flambeau.autograd import no_grad
 from flambeau.core.generator import Generator
+from flambeau.ops.factorizations import linalg_qr
 from flambeau.tensor import Tensor
 
 __all__ = [
@@ -306,7 +307,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     columns = tensor.numel() // rows
     with no_grad():
         drawn = tensor.new_empty((rows, columns)).normal_(0, 1, generator=generator)
-        q, r = ops.linalg_qr(drawn.t() if rows < columns else drawn)
+        q, r = linalg_qr(drawn.t() if rows < columns else drawn)
         # The signs make Q uniform over the orthogonal matrices (Mezzadri, math-ph/0609050).
         q = q * ops.diagonal(r).sign()
         tensor.view_as(drawn).copy_(q.t() if rows < columns else q)

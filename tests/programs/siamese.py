@@ -114,9 +114,9 @@ def test(model, device, test_loader):
 def main():
     parser = argparse.ArgumentParser(description="Siamese network")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--lr", type=float, default=0.02)
-    parser.add_argument("--gamma", type=float, default=0.7)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--lr", type=float, default=0.004)
+    parser.add_argument("--gamma", type=float, default=0.9)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--log-interval", type=int, default=3)
     args = parser.parse_args()

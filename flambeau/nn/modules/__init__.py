@@ -20,7 +20,6 @@ from flambeau.nn.modules.linear_cross_entropy_options import *
 from flambeau.nn.modules.loss import *
 from flambeau.nn.modules.normalization import *
 from flambeau.nn.modules.padding import *
-from flambeau.nn.modules.parallel import *
 from flambeau.nn.modules.pixelshuffle import *
 from flambeau.nn.modules.pooling import *
 from flambeau.nn.modules.rnn import *
