@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from flambeau.kernels import conv, gemm, jit, pointwise, pool, reduce, threads
+from flambeau.kernels import attention, conv, gemm, jit, pointwise, pool, reduce, threads
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
@@ -228,6 +228,38 @@ def average_pool2d(
         return emit(module, "pool", shape, _operand(x), _operand(out), *options)
 
     _run(("average pool", shape, *options, backward), build, x, out)
+
+
+def attend(
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray | None, out: np.ndarray,
+    total: np.ndarray, shape: attention.Attention,
+) -> None:  # fmt: skip
+    """Fills `out` with an attention and `total` with the logarithms of its sums, see `attention.emit_forward`."""
+    _attention(attention.emit_forward, shape, query, key, value, mask, out, total)
+
+
+def attend_query_gradient(
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray | None, total: np.ndarray,
+    gradient: np.ndarray, inner: np.ndarray, out: np.ndarray, shape: attention.Attention,
+) -> None:  # fmt: skip
+    """Fills `out` with the gradient of the queries, see `attention.emit_query_gradient`."""
+    _attention(attention.emit_query_gradient, shape, query, key, value, mask, total, gradient, inner, out)
+
+
+def attend_key_value_gradient(
+    query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray | None, total: np.ndarray,
+    gradient: np.ndarray, inner: np.ndarray, key_out: np.ndarray, value_out: np.ndarray, shape: attention.Attention,
+) -> None:  # fmt: skip
+    """Fills the outputs with the gradients of keys and values, see `attention.emit_key_value_gradient`."""
+    arrays = query, key, value, mask, total, gradient, inner, key_out, value_out
+    _attention(attention.emit_key_value_gradient, shape, *arrays)
+
+
+def _attention(emit: Callable[..., Kernel], shape: attention.Attention, *arrays: np.ndarray | None) -> None:
+    def build(module: Module) -> Kernel:
+        return emit(module, "attention", shape, *(None if a is None else _operand(a) for a in arrays))
+
+    _run((emit.__name__, shape), build, *(a for a in arrays if a is not None))
 
 
 def _run(key: Hashable, build: Callable[[Module], Kernel], *arrays: np.ndarray) -> None:
