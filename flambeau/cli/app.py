@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from typing import Any
 
 import typer
 
@@ -69,8 +70,15 @@ def _keys_for_options(arguments: list[str]) -> str:
     """How settings are written that were given as options: `--epochs 3` for `trainer.epochs=3`."""
     from flambeau.train.config_files import key_called
 
+    known = _options(typer.main.get_command(app))
     for word in arguments:
-        name = word[2:].partition("=")[0].replace("-", "_")
-        if word.startswith("--") and (key := key_called(name)):
-            return f"settings are keys, not options: write {key}=… for {word.partition('=')[0]}"
+        option = word.partition("=")[0]
+        if word.startswith("--") and option not in known and (key := key_called(option[2:].replace("-", "_"))):
+            return f"settings are keys, not options: write {key}=… for {option}"
     return ""
+
+
+def _options(command: Any) -> set[str]:
+    """The options of a command and of all below it."""
+    own = {name for parameter in command.params for name in parameter.opts}
+    return own.union(*map(_options, getattr(command, "commands", {}).values()))

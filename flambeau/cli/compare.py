@@ -21,13 +21,13 @@ from flambeau.train.report.comparison import (
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Run folders, or runs' names for the newest of each.", autocompletion=completion.runs)],
+    runs: Annotated[list[str], typer.Argument(help="Run folders, or their names in `runs`.", autocompletion=completion.runs)],
     out: Annotated[Path, typer.Option("--out", help="The page to write.")] = Path("comparison.html"),
     json: Json = False,
 ) -> None:
     """Lays runs side by side: scores, curves, and where their configs differ."""
     output = Output(json)
-    found = read_runs([find_run(name) for name in runs])
+    found = read_runs([find_run(_folder(name)) for name in runs])
     write_comparison(found, out)
     scores, differences = score_rows(found), difference_rows(found)
     table = Table(box=None, pad_edge=False)
@@ -46,3 +46,9 @@ def compare(
         runs=[{"name": run.name, **run.best} for run in found],
         differences=dict(differences),
     )
+
+
+def _folder(name: str) -> str:
+    """A run's folder by its name: of `digits` and `digits-2`, each means itself, not the newest."""
+    path = Path("runs", name)
+    return str(path) if (path / "config.yaml").is_file() else name

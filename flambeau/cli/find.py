@@ -28,7 +28,7 @@ def learning_rate(
     plot: Annotated[Path | None, typer.Option(help="Where to draw the losses: a .png, .svg or .pdf file.")] = None,
     json: Json = False,
 ) -> None:
-    """Raises the learning rate step by step and says where the loss falls fastest."""
+    """Raises the learning rate step by step and suggests one at which the loss falls well."""
     output = Output(json)
     found = find_learning_rate(load_config(config, overrides or []), lowest, highest, steps)
     if plot is not None:
@@ -37,7 +37,8 @@ def learning_rate(
     if found.suggestion is None:
         text = "the loss never fell: no rate in this range trains the network"
     else:
-        text = f"the loss falls fastest at {found.suggestion:.2g}: optimizer.args.lr={found.suggestion:.2g}"
+        low = found.rates[found.losses.index(min(found.losses))]
+        text = f"the loss falls up to a rate of {low:.2g}; a good one to start with: optimizer.args.lr={found.suggestion:.2g}"
     output.result(text, event="learning_rate", suggestion=found.suggestion, rates=found.rates, losses=found.losses)
 
 

@@ -11,7 +11,7 @@ import typer
 from flambeau.cli import completion
 from flambeau.cli.options import Json, Overrides, SkipBad, with_skip_bad
 from flambeau.cli.output import Output
-from flambeau.cli.session import report_validation, train_run
+from flambeau.cli.session import kept_once_used, report_validation, train_run
 from flambeau.train.checkpoint import read_run_checkpoint
 from flambeau.train.config_files import from_dict, load_config
 from flambeau.train.run_folder import RunFolder
@@ -38,19 +38,19 @@ def finetune(
     if config is not None and "=" in config:
         config, overrides = None, [config, *(overrides or [])]  # type: ignore[list-item]
     path = RunFolder.open(checkpoint).weights() if checkpoint.is_dir() else checkpoint
-    changes = [
-        f"finetune.checkpoint={jsonlib.dumps(str(path))}",
-        f"finetune.freeze={jsonlib.dumps(freeze or [])}",
-    ]
-    changes = [*changes, *with_skip_bad(overrides, skip_bad)]
+    changes = [f"finetune.checkpoint={jsonlib.dumps(str(path))}"]
+    if freeze:
+        changes.append(f"finetune.freeze={jsonlib.dumps(freeze)}")
+    changes += with_skip_bad(overrides, skip_bad)
     if config is not None:
         settings = load_config(config, changes)
     else:
         stored = read_run_checkpoint(path)["config"]
         stored["name"] = f"{stored['name']}-finetuned"
+        stored.pop("finetune", None)  # where that run started from, and what it froze
         settings = from_dict(stored, str(path), changes)
-    run = RunFolder.create(settings)
-    trainer = train_run(settings, run, output)
+    with kept_once_used(RunFolder.create(settings)) as run:
+        trainer = train_run(settings, run, output)
     if trainer.frozen:
         output.say(f"frozen: {', '.join(trainer.frozen)}")
     report_validation(trainer, run, output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,17 @@ def train_run(config: Config, run: RunFolder, output: Output, resume: bool = Fal
         output.say(f"from {config.finetune.checkpoint}: {trainer.pretrained}")
     trainer.load(run.weights())
     return trainer
+
+
+@contextmanager
+def kept_once_used(run: RunFolder) -> Iterator[RunFolder]:
+    """A new run's folder, taken away again if the run ends, by a mistake in its config, before it began."""
+    try:
+        yield run
+    except BaseException:
+        if not run.last.is_file() and not run.best.is_file():
+            run.remove()
+        raise
 
 
 def report_validation(trainer: Trainer, run: RunFolder, output: Output) -> Evaluation:

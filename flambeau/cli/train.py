@@ -11,7 +11,7 @@ import typer
 from flambeau.cli import completion
 from flambeau.cli.options import Json, Overrides, SkipBad, with_skip_bad
 from flambeau.cli.output import Output
-from flambeau.cli.session import find_run, report_validation, train_run
+from flambeau.cli.session import find_run, kept_once_used, report_validation, train_run
 from flambeau.train.callbacks.progress_bar import format_score
 from flambeau.train.config import Config
 from flambeau.train.config_files import load_config
@@ -48,11 +48,11 @@ def train(
         folder = "runs" if is_run else load_config(config, changes).folder
         name = config if is_run else load_config(config, changes).name
         run = find_run(name, folder)
-        settings = run.load_config(changes)
+        trainer = train_run(run.load_config(changes), run, output, resume=True)
     else:
         settings = load_config(config, changes)
-        run = RunFolder.create(settings)
-    trainer = train_run(settings, run, output, resume)
+        with kept_once_used(RunFolder.create(settings)) as run:
+            trainer = train_run(settings, run, output)
     report_validation(trainer, run, output)
 
 
@@ -60,8 +60,8 @@ def _cross_validate(config: Config, folds: int, output: Output) -> None:
     """Trains each fold, then says the mean of every score and how far the folds are apart."""
     scores: dict[str, list[float]] = {}
     for settings in fold_configs(config, folds):
-        run = RunFolder.create(settings)
-        trainer = train_run(settings, run, output)
+        with kept_once_used(RunFolder.create(settings)) as run:
+            trainer = train_run(settings, run, output)
         found = report_validation(trainer, run, output)
         for name, value in found.scores.items():
             scores.setdefault(name, []).append(value)

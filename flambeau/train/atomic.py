@@ -48,5 +48,6 @@ def _flush_folder(folder: Path) -> None:
 def _explain(path: Path, error: OSError) -> str:
     kept = "the one before it is kept" if path.exists() else "nothing was written"
     if error.errno in _FULL:
-        return f"the disk is full: {path} could not be written, {kept}; make room, then resume"
+        then = "resume" if path.exists() else "start again"
+        return f"the disk is full: {path} could not be written, {kept}; make room, then {then}"
     return f"{path} could not be written ({error.strerror}); {kept}"

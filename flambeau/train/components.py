@@ -40,7 +40,7 @@ def build(
         name: _fill(value, f"{key}.args.{name}", placeholders)
         for name, value in component.args.items()
     }
-    arguments = {**extra, **arguments}
+    arguments = _numbers_from_text(function, {**extra, **arguments})
     _check_arguments(function, component.target, key, given, arguments)
     try:
         return function(*given, **arguments)
@@ -170,15 +170,41 @@ _USUAL_NAMES = {"learning_rate": "lr", "rate": "lr", "classes": "num_classes", "
 def _check_types(
     function: Callable[..., Any], target: str, key: str, arguments: Mapping[str, Any]
 ) -> None:
-    owner = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
-    try:
-        hints = typing.get_type_hints(owner)
-    except Exception:  # hints that name what is not imported check nothing
-        return
+    hints = _hints(function)
     for name, value in arguments.items():
         if name in hints and not _fits(value, hints[name]):
             wanted = getattr(hints[name], "__name__", None) or str(hints[name])
             raise ConfigError(f"{key}.args.{name} = {value!r}: {target} wants {wanted}")
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    owner = function.__init__ if isinstance(function, type) else function  # type: ignore[misc]
+    try:
+        return typing.get_type_hints(owner)
+    except Exception:  # hints that name what is not imported say nothing
+        return {}
+
+
+def _numbers_from_text(function: Callable[..., Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with texts such as "0.1" turned into numbers where those are wanted: the environment holds texts only."""
+    hints = _hints(function)
+    return {
+        name: _read(value, hints[name]) if isinstance(value, str) and name in hints else value
+        for name, value in arguments.items()
+    }
+
+
+def _read(text: str, hint: Any) -> Any:
+    if _fits(text, hint):
+        return text
+    for read in (int, float, {"true": True, "false": False}.__getitem__):
+        try:
+            value = read(text)
+        except (ValueError, KeyError):
+            continue
+        if _fits(value, hint):
+            return value
+    return text
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -195,6 +195,9 @@ class TrainerConfig:
     accumulate: int = _key("batches whose gradients make one step", 1)
     clip_norm: float | None = _key("the largest norm of all gradients; they are scaled to it", None)
     clip_value: float | None = _key("the largest value of a gradient; others are cut to it", None)
+    auxiliary: float = _key(
+        "times the losses of auxiliary outputs, as GoogLeNet has while it trains", 0.3
+    )
     l1: float = _key("times the sum of the weights' absolute values, added to the loss", 0.0)
     l2: float = _key("times half the sum of the weights' squares, added to the loss", 0.0)
     overfit_batches: int = _key(

@@ -144,7 +144,7 @@ def _find(name: str, beside: Path | None = None) -> Path:
         return packaged
     known = sorted(path.stem for path in PACKAGED.glob("*.yaml"))
     folder = candidates[0].parent
-    files = [str(path) for path in sorted(folder.glob("*.yaml"))]
+    files = [str(path) for path in sorted(folder.glob("*.yaml")) if path.is_file()]
     raise ConfigError(
         f"there is no config '{name}': it is neither a YAML file nor one of "
         f"{', '.join(known)}{nearest(name, [*known, *files])}"
@@ -474,6 +474,7 @@ def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
         "trainer.overfit_batches": (config.trainer.overfit_batches, 0),
         "trainer.early_stopping.patience": (config.trainer.early_stopping.patience, 0),
         "trainer.average.start_epoch": (config.trainer.average.start_epoch, 1),
+        "trainer.auxiliary": (config.trainer.auxiliary, 0),
         "trainer.l1": (config.trainer.l1, 0),
         "trainer.l2": (config.trainer.l2, 0),
         "seed": (config.seed, 0),
@@ -482,6 +483,8 @@ def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
         if value < bound:
             place = _where_set(key, layers)
             raise ConfigError(f"{place}: {key} = {value} must be at least {bound}")
+    if config.seed >= 2**63:
+        raise ConfigError(f"{_where_set('seed', layers)}: seed = {config.seed} must be below 2**63")
     shares = {
         "optimizer.layer_decay": config.optimizer.layer_decay,
         "trainer.average.decay": config.trainer.average.decay,

@@ -23,7 +23,8 @@ class LearningRates:
     Attributes:
         rates: the learning rate of each step.
         losses: the loss of each step, smoothed.
-        suggestion: the rate at which the loss falls fastest; None where it never falls.
+        suggestion: the rate at which the loss falls fastest, or a tenth of the one at which it is smallest, if that
+            is less; None where it never falls.
     """
 
     rates: list[float]
@@ -39,7 +40,8 @@ def find_learning_rate(
     It ends early when the loss has grown to four times its smallest value, or is no number.
 
     Source: Smith, Cyclical learning rates for training neural networks, 2017, section 3.3; the smoothing is an
-    exponential mean without its starting bias, of which each step is a tenth.
+    exponential mean without its starting bias, of which each step is a tenth. Both it and momentum lag behind the
+    rate, so that the steepest place alone may lie where training already diverges; hence the tenth.
     """
     if not 0 < lowest < highest or steps < 10:
         raise ConfigError(f"the rate must rise in at least 10 steps: from {lowest} to {highest} in {steps} it does not")
@@ -55,7 +57,10 @@ def find_learning_rate(
             break
         rates.append(lowest * factor**index)
         losses.append(smoothed)
-    return LearningRates(rates, losses, _steepest(rates, losses))
+    steepest = _steepest(rates, losses)
+    if steepest is not None:
+        steepest = min(steepest, rates[losses.index(min(losses))] / 10)
+    return LearningRates(rates, losses, steepest)
 
 
 def _steepest(rates: list[float], losses: list[float]) -> float | None:

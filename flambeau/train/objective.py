@@ -9,6 +9,11 @@ from flambeau.train.components import build
 from flambeau.train.config import Config
 
 
+def main_output(output: Any) -> Any:
+    """What a network gives, without the auxiliary outputs that come after it."""
+    return output[0] if isinstance(output, tuple) else output
+
+
 class Objective:
     """The sum of what a config's `loss`, `losses`, `trainer.l1` and `trainer.l2` name.
 
@@ -21,11 +26,23 @@ class Objective:
         self.further = [
             (term.weight, build(term, f"losses.{name}")) for name, term in config.losses.items()
         ]
+        self.auxiliary = config.trainer.auxiliary
         self.l1 = config.trainer.l1
         self.l2 = config.trainer.l2
 
     def __call__(self, output: Any, target: Any) -> Any:
-        """The losses of a batch, added up; what validation reports."""
+        """The losses of a batch, added up; what validation reports.
+
+        Of a network with auxiliary outputs, as GoogLeNet while it trains, each adds its losses times
+        `trainer.auxiliary`.
+        """
+        total: Any = self._of(main_output(output), target)
+        for further in output[1:] if isinstance(output, tuple) else ():
+            if further is not None:
+                total = total + self.auxiliary * self._of(further, target)
+        return total
+
+    def _of(self, output: Any, target: Any) -> Any:
         total = self.loss(output, target)
         for weight, loss in self.further:
             total = total + weight * loss(output, target)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from flambeau.train.config import Config
@@ -49,6 +51,14 @@ class RunFolder:
     def events(self) -> Path:
         """The folder of TensorBoard's files."""
         return self.path / "events"
+
+    def remove(self) -> None:
+        """Takes away what `create` and the logs made; files of others stay, and then the folder with them."""
+        shutil.rmtree(self.events, ignore_errors=True)
+        for path in (self.config, self.metrics):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
     def weights(self) -> Path:
         """The best checkpoint, or the last one where none was scored yet."""

@@ -44,7 +44,7 @@ from flambeau.train.evaluation import Evaluation
 from flambeau.train.groups import parameter_groups
 from flambeau.train.initialisation import initialise
 from flambeau.train.interrupts import Interrupts
-from flambeau.train.objective import Objective
+from flambeau.train.objective import Objective, main_output
 from flambeau.train.pretrained import (
     LoadReport,
     freeze,
@@ -71,6 +71,7 @@ class Trainer:
         evaluation: the scores of the newest validation or test.
         pretrained: what became of the checkpoint that a fine-tuning run starts from.
         frozen: the names of the parameters that are not trained.
+        classes: the names of the classes that the network was trained on, where the data set tells them.
         should_stop: set by a callback to end the run after the present epoch.
     """
 
@@ -85,12 +86,14 @@ class Trainer:
         self.evaluation: Evaluation | None = None
         self.pretrained: LoadReport | None = None
         self.frozen: list[str] = []
+        self.classes: list[str] | None = None
         self.datasets: dict[str, Any] = {}
         self.loader: Any = None
         self.optimizer: Any = None
         self.schedule: Any = None
         self.average: WeightAverage | None = None
         self.should_stop = False
+        self._outputs: int | None = None  # of the network, for each sample; told when the step first runs
         self._clock = time.perf_counter()
         self._interrupts = Interrupts()
 
@@ -130,8 +133,9 @@ class Trainer:
                 that is kept.
         """
         with self._stage("fit"), self._interrupts:
-            self._build_training()
-            if resume:
+            resume = resume and self.run is not None and self.run.last.is_file()
+            self._build_training(pretrained=not resume)
+            if resume:  # one stopped before its first checkpoint starts again: its seed makes it the same run
                 self._restore()
             self.call("on_fit_start")
             self.call("on_train_start")
@@ -193,20 +197,33 @@ class Trainer:
         return self._step
 
     def load(self, path: Path) -> None:
-        """Takes the network's weights from a checkpoint that must fit exactly."""
-        load_weights(self.model, read_checkpoint(path)["model"], path)
+        """Takes the network's weights, and the names of its classes, from a checkpoint that must fit exactly."""
+        content = read_checkpoint(path)
+        load_weights(self.model, content["model"], path)
+        self._name_classes(content.get("classes"))
 
     def dataset(self, part: str) -> Any:
         """The data set `train`, `validation` or `test`, built when first asked for."""
         if part not in self.datasets:
-            self.datasets[part] = build_dataset(self.config, part)
+            dataset = build_dataset(self.config, part)
+            classes = getattr(dataset, "classes", None)
+            if part == "train":
+                self._name_classes(classes)
+            elif classes is not None and self.classes is not None and list(classes) != self.classes:
+                raise ConfigError(_other_classes(f"data.{part}", list(classes), self.classes))
+            self.datasets[part] = dataset
         return self.datasets[part]
+
+    def _name_classes(self, names: Sequence[str] | None) -> None:
+        if names is not None:
+            self.classes = list(names)
+            self.task.classes = self.task.classes or self.classes
 
     # building ------------------------------------------------------------------------------
 
-    def _build_training(self) -> None:
+    def _build_training(self, pretrained: bool = True) -> None:
         config = self.config
-        if config.finetune.checkpoint is not None and self.pretrained is None:
+        if pretrained and config.finetune.checkpoint is not None and self.pretrained is None:
             self.pretrained = load_pretrained(self.model, Path(config.finetune.checkpoint))
         if config.finetune.freeze:
             self.frozen = freeze(self.model, config.finetune.freeze)
@@ -264,7 +281,10 @@ class Trainer:
         for part, wanted in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
             share = len(part) / len(inputs)
             with self._precision():
-                loss = self.criterion(self.model(part), wanted) * share
+                output = self.model(part)
+                loss = self.criterion(output, wanted) * share
+            scores = main_output(output)
+            self._outputs = scores.shape[1] if scores.ndim > 1 else None
             loss.backward()
             mean = mean + loss.detach()
         if settings.l1 or settings.l2:
@@ -334,8 +354,9 @@ class Trainer:
             inputs, targets = mix(inputs, targets)
         try:
             mean, norm = self._step(inputs, targets)
+            self._check_labels(targets)
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
-            if progress.step:
+            if progress.step and not isinstance(error, IndexError):
                 raise
             raise UserError(self._explain_misfit(inputs, targets, error)) from error
         loss = mean.item()
@@ -347,11 +368,21 @@ class Trainer:
         progress.count(loss, norm.item(), self.config.trainer.log_every_steps)
         self.call("on_train_batch_end", loss, batch, index)
 
+    def _check_labels(self, targets: Any) -> None:
+        """Raises `IndexError` for a class that the network has no output for: compiled programs trust their targets."""
+        ignored = getattr(self.criterion.loss, "ignore_index", None)
+        if self._outputs is None or ignored is None or targets.is_floating_point():
+            return
+        labels = targets.numpy()
+        bad = labels[((labels < 0) | (labels >= self._outputs)) & (labels != ignored)]
+        if bad.size:
+            raise IndexError(f"Target {bad.flat[0]} is out of bounds")
+
     def _explain_misfit(self, inputs: Any, targets: Any, error: Exception) -> str:
         """What a first step was made of that did not work: most often shapes that do not fit."""
         kind = str(targets.dtype).rpartition(".")[2]
         return (
-            f"the first training step failed. {self.config.model.target} was given inputs of shape "
+            f"{'a' if self.progress.step else 'the first'} training step failed. {self.config.model.target} was given inputs of shape "
             f"{tuple(inputs.shape)}, {self.config.loss.target} targets of shape {tuple(targets.shape)} and dtype "
             f"{kind}. {type(error).__name__}: {str(error).rstrip('.')}. Change model.args, loss or data so that they fit each other; "
             "FLAMBEAU_TRACEBACK=1 shows where it happened"
@@ -459,6 +490,7 @@ class Trainer:
             "order": self.order.get_state(),
             "randomness": randomness.capture(),
             "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "classes": self.classes,
         }
         if self.average is not None:
             checkpoint["trained"] = self.model.state_dict()
@@ -477,8 +509,6 @@ class Trainer:
 
     def _restore(self) -> None:
         assert self.run is not None
-        if not self.run.last.is_file():
-            return  # stopped before its first checkpoint: its seed makes it the same run again
         path = self.run.last
         checkpoint = read_run_checkpoint(path)
         before, now = checkpoint["config"]["optimizer"]["target"], self.config.optimizer.target
@@ -553,6 +583,17 @@ def _tell_epoch(dataset: Any, epoch: int) -> None:
     """Tells a data set whose augmentation differs from epoch to epoch which one it is."""
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(epoch)
+
+
+def _other_classes(key: str, found: list[str], known: list[str]) -> str:
+    """Why two sets of classes cannot be scored together: a number would mean one class here and another one there."""
+    lacking = [f"it lacks {', '.join(missing[:5])}" for missing in [[n for n in known if n not in found]] if missing]
+    further = [f"it also has {', '.join(more[:5])}" for more in [[n for n in found if n not in known]] if more]
+    differences = " and ".join(lacking + further) or "they come in another order"
+    return (
+        f"{key} has {len(found)} classes, the training data {len(known)}: {differences}, so their numbers would not mean "
+        "the same. Give both the same folders; one may be empty with args.allow_empty: true"
+    )
 
 
 def _batches(samples: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -108,6 +108,5 @@ def test_a_disk_that_fills_up(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
     done = small_digits(folder, "trainer.epochs=1", preexec_fn=limit)
-    refused(done, "could not be written", "make room, then resume")
-    (run,) = (folder / "runs").iterdir()
-    assert not list(run.glob("*.tmp*")) and not (run / "last.pt").exists()
+    refused(done, "could not be written", "make room, then start again")
+    assert not list((folder / "runs").iterdir())  # a run that saved nothing leaves nothing behind

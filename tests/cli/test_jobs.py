@@ -199,3 +199,35 @@ def test_a_single_picture_with_a_box(faces: Path) -> None:
     path, *numbers = (folder / "faces.txt").read_text().splitlines()[0].split()
     (result,) = run(faces, "predict", str(folder / path), "--box", ",".join(numbers[:4]), "--out", "boxed")
     assert np.isfinite(result["points"]).all()
+
+
+def test_a_run_that_never_began_leaves_no_folder(digits: Path) -> None:
+    before = sorted((digits / "runs").iterdir())
+    with pytest.raises(AssertionError, match="wants int"):
+        run(digits, "train", "digits", "model.args.num_classes=ten", "name=never")
+    assert sorted((digits / "runs").iterdir()) == before
+
+
+def test_what_a_config_freezes_stays_frozen(digits: Path) -> None:
+    """`--freeze` adds to a command what a config may say itself; without it, the config counts."""
+    (digits / "tuned.yaml").write_text("base: digits\nname: kept\nfinetune: {freeze: [features]}\n")
+    run(digits, "finetune", "tuned.yaml", "--from", "runs/digits", "trainer.epochs=1")
+    before = flambeau.load(digits / "runs" / "digits" / "best.pt")
+    after = flambeau.load(digits / "runs" / "kept" / "last.pt")
+    assert before["model"]["features.0.weight"].equal(after["model"]["features.0.weight"])
+    assert not before["model"]["classifier.0.weight"].equal(after["model"]["classifier.0.weight"])
+
+
+def test_resuming_needs_no_checkpoint_but_its_own(digits: Path) -> None:
+    (digits / "gone.pt").write_bytes((digits / "runs" / "digits" / "best.pt").read_bytes())
+    run(digits, "finetune", "digits", "--from", "gone.pt", "name=alone", "trainer.epochs=1")
+    (digits / "gone.pt").unlink()
+    (*_, trained) = run(digits, "train", "runs/alone", "--resume", "trainer.epochs=2")
+    assert trained["event"] == "trained"
+
+
+def test_comparing_names_the_runs_meant(digits: Path) -> None:
+    run(digits, "train", "digits", "trainer.epochs=1", "name=twin")
+    run(digits, "train", "digits", "trainer.epochs=1", "name=twin", "optimizer.args.lr=0.01")
+    (result,) = run(digits, "compare", "twin", "twin-2", "--out", "twins.html")
+    assert result["differences"] == {"optimizer.args.lr": ["0.02", "0.01"]}

@@ -66,6 +66,7 @@ def face(line: str) -> tuple[tuple[str, str], ...]:
 COMMAND_LINE = [
     Mistake("a misspelt command", "flambeau trian digits", "No such command 'trian'. Did you mean 'train'?"),
     Mistake("no config named", "flambeau train", "Missing argument 'config'."),
+    Mistake("no pictures to predict", "flambeau predict --out out", "Missing argument 'images'."),
     Mistake("an option for a key", "flambeau train digits --epochs 3", "No such option: --epochs error: settings are keys, not options: write trainer.epochs=… for --epochs"),
     Mistake("another program's option", "flambeau train digits --learning-rate=0.1",
             "No such option: --learning-rate error: settings are keys, not options: write optimizer.args.lr=… for --learning-rate"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,12 +40,23 @@ def plot(
     title: str, draw: Callable[[Axes], None], width: float = 6.0, height: float = 3.4
 ) -> Plot:
     """A plot that `draw` draws on the axes it is given."""
-    light, dark = (_svg(draw, colours, width, height) for colours in (_LIGHT, _DARK))
+    light, dark = (_readable(draw, colours, width, height) for colours in (_LIGHT, _DARK))
     return Plot(title, light, dark)
 
 
+def _readable(draw: Callable[[Axes], None], colours: dict[str, Any], width: float, height: float) -> str:
+    """The plot with letters as shapes, or with the reader's own fonts for scripts that DejaVu Sans lacks."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Glyph .* missing from font", category=UserWarning)
+        try:
+            return _svg(draw, colours, width, height, "path")
+        except UserWarning:
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+            return _svg(draw, colours, width, height, "none")
+
+
 def _svg(
-    draw: Callable[[Axes], None], colours: dict[str, Any], width: float, height: float
+    draw: Callable[[Axes], None], colours: dict[str, Any], width: float, height: float, letters: str
 ) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -52,7 +64,7 @@ def _svg(
 
     settings = {
         "svg.hashsalt": "flambeau",
-        "svg.fonttype": "path",  # looks the same whatever fonts the reader has
+        "svg.fonttype": letters,  # shapes look the same whatever fonts the reader has
         "font.family": "DejaVu Sans",
         "font.size": 10,
         "text.color": colours["ink"],

@@ -58,6 +58,8 @@ class Task:
     worst_title = "Worst predictions"
     #: HTML that explains the colours of the pictures.
     legend = ""
+    #: The names of classes, for a task that has some; the trainer tells those of the training data.
+    classes: Sequence[str] | None = None
 
     def scores(
         self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
