@@ -91,7 +91,7 @@ class OptimizerConfig(Component):
 
 @dataclass
 class ScheduleConfig(Component):
-    """A learning-rate schedule; its optimizer is given to it."""
+    """A learning-rate schedule; its optimizer is given to it, and is `$optimizer` for schedules among its arguments."""
 
     every: Interval = _key("whether the schedule moves each `step` or each `epoch`", Interval.step)
     warmup: int = _key("steps (or epochs) in which the rate first rises; the schedule follows", 0)

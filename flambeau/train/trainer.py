@@ -241,7 +241,7 @@ class Trainer:
         groups = parameter_groups(self.model, config.optimizer)
         self.optimizer = build(config.optimizer, "optimizer", groups, placeholders=placeholders)
         if config.schedule is not None:
-            self.schedule = build_schedule(config.schedule, self.optimizer, placeholders)
+            self.schedule = build_schedule(config, self.optimizer, placeholders)
         if config.trainer.average.kind is not Average.none:
             self.average = WeightAverage(self.model, config.trainer.average)
         self._step = self._compiled(self._train_step)

@@ -299,7 +299,7 @@ def test_views_of_test_samples_are_averaged() -> None:
         ({"finetune": {"freeze": ["0"], "unfreeze": [{"names": ["first"]}]}}, "no parameter is called 'first'"),
         ({"schedule": {"target": "flambeau.optim.lr_scheduler.ExponentialLR", "args": {"gamma": 0.9}, "warmup": 9}},
          "between 0 and the 4 steps"),
-        ({"schedule": {"target": "flambeau.optim.lr_scheduler.ReduceLROnPlateau", "warmup": 2}}, "takes no warm-up"),
+        ({"schedule": {"target": "flambeau.optim.lr_scheduler.ReduceLROnPlateau", "warmup": 2}}, "needs every: epoch"),
     ],
     ids=["group", "init", "decay", "clip", "accumulate", "unfreeze", "warm-up", "plateau"],
 )  # fmt: skip
