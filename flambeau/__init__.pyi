@@ -186,6 +186,10 @@ IntTensor: Any
 LongTensor: Any
 ShortTensor: Any
 from flambeau.ops import _chunk_cat as _chunk_cat
+from flambeau.ops import _dirichlet_grad as _dirichlet_grad
+from flambeau.ops import _sample_dirichlet as _sample_dirichlet
+from flambeau.ops import _standard_gamma as _standard_gamma
+from flambeau.ops import _standard_gamma_grad as _standard_gamma_grad
 from flambeau.ops import _unsafe_masked_index as _unsafe_masked_index
 from flambeau.ops import _unsafe_masked_index_put_accumulate as _unsafe_masked_index_put_accumulate
 from flambeau.ops import abs as abs
@@ -263,6 +267,7 @@ from flambeau.ops import baddbmm as baddbmm
 from flambeau.ops import baddbmm_ as baddbmm_
 from flambeau.ops import bernoulli as bernoulli
 from flambeau.ops import bincount as bincount
+from flambeau.ops import binomial as binomial
 from flambeau.ops import bitwise_and as bitwise_and
 from flambeau.ops import bitwise_and_ as bitwise_and_
 from flambeau.ops import bitwise_left_shift as bitwise_left_shift
@@ -586,6 +591,7 @@ from flambeau.ops import pca_lowrank as pca_lowrank
 from flambeau.ops import permute as permute
 from flambeau.ops import permute_copy as permute_copy
 from flambeau.ops import pinverse as pinverse
+from flambeau.ops import poisson as poisson
 from flambeau.ops import polar as polar
 from flambeau.ops import polygamma as polygamma
 from flambeau.ops import positive as positive
