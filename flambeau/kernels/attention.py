@@ -112,7 +112,7 @@ def emit_forward(
             for n, m, s in zip(none, w.get(largest, 0), ends, strict=True)
         ]
         w.put(summed, 0, logarithms)
-        w.turn_back(summed, sums, Operand(total.dtype, (*total.strides, 1)), 1, [w.constant(1)] * _VECTORS)
+        w.turn_back(summed, sums, Operand(total.dtype, (*total.strides, 1)), 1)
 
     rooms = shape.width + shape.value_width + _ROWS * (2 if mask else 1) + 2
     return walk.kernel(name, matrices, sizes, task, rooms, shape.width + shape.value_width)
@@ -195,7 +195,7 @@ def emit_key_value_gradient(
             w.products(g, gradient, start, count, shape.value_width, turned_value, scores, change)
             w.accumulate(q, query, start, count, shape.width, scores, of_key)
         w.turn_back(of_key, key_gradient, key_out, shape.width, [w.constant(shape.scale)] * _VECTORS)
-        w.turn_back(of_value, value_gradient, value_out, shape.value_width, [w.constant(1)] * _VECTORS)
+        w.turn_back(of_value, value_gradient, value_out, shape.value_width)
 
     rooms = 2 * (shape.width + shape.value_width) + _ROWS * (2 if mask else 1)
     return walk.kernel(name, matrices, sizes, task, rooms, 2 * (shape.width + shape.value_width))
@@ -212,6 +212,7 @@ class _Walk:
     def __init__(self, module: Module, shape: Attention, across: int, along: int, lanes_are_keys: bool = False):
         self.module, self.shape = module, shape
         self.across, self.along, self.lanes_are_keys = across, along, lanes_are_keys
+        self.rows = -(-along // -(-along // _ROWS))  # of a block: as equal as can be
 
     def sizes(self, letters: str) -> list[tuple[int, ...]]:
         """The shapes of operands, a letter each: q, k, v, o(ut), m(ask), t(otal)."""
@@ -276,7 +277,7 @@ class _Task:
         self._used += rows
         return found
 
-    def one(self, room: Pointer, row: Offset, vector: int) -> Value:
+    def one(self, room: Pointer, row: Offset, vector: Offset) -> Value:
         return (room + row * self.wide + vector * self.lanes).load(self.lanes)
 
     def get(self, room: Pointer, row: Offset) -> list[Value]:
@@ -301,21 +302,22 @@ class _Task:
     def blocks(self) -> Iterator[tuple[Offset, int]]:
         """The blocks of rows that the lanes look at: (first, how many)."""
         f, walk = self.f, self.walk
-        full, rest = divmod(walk.along, _ROWS)
+        rows = walk.rows
+        full, rest = divmod(walk.along, rows)
         begin: Offset = 0
         end: Offset = full + bool(rest)
         if walk.shape.causal:
             last = self.first + (self.wide - 1)
             if walk.lanes_are_keys:
-                begin = f.position(self.first) // _ROWS
+                begin = f.position(self.first) // rows
             else:
-                end = (f.position(last) // _ROWS + 1).at_most(end)
+                end = (f.position(last) // rows + 1).at_most(end)
         if full:
             with f.range(begin, end if isinstance(end, int) and not rest else f.position(end).at_most(full)) as block:
-                yield block * _ROWS, _ROWS
+                yield block * rows, rows
         if rest:
             with self._if(f.position(end).exceeds(full)) if not isinstance(end, int) else _always():
-                yield full * _ROWS, rest
+                yield full * rows, rest
 
     @contextmanager
     def _if(self, condition: Value) -> Iterator[None]:
@@ -328,11 +330,9 @@ class _Task:
         """Copies the block's rows of a matrix, as columns; beyond the last row it repeats that."""
         f, (row_stride, column_stride) = self.f, operand.strides[-2:]
         last = self.walk.across - 1
-        for v in range(_VECTORS):
-            rows = [
-                source + f.position(self.first + (v * self.lanes + i)).at_most(last) * row_stride
-                for i in range(self.lanes)
-            ]
+        with f.range(0, _VECTORS) as v:
+            here = f.position(self.first) + v * self.lanes
+            rows = [source + (here + i).at_most(last) * row_stride for i in range(self.lanes)]
             for column, deep in f.blocks(width, self.lanes):
                 values = [(row + column * column_stride).load_strided(column_stride, self.lanes, deep) for row in rows]
                 for j, turned in enumerate(transposed(f, values)[:deep]):
@@ -340,16 +340,19 @@ class _Task:
                     turned.store(room + (column + j) * self.wide + v * self.lanes)
 
     def turn_back(
-        self, room: Pointer, target: Pointer, operand: Operand, width: int, factors: Sequence[Value]
+        self, room: Pointer, target: Pointer, operand: Operand, width: int, factors: Sequence[Value] | None = None
     ) -> None:
         """Writes columns of the block, times factors, as rows of a matrix."""
         f, (row_stride, column_stride) = self.f, operand.strides[-2:]
-        for v, factor in enumerate(factors):
+        if factors is not None:
+            for column in self.each(width):
+                self.put(room, column, [x * by for x, by in zip(self.get(room, column), factors, strict=True)])
+        with f.range(0, _VECTORS) as v:
             for column, deep in f.blocks(width, self.lanes):
-                columns = [self.one(room, column + j, v) * factor for j in range(deep)]
+                columns = [self.one(room, column + j, v) for j in range(deep)]
                 filled = columns + [self.zero] * (self.lanes - deep)
                 for i, row in enumerate(transposed(f, filled)):
-                    number = f.position(self.first + (v * self.lanes + i))
+                    number = f.position(self.first) + v * self.lanes + i
                     with f.when(number < self.walk.across):
                         where = target + number * row_stride + column * column_stride
                         where.store_strided(row, column_stride, deep)
@@ -389,7 +392,7 @@ class _Task:
     ) -> None:  # fmt: skip
         """Rows of a matrix times the columns in `turned`: room[r] = finish(sum over d of matrix[start + r, d] turned[d])."""
         f, (row_stride, column_stride) = self.f, operand.strides[-2:]
-        for row, tall in f.tiles(count, tile_rows(f.module.target)):
+        for row, tall in f.tiles(count, tile_rows(f.module.target, count)):
             lines = [matrix + (start + row + i) * row_stride for i in range(tall)]
 
             def step(d: Offset, sums: list[Value], lines: list[Pointer] = lines) -> list[Value]:
@@ -408,7 +411,7 @@ class _Task:
     ) -> None:  # fmt: skip
         """result[d] = result[d] fade + sum over r of matrix[start + r, d] room[r]"""
         f, (row_stride, column_stride) = self.f, operand.strides[-2:]
-        for column, tall in f.tiles(width, tile_rows(f.module.target)):
+        for column, tall in f.tiles(width, tile_rows(f.module.target, width)):
             top = matrix + start * row_stride + column * column_stride
 
             def step(r: Offset, sums: list[Value], top: Pointer = top, tall: int = tall) -> list[Value]:
@@ -424,9 +427,13 @@ class _Task:
                 self.put(result, column + i, sums[i * _VECTORS : (i + 1) * _VECTORS])
 
 
-def tile_rows(target: Target) -> int:
-    """Rows of a register tile: with its two vectors, one row of the other side and a broadcast, it fits the registers."""
-    return (target.registers - 4) // _VECTORS if target.registers < 32 else 12
+def tile_rows(target: Target, count: int) -> int:
+    """Rows of a register tile: with its two vectors, one row of the other side and a broadcast, it fits the registers.
+
+    A size that divides the count makes one tile of code instead of two.
+    """
+    most = 12 if target.registers >= 32 else 6
+    return next((rows for rows in range(most, most * 2 // 3 - 1, -1) if count % rows == 0), most)
 
 
 def _outer(f: Function, spread: Sequence[Value], vectors: Sequence[Value], sums: list[Value]) -> list[Value]:

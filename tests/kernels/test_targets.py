@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flambeau.kernels import conv, gemm, jit, pointwise, pool, reduce
+from flambeau.kernels import attention, conv, gemm, jit, pointwise, pool, reduce
+from flambeau.kernels.attention import Attention
 from flambeau.kernels.conv import Convolution
 from flambeau.kernels.expression import OPERATIONS
 from flambeau.kernels.kernel import Kernel
@@ -47,7 +48,15 @@ def _gemm(module: Module) -> Kernel:
     return gemm.emit(module, "k", 100, 70, 300, a, Operand("float32", (1, 300)), c) if b else b
 
 
+def _attention(module: Module) -> Kernel:
+    shape = Attention((2,), 50, 70, 24, 16, 0.2, causal=True)
+    q, k, v, out = (contiguous("float32", (2, *s)) for s in ((50, 24), (70, 24), (70, 16), (50, 16)))
+    total, mask = contiguous("float32", (2, 50)), contiguous("float32", (2, 50, 70))
+    return attention.emit_key_value_gradient(module, "k", shape, q, k, v, mask, total, out, total, k, v)
+
+
 GENERATORS = {
+    "attention": _attention,
     "pointwise": _pointwise,
     "reduce": _reduce,
     "gemm": _gemm,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.compiler.backends import families
+from flambeau.compiler.backends import attentions, families  # noqa: F401 (registers its family)
 from flambeau.compiler.backends.expressions import (
     BOOL,
     Builder,

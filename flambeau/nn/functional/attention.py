@@ -6,13 +6,24 @@ import math
 from typing import Any
 
 from flambeau import ops
+from flambeau.autograd import is_grad_enabled
+from flambeau.autograd.function import Function
 from flambeau.core import dtypes
+from flambeau.core.state import state
 from flambeau.nn.functional.padding import pad
+from flambeau.ops import attention as kernels
 from flambeau.ops import where
 from flambeau.ops.matmul import linear
 from flambeau.ops.random import dropout
 from flambeau.ops.reduce import softmax
 from flambeau.tensor import Tensor
+
+#: Pairs of a query and a key, of all heads, from which on attention is one kernel; fewer queries leave its vectors empty.
+_WORTH_A_KERNEL = 1 << 14
+#: In a compiled training step: making the scores again for the backward pass costs more time than keeping so few.
+_WORTH_MAKING_AGAIN = 1 << 22
+_FEW_QUERIES = 8
+_WIDEST = 256
 
 
 def scaled_dot_product_attention(
@@ -21,7 +32,8 @@ def scaled_dot_product_attention(
 ) -> Tensor:  # fmt: skip
     """softmax(query @ key.T * scale + mask) @ value: (*, L, E), (*, S, E), (*, S, V) -> (*, L, V).
 
-    A bool mask lets through where it is true. Vaswani et al., 2017.
+    A bool mask lets through where it is true; a query that nothing is let through to gets zeros. Without dropout, the
+    scores of large attentions are never in memory. Vaswani et al., 2017.
     """
     if attn_mask is not None and is_causal:
         raise RuntimeError(
@@ -31,6 +43,11 @@ def scaled_dot_product_attention(
         repeats = query.size(-3) // key.size(-3)
         key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
     factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    if attn_mask is not None and attn_mask.dtype is dtypes.bool_:
+        attn_mask = _as_added(~attn_mask, query.dtype)
+    if dropout_p == 0 and _fits_a_kernel(query, key, value, attn_mask):
+        turned = query.ndim == 4 and query.stride(1) < query.stride(2)  # the result lies as the queries do
+        return _in_one_pass(query, key, value, attn_mask, factor, is_causal, turned)
     root = math.sqrt(factor) if factor > 0 else None
     if root is not None:
         scores = ops.matmul(query * root, (key * root).transpose(-2, -1))
@@ -38,16 +55,96 @@ def scaled_dot_product_attention(
         scores = ops.matmul(query, key.transpose(-2, -1)) * factor
     if is_causal:
         rows, columns = ops.arange(query.size(-2)).unsqueeze(1), ops.arange(key.size(-2))
-        attn_mask = rows >= columns
+        scores = where(rows >= columns, scores, -math.inf)
     if attn_mask is not None:
-        if attn_mask.dtype is dtypes.bool_:
-            scores = where(attn_mask, scores, -math.inf)
-        else:
-            scores = scores + attn_mask
-    weights = softmax(scores, -1)
-    if attn_mask is not None and attn_mask.dtype is dtypes.bool_:
-        weights = weights.masked_fill(~attn_mask.any(-1, keepdim=True), 0)
+        scores = scores + attn_mask
+    weights = softmax(scores, -1) if attn_mask is None else _softmax_or_nothing(scores)
     return ops.matmul(dropout(weights, dropout_p, dropout_p > 0), value)
+
+
+def _softmax_or_nothing(scores: Tensor) -> Tensor:
+    """Softmax along the last dimension; zeros for a query that sees nothing."""
+    nothing = (scores == -math.inf).all(-1, keepdim=True)
+    return softmax(scores.masked_fill(nothing, 0), -1).masked_fill(nothing, 0)
+
+
+def _fits_a_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
+    """Whether the kernel can have this attention, and is worth its call."""
+    if min(query.ndim, key.ndim, value.ndim) < 3 or query.size(-2) < _FEW_QUERIES or state.autocast is not None:
+        return False
+    alike = query.dtype is key.dtype is value.dtype and query.dtype.is_floating_point
+    if not alike or max(query.size(-1), value.size(-1)) > _WIDEST or (mask is not None and mask.requires_grad):
+        return False
+    if query.size(-1) != key.size(-1) or key.size(-2) != value.size(-2) or value.numel() == 0:
+        return False
+    trains = is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
+    least = _WORTH_MAKING_AGAIN if trains and state.tracer is not None else _WORTH_A_KERNEL
+    return query.numel() // max(query.size(-1), 1) * key.size(-2) >= least
+
+
+def _in_one_pass(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool, turned: bool
+) -> Tensor:
+    """Attention by the kernel; `turned`: the dimension before the queries lies behind them in memory."""
+    dtype = query.dtype
+    if dtype.itemsize < 4:
+        query, key, value = query.float(), key.float(), value.float()
+    mask = None if mask is None else mask.detach().to(query.dtype)
+    if is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad):
+        out = _Attention.apply(query, key, value, mask, scale, causal, turned)
+    else:
+        out, _ = kernels.attention(query, key, value, mask, scale=scale, causal=causal, turned=turned)
+    out = out.transpose(-3, -2) if turned else out
+    return out if out.dtype is dtype else out.to(dtype)
+
+
+class _Attention(Function):
+    """The kernel in the graph of autograd: its backward pass computes the scores anew."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool, turned: bool
+    ) -> Tensor:
+        out, total = kernels.attention(query, key, value, mask, scale=scale, causal=causal, turned=turned)
+        ctx.save_for_backward(query, key, value, mask, out, total)
+        ctx.options = scale, causal, turned
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        query, key, value, mask, out, total = ctx.saved_tensors
+        scale, causal, turned = ctx.options
+        if turned:
+            out, gradient = out.transpose(-3, -2), gradient.transpose(-3, -2)
+        inner = (gradient * out).sum(-1)
+        of_query, of_key, of_value = ctx.needs_input_grad[:3]
+        grads: list[Any] = [None, None, None]
+        if is_grad_enabled():
+            grads = _gradients(query, key, value, mask, gradient, scale, causal)
+        else:
+            inputs = query, key, value, mask, total, gradient, inner
+            if of_query:
+                grads[0] = kernels.query_gradient(*inputs, scale=scale, causal=causal)
+            if of_key or of_value:
+                grads[1:] = kernels.key_value_gradient(*inputs, scale=scale, causal=causal)
+        wanted = zip(grads, (query, key, value), (of_query, of_key, of_value), strict=True)
+        return *[g.sum_to_size(x.shape) if w else None for g, x, w in wanted], None, None, None, None
+
+
+def _gradients(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, gradient: Tensor, scale: float, causal: bool
+) -> list[Tensor]:
+    """The three gradients, of operators that can be differentiated again."""
+    scores = ops.matmul(query, key.transpose(-2, -1)) * scale
+    if causal:
+        scores = where(ops.arange(query.size(-2)).unsqueeze(1) >= ops.arange(key.size(-2)), scores, -math.inf)
+    if mask is not None:
+        scores = scores + mask
+    weights = _softmax_or_nothing(scores)
+    of_weights = ops.matmul(gradient, value.transpose(-2, -1))
+    of_scores = weights * (of_weights - (of_weights * weights).sum(-1, keepdim=True)) * scale
+    turned = of_scores.transpose(-2, -1), weights.transpose(-2, -1)
+    return [ops.matmul(of_scores, key), ops.matmul(turned[0], query), ops.matmul(turned[1], gradient)]
 
 
 def multi_head_attention_forward(
@@ -145,7 +242,6 @@ def multi_head_attention_forward(
         mask, padding = _with_one_more(mask), _with_one_more(padding)
 
     source = k.size(1)
-    scores = ops.matmul(q * math.sqrt(1.0 / head_width), k.transpose(1, 2))
     if mask is not None:
         wanted = (length, source)
         if mask.ndim == 3:
@@ -154,21 +250,26 @@ def multi_head_attention_forward(
             raise RuntimeError(
                 f"The shape of the {mask.ndim}D attn_mask is {mask.shape}, but should be {wanted}."
             )
-        scores = scores + mask
     if padding is not None:
         if tuple(padding.shape) != (batch, source):
             raise AssertionError(
                 f"expecting key_padding_mask shape of {(batch, source)}, but got {padding.shape}"
             )
-        per_head = scores.reshape(batch, num_heads, length, source)
-        scores = (per_head + padding.reshape(batch, 1, 1, source)).reshape(scores.shape)
-    attention = softmax(scores, -1)
-    if dropout_p > 0:
-        attention = dropout(attention, dropout_p, training)
-    out = ops.matmul(attention, v).transpose(0, 1).reshape(length * batch, width)
+        padding = padding.reshape(batch, 1, 1, source).expand(-1, num_heads, -1, -1).reshape(-1, 1, source)
+        mask = padding if mask is None else mask + padding
+    attention = None
+    if need_weights or (dropout_p > 0 and training) or not _fits_a_kernel(q, k, v, mask):
+        scores = ops.matmul(q * math.sqrt(1.0 / head_width), k.transpose(1, 2))
+        attention = softmax(scores if mask is None else scores + mask, -1)
+        if dropout_p > 0:
+            attention = dropout(attention, dropout_p, training)
+        out = ops.matmul(attention, v).transpose(0, 1)
+    else:
+        out = _in_one_pass(q, k, v, mask, math.sqrt(1.0 / head_width), False, True).transpose(0, 1)
+    out = out.reshape(length * batch, width)
     out = linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
     shown: Tensor | None = None
-    if need_weights:
+    if attention is not None and need_weights:
         shown = attention.reshape(batch, num_heads, length, source)
         shown = shown.mean(1) if average_attn_weights else shown
         shown = shown if batched else shown.squeeze(0)
