@@ -191,7 +191,7 @@ CONFIG = [
             "schedule.warmup = 5000 must lie between 0 and the 780 steps of the run"),
     Mistake("a misspelt placeholder", "flambeau train digits 'schedule.args.T_max=$step'",
             "schedule.args.T_max = '$step': there is no such placeholder; did you mean '$steps'? (known here: $epochs, "
-            "$steps_per_epoch, $steps, $seed)"),
+            "$steps_per_epoch, $steps, $seed, $optimizer)"),
     Mistake("initial values for no layer", "flambeau train digits 'init=[{target: flambeau.nn.init.zeros_, layers: [Conv3d]}]'",
             "init[0].layers = ['Conv3d']: the network has no such layer; it has Conv2d, Linear"),
     Mistake("a score that is not there", "flambeau train digits checkpoint.monitor=acc",
