@@ -30,6 +30,9 @@ def finetune(
         list[str] | None,
         typer.Option("--freeze", help="Names of parameters or layers to keep, with * and ?."),
     ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take the weights that fit and leave the others as they are.")
+    ] = False,
     skip_bad: SkipBad = False,
     json: Json = False,
 ) -> None:
@@ -41,6 +44,8 @@ def finetune(
     changes = [f"finetune.checkpoint={jsonlib.dumps(str(path))}"]
     if freeze:
         changes.append(f"finetune.freeze={jsonlib.dumps(freeze)}")
+    if partial:
+        changes.append("finetune.partial=true")
     changes += with_skip_bad(overrides, skip_bad)
     if config is not None:
         settings = load_config(config, changes)

@@ -47,7 +47,7 @@ class WeightAverage:
             self.averaged.update_parameters(model)
 
     def after_epoch(self, model: nn.Module, epoch: int, batches: Iterable[Any]) -> None:
-        """Takes in the weights of an epoch (from 1), then measures normalisation statistics anew.
+        """Takes in the weights of an epoch (from 1), then measures statistics of layers that are not frozen anew.
 
         Arguments:
             batches: training batches, (inputs, targets) each, that the statistics are measured on.
@@ -55,7 +55,14 @@ class WeightAverage:
         if self.config.kind is Average.swa and epoch >= self.config.start_epoch:
             self.averaged.update_parameters(model)
             if any(name.endswith("running_mean") for name, _ in self.averaged.named_buffers()):
+                frozen = [name for name, module in model.named_modules() if not module.training]
+                kept = {
+                    name: buffer.clone()
+                    for name, buffer in self.model.named_buffers()
+                    if name.rpartition(".")[0] in frozen
+                }
                 update_bn(batches, self.averaged)
+                self.model.load_state_dict(kept, strict=False)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged weights, and how many were taken in."""

@@ -178,6 +178,9 @@ class FinetuneConfig:
     """Where a run's first weights come from, and which of them stay as they are."""
 
     checkpoint: str | None = _key("a checkpoint file to take the weights from", None)
+    partial: bool = _key(
+        "whether the checkpoint may be of a network that differs: what fits is taken, the rest is told of", False
+    )
     freeze: list[str] = _key("patterns of parameter names that are not trained", factory=list)
     unfreeze: list[UnfreezeStep] = _key("frozen parameters that are trained later", factory=list)
 
@@ -190,6 +193,9 @@ class TrainerConfig:
     compile: bool = _key("whether the whole step runs compiled; false runs it eagerly", True)
     precision: Precision = _key(
         "`bfloat16` computes products and convolutions in it (mixed precision)", Precision.float32
+    )
+    deterministic: bool = _key(
+        "sets flambeau.use_deterministic_algorithms, for code that asks; runs repeat bit for bit without it, too", False
     )
     log_every_steps: int = _key("steps from one point of the loss curve to the next", 10)
     accumulate: int = _key("batches whose gradients make one step", 1)

@@ -20,15 +20,23 @@ class LoadReport:
     Attributes:
         loaded: names whose values were taken.
         replaced: names of the last layer that keep their fresh values, with both shapes.
+        fresh: further names that keep their fresh values: the file has them in another shape, or not at all.
+        unused: names in the file that the network does not have.
     """
 
     loaded: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         text = f"{len(self.loaded)} tensors loaded"
         if self.replaced:
             text += f"; new last layer: {', '.join(self.replaced)}"
+        if self.fresh:
+            text += f"; {len(self.fresh)} left as they were: {_some(self.fresh)}"
+        if self.unused:
+            text += f"; {len(self.unused)} of the file not used: {_some(self.unused)}"
         return text
 
 
@@ -44,12 +52,18 @@ def load_weights(model: flambeau.nn.Module, weights: dict[str, Any], source: Pat
     model.load_state_dict(weights)
 
 
-def load_pretrained(model: flambeau.nn.Module, path: Path) -> LoadReport:
+def load_pretrained(model: flambeau.nn.Module, path: Path, partial: bool = False) -> LoadReport:
     """Starts a network from a checkpoint; its last layer may have another width.
 
-    Raises `CheckpointError` for a checkpoint that differs in anything but the last layer.
+    Arguments:
+        model: the network.
+        path: the checkpoint. Names that all begin with `module.`, as DataParallel writes them, are read without it.
+        partial: takes every tensor of the same name and shape, and leaves the others as they are.
+
+    Raises `CheckpointError` for a checkpoint that differs in anything but the last layer, or, where `partial`, in
+    everything.
     """
-    weights = dict(read_checkpoint(path)["model"])
+    weights = _without_prefix(read_checkpoint(path)["model"])
     own = model.state_dict()
     last = _last_layer(model)
     report = LoadReport()
@@ -61,10 +75,26 @@ def load_pretrained(model: flambeau.nn.Module, path: Path) -> LoadReport:
         elif name in weights:
             report.loaded.append(name)
     differences = _differences(own, weights)
+    if partial:
+        taken = {name: weights[name] for name in report.loaded if weights[name].shape == own[name].shape}
+        last_layer = [text.partition(" ")[0] for text in report.replaced]
+        report.loaded = list(taken)
+        report.fresh = [name for name in own if name not in taken and name not in last_layer]
+        report.unused = [name for name in weights if name not in own]
+        if not taken:
+            raise CheckpointError(f"nothing in the checkpoint {path} fits the network. {_listed(differences)}")
+        model.load_state_dict(taken, strict=False)
+        return report
     if differences:
-        raise CheckpointError(_other_network(path, differences))
+        hint = ". To take what fits and leave the rest as it is: finetune.partial=true"
+        raise CheckpointError(_other_network(path, differences) + hint)
     model.load_state_dict(weights)
     return report
+
+
+def _without_prefix(weights: dict[str, Any], prefix: str = "module.") -> dict[str, Any]:
+    wrapped = bool(weights) and all(name.startswith(prefix) for name in weights)
+    return {name.removeprefix(prefix) if wrapped else name: value for name, value in weights.items()}
 
 
 def freeze(model: flambeau.nn.Module, patterns: Sequence[str]) -> list[str]:
@@ -92,13 +122,17 @@ def freeze(model: flambeau.nn.Module, patterns: Sequence[str]) -> list[str]:
 
 
 def keep_frozen_statistics(model: flambeau.nn.Module) -> None:
-    """Puts normalisation layers without trainable parameters into evaluation mode."""
-    for module in model.modules():
-        own = list(module.parameters(recurse=False))
-        has_statistics = any(
-            name == "running_mean" for name, _ in module.named_buffers("", False)
-        )
-        if own and has_statistics and not any(p.requires_grad for p in own):
+    """Puts normalisation layers that are frozen into evaluation mode: their statistics stay as well.
+
+    One without parameters of its own goes by those of the module that it is in.
+    """
+    modules = dict(model.named_modules())
+    for name, module in modules.items():
+        if not any(own == "running_mean" for own, _ in module.named_buffers("", False)):
+            continue
+        parameters = list(module.parameters(recurse=False))
+        parameters = parameters or list(modules[name.rpartition(".")[0]].parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
             module.eval()
 
 
@@ -144,6 +178,8 @@ def _shape(tensor: Any) -> str:
 
 
 def _other_network(source: Path, differences: list[str]) -> str:
-    return f"the checkpoint {source} is of another network. " + ". ".join(
-        part[0].upper() + part[1:] for part in differences
-    )
+    return f"the checkpoint {source} is of another network. {_listed(differences)}"
+
+
+def _listed(differences: list[str]) -> str:
+    return ". ".join(part[0].upper() + part[1:] for part in differences)

@@ -17,7 +17,7 @@ import numpy as np
 import flambeau
 from flambeau.train import randomness
 from flambeau.train.averaging import WeightAverage
-from flambeau.train.callbacks.base import Callback
+from flambeau.train.callbacks.base import Callback, inside_hooks
 from flambeau.train.callbacks.checkpoints import Checkpoints
 from flambeau.train.callbacks.early_stopping import EarlyStopping
 from flambeau.train.callbacks.unfreezing import GradualUnfreezing
@@ -44,6 +44,7 @@ from flambeau.train.evaluation import Evaluation
 from flambeau.train.groups import parameter_groups
 from flambeau.train.initialisation import initialise
 from flambeau.train.interrupts import Interrupts
+from flambeau.train.labels import check_classes, check_labels
 from flambeau.train.objective import Objective, main_output
 from flambeau.train.pretrained import (
     LoadReport,
@@ -72,6 +73,7 @@ class Trainer:
         pretrained: what became of the checkpoint that a fine-tuning run starts from.
         frozen: the names of the parameters that are not trained.
         classes: the names of the classes that the network was trained on, where the data set tells them.
+        data_wait: the share of the present epoch's time in which the step waited for data.
         should_stop: set by a callback to end the run after the present epoch.
     """
 
@@ -93,11 +95,14 @@ class Trainer:
         self.schedule: Any = None
         self.average: WeightAverage | None = None
         self.should_stop = False
+        self.data_wait = 0.0
         self._outputs: int | None = None  # of the network, for each sample; told when the step first runs
         self._clock = time.perf_counter()
         self._interrupts = Interrupts()
 
         randomness.seed_everything(config.seed)
+        if config.trainer.deterministic:
+            flambeau.use_deterministic_algorithms(True)
         self.task = build(config.task, "task")
         self.criterion = Objective(config)
         self.metrics = {
@@ -116,6 +121,7 @@ class Trainer:
         own = [build(c, f"callbacks[{i}]") for i, c in enumerate(config.callbacks)]
         # Checkpoints come last, so that they hold what the other callbacks did in their hooks.
         self.callbacks: list[Callback] = [*callbacks, *own, *self._callbacks_of_config()]
+        self._check_hooks()
         self._forward = self._compiled(lambda inputs: self.scored_model(inputs))
 
     # phases --------------------------------------------------------------------------------
@@ -147,27 +153,32 @@ class Trainer:
 
     def validate(self) -> Evaluation:
         """Scores the validation set."""
-        self.call("on_validation_start")
-        self.evaluation = self.evaluate(self.dataset("validation"), "validation")
-        self.call("on_validation_end")
-        return self.evaluation
+        return self._score("validation")
 
     def test(self) -> Evaluation:
         """Scores the test set."""
         with self._stage("test"):
-            self.call("on_test_start")
-            self.evaluation = self.evaluate(self.dataset("test"), "test")
-            self.call("on_test_end")
+            return self._score("test")
+
+    def _score(self, phase: str) -> Evaluation:
+        self.call(f"on_{phase}_start")
+        self.call(f"on_{phase}_epoch_start")
+        self.evaluation = self.evaluate(self.dataset(phase), phase)
+        self.call(f"on_{phase}_epoch_end")
+        self.call(f"on_{phase}_end")
         return self.evaluation
 
     def predict(self, samples: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """What the network gives for each sample, batch by batch."""
         with self._stage("predict"):
             self.call("on_predict_start")
+            self.call("on_predict_epoch_start")
             for index, batch in enumerate(_batches(samples, self.config.data.eval_batch_size)):
+                self.call("on_predict_batch_start", batch, index)
                 outputs = self._infer(flambeau.from_numpy(np.stack(batch)))
                 self.call("on_predict_batch_end", outputs, batch, index)
                 yield from outputs.numpy()
+            self.call("on_predict_epoch_end")
             self.call("on_predict_end")
 
     def try_steps(self, count: int, rate: Callable[[int], float]) -> Iterator[float]:
@@ -183,6 +194,7 @@ class Trainer:
         with self._stage("fit"):
             self._build_training()
             self.model.train()
+            keep_frozen_statistics(self.model)
             batches = itertools.chain.from_iterable(iter(lambda: iter(self.loader), None))
             for index, (inputs, targets) in enumerate(itertools.islice(batches, count)):
                 for group in self.optimizer.param_groups:
@@ -209,8 +221,8 @@ class Trainer:
             classes = getattr(dataset, "classes", None)
             if part == "train":
                 self._name_classes(classes)
-            elif classes is not None and self.classes is not None and list(classes) != self.classes:
-                raise ConfigError(_other_classes(f"data.{part}", list(classes), self.classes))
+            elif classes is not None and self.classes is not None:
+                check_classes(f"data.{part}", list(classes), self.classes)
             self.datasets[part] = dataset
         return self.datasets[part]
 
@@ -224,7 +236,9 @@ class Trainer:
     def _build_training(self, pretrained: bool = True) -> None:
         config = self.config
         if pretrained and config.finetune.checkpoint is not None and self.pretrained is None:
-            self.pretrained = load_pretrained(self.model, Path(config.finetune.checkpoint))
+            self.pretrained = load_pretrained(
+                self.model, Path(config.finetune.checkpoint), config.finetune.partial
+            )
         if config.finetune.freeze:
             self.frozen = freeze(self.model, config.finetune.freeze)
         self.order = flambeau.Generator()
@@ -267,6 +281,14 @@ class Trainer:
                 f"{nearest(monitor, scores)} (known: {', '.join(scores)})"
             )
 
+    def _check_hooks(self) -> None:
+        for callback in self.callbacks if self.config.trainer.compile else ():
+            for hook in inside_hooks(callback):
+                raise ConfigError(
+                    f"{type(callback).__name__}.{hook} runs inside of the training step, which is compiled: "
+                    "trainer.compile=false runs it eagerly"
+                )
+
     def _compiled(self, function: Any) -> Any:
         return flambeau.compile(function) if self.config.trainer.compile else function
 
@@ -275,6 +297,7 @@ class Trainer:
     def _train_step(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """One step of the optimizer: its loss and the norm of its gradients before they are clipped."""
         settings = self.config.trainer
+        self.call("on_before_zero_grad", self.optimizer)
         self.optimizer.zero_grad()
         parts = min(settings.accumulate, len(inputs))
         mean = 0.0
@@ -285,7 +308,9 @@ class Trainer:
                 loss = self.criterion(output, wanted) * share
             scores = main_output(output)
             self._outputs = scores.shape[1] if scores.ndim > 1 else None
+            self.call("on_before_backward", loss)
             loss.backward()
+            self.call("on_after_backward")
             mean = mean + loss.detach()
         if settings.l1 or settings.l2:
             self.criterion.penalty(self.model).backward()  # not in the loss that is told of
@@ -295,6 +320,7 @@ class Trainer:
             flambeau.nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, norm)
         if settings.clip_value is not None:
             flambeau.nn.utils.clip_grad_value_(parameters, settings.clip_value)
+        self.call("on_before_optimizer_step", self.optimizer)
         self.optimizer.step()
         return mean, norm
 
@@ -306,8 +332,8 @@ class Trainer:
     def _train_epoch(self) -> None:
         progress = self.progress
         self.model.train()
+        self.call("on_train_epoch_start")  # where layers may be unfrozen
         keep_frozen_statistics(self.model)
-        self.call("on_train_epoch_start")
         started = time.perf_counter()
         first = progress.batch
         _tell_epoch(self.dataset("train"), progress.epoch)
@@ -316,6 +342,7 @@ class Trainer:
             asked = time.perf_counter()
             for batch in self.loader:
                 waited += time.perf_counter() - asked
+                self.data_wait = waited / (time.perf_counter() - started)
                 self._train_batch(batch)
                 self._count_seconds()
                 if self._interrupts.wanted:
@@ -354,7 +381,7 @@ class Trainer:
             inputs, targets = mix(inputs, targets)
         try:
             mean, norm = self._step(inputs, targets)
-            self._check_labels(targets)
+            check_labels(targets, self._outputs, getattr(self.criterion.loss, "ignore_index", None))
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             if progress.step and not isinstance(error, IndexError):
                 raise
@@ -367,16 +394,6 @@ class Trainer:
             self.average.after_step(self.model)
         progress.count(loss, norm.item(), self.config.trainer.log_every_steps)
         self.call("on_train_batch_end", loss, batch, index)
-
-    def _check_labels(self, targets: Any) -> None:
-        """Raises `IndexError` for a class that the network has no output for: compiled programs trust their targets."""
-        ignored = getattr(self.criterion.loss, "ignore_index", None)
-        if self._outputs is None or ignored is None or targets.is_floating_point():
-            return
-        labels = targets.numpy()
-        bad = labels[((labels < 0) | (labels >= self._outputs)) & (labels != ignored)]
-        if bad.size:
-            raise IndexError(f"Target {bad.flat[0]} is out of bounds")
 
     def _explain_misfit(self, inputs: Any, targets: Any, error: Exception) -> str:
         """What a first step was made of that did not work: most often shapes that do not fit."""
@@ -436,6 +453,7 @@ class Trainer:
         outputs, targets, losses = [], [], []
         with randomness.preserved():
             for index, (inputs, target) in enumerate(eval_loader(self.config, dataset)):
+                self.call(f"on_{phase}_batch_start", (inputs, target), index)
                 output = self._infer(inputs)
                 with flambeau.no_grad():
                     loss = self.criterion(output, target).item()
@@ -468,6 +486,8 @@ class Trainer:
                 return sum(self._forward(view).detach() for view in views) / len(views)
         finally:
             model.train(was_training)
+            if was_training:
+                keep_frozen_statistics(model)
 
     def _batches_for_statistics(self) -> Iterator[Any]:
         """The training data in its own order, for the statistics of averaged weights."""
@@ -583,17 +603,6 @@ def _tell_epoch(dataset: Any, epoch: int) -> None:
     """Tells a data set whose augmentation differs from epoch to epoch which one it is."""
     if hasattr(dataset, "set_epoch"):
         dataset.set_epoch(epoch)
-
-
-def _other_classes(key: str, found: list[str], known: list[str]) -> str:
-    """Why two sets of classes cannot be scored together: a number would mean one class here and another one there."""
-    lacking = [f"it lacks {', '.join(missing[:5])}" for missing in [[n for n in known if n not in found]] if missing]
-    further = [f"it also has {', '.join(more[:5])}" for more in [[n for n in found if n not in known]] if more]
-    differences = " and ".join(lacking + further) or "they come in another order"
-    return (
-        f"{key} has {len(found)} classes, the training data {len(known)}: {differences}, so their numbers would not mean "
-        "the same. Give both the same folders; one may be empty with args.allow_empty: true"
-    )
 
 
 def _batches(samples: Iterable[np.ndarray], size: int) -> Iterator[list[np.ndarray]]:

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from flambeau.train.trainer import Trainer
 
 
+#: The hooks of a step's inside: a compiled step could call them only while it is compiled.
+INSIDE = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
+
+
+def inside_hooks(callback: Callback) -> list[str]:
+    """Which of `INSIDE` a callback has."""
+    return [hook for hook in INSIDE if getattr(type(callback), hook) is not getattr(Callback, hook)]
+
+
 class Callback:
     """Code that runs at fixed places of a run; override the hooks that matter.
 
@@ -68,6 +77,20 @@ class Callback:
     ) -> None:
         """A step is done; `outputs` is its loss."""
 
+    # These four run inside of the step, so that they need trainer.compile=false.
+
+    def on_before_zero_grad(self, trainer: Trainer, optimizer: Any) -> None:
+        """The gradients are about to be forgotten."""
+
+    def on_before_backward(self, trainer: Trainer, loss: Any) -> None:
+        """The gradients of a batch's loss (or, with `trainer.accumulate`, of a part's) are about to be computed."""
+
+    def on_after_backward(self, trainer: Trainer) -> None:
+        """The gradients of a batch, or of a part, are there, not yet clipped."""
+
+    def on_before_optimizer_step(self, trainer: Trainer, optimizer: Any) -> None:
+        """The weights are about to be changed; gradients are clipped."""
+
     def on_save_checkpoint(self, trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         """A checkpoint is about to be written; it may be added to."""
 
@@ -82,10 +105,19 @@ class Callback:
     def on_validation_start(self, trainer: Trainer) -> None:
         """Validation begins."""
 
+    def on_validation_epoch_start(self, trainer: Trainer) -> None:
+        """The first batch comes next."""
+
+    def on_validation_batch_start(self, trainer: Trainer, batch: Any, batch_idx: int) -> None:
+        """A batch is about to be scored."""
+
     def on_validation_batch_end(
         self, trainer: Trainer, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """A validation batch is scored; `outputs` is what the network gave."""
+
+    def on_validation_epoch_end(self, trainer: Trainer) -> None:
+        """The last batch is done; the scores are in `trainer.evaluation`."""
 
     def on_validation_end(self, trainer: Trainer) -> None:
         """Validation is over; its scores are in `trainer.evaluation`."""
@@ -93,10 +125,19 @@ class Callback:
     def on_test_start(self, trainer: Trainer) -> None:
         """The test begins."""
 
+    def on_test_epoch_start(self, trainer: Trainer) -> None:
+        """The first batch comes next."""
+
+    def on_test_batch_start(self, trainer: Trainer, batch: Any, batch_idx: int) -> None:
+        """A batch is about to be scored."""
+
     def on_test_batch_end(
         self, trainer: Trainer, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """A test batch is scored."""
+
+    def on_test_epoch_end(self, trainer: Trainer) -> None:
+        """The last batch is done; the scores are in `trainer.evaluation`."""
 
     def on_test_end(self, trainer: Trainer) -> None:
         """The test is over; its scores are in `trainer.evaluation`."""
@@ -104,10 +145,19 @@ class Callback:
     def on_predict_start(self, trainer: Trainer) -> None:
         """Prediction begins."""
 
+    def on_predict_epoch_start(self, trainer: Trainer) -> None:
+        """The first batch comes next."""
+
+    def on_predict_batch_start(self, trainer: Trainer, batch: Any, batch_idx: int) -> None:
+        """A batch is about to be predicted."""
+
     def on_predict_batch_end(
         self, trainer: Trainer, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """A batch is predicted."""
+
+    def on_predict_epoch_end(self, trainer: Trainer) -> None:
+        """The last batch is done."""
 
     def on_predict_end(self, trainer: Trainer) -> None:
         """Prediction is over."""

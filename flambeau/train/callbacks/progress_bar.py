@@ -25,7 +25,7 @@ _PERCENT = {"nme", "accuracy"}
 
 
 class ProgressBar(Callback):
-    """A bar with loss, score, images/s and time left; a line for each epoch.
+    """A bar with loss, score, images/s, waiting for data, and time left; a line for each epoch.
 
     Arguments:
         console: where to write. One that is no terminal gets the lines only.
@@ -73,7 +73,7 @@ class ProgressBar(Callback):
         progress = trainer.progress
         # A mean over about the last twenty steps is steadier to read than each one's loss.
         self._loss = outputs if self._loss is None else 0.95 * self._loss + 0.05 * outputs
-        state = f"loss {self._loss:.4g}{self._score}  {self._speed(trainer):,.0f} images/s"
+        state = f"loss {self._loss:.4g}{self._score}  {self._speed(trainer):,.0f} images/s{waiting(trainer.data_wait)}"
         self._bar.update(
             self._task,
             completed=progress.step,
@@ -94,7 +94,7 @@ class ProgressBar(Callback):
         best = "  *" if trainer.progress.best_epoch == row["epoch"] else ""
         line = (
             f"epoch {row['epoch']:>{width}}/{epochs}  loss {row['loss']:.4g}{scores}  "
-            f"{row['images_per_second']:,.0f} images/s"
+            f"{row['images_per_second']:,.0f} images/s{waiting(row['data_wait'])}"
         )
         if self._bar is None:
             line += f"  {self._left(trainer)} left"
@@ -116,6 +116,11 @@ class ProgressBar(Callback):
         done = max(1, progress.step - self._first)
         seconds = steps * (time.perf_counter() - self._started) / done
         return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def waiting(share: float) -> str:
+    """How much of the time goes into waiting for data, where that is worth a word."""
+    return f"  {share:.0%} data wait" if share >= 0.05 else ""
 
 
 def format_score(name: str, value: float) -> str:
