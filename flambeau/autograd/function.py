@@ -85,8 +85,11 @@ class BackwardCFunction(Node, FunctionCtx):
     input_specs: list[Any]
     _saved: tuple[SavedTensor | None, ...] | None = ()
 
+    #: The name of the node where an operator of PyTorch's gives it one.
+    label: str | None = None
+
     def name(self) -> str:
-        return type(self).__name__
+        return self.label or type(self).__name__
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:

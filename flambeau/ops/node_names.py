@@ -41,6 +41,7 @@ NODE_NAMES = {
     "hardtanh": "Hardtanh", "relu6": "Hardtanh", "hardswish": "Hardswish", "mish": "Mish",
     "logsigmoid": "LogSigmoid", "glu": "Glu", "softshrink": "Softshrink",
     "hardshrink": "Hardshrink", "hardsigmoid": "Hardsigmoid",
+    "leaky_relu": "LeakyRelu",
     # losses
     "mse_loss": "MseLoss", "cross_entropy": "NllLoss", "nll_loss": "NllLoss",
     "binary_cross_entropy": "BinaryCrossEntropy",

@@ -13,6 +13,7 @@ import numpy as np
 
 from flambeau.core import dtypes
 from flambeau.core.shapes import wrap_dim
+from flambeau.ops.ordering import order
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
 from flambeau.ops.table import Primitive, Spec, operator
@@ -25,31 +26,29 @@ MedianResult = named_result("median", "values", "indices")
 NanmedianResult = named_result("nanmedian", "values", "indices")
 
 
-def _positions(x: np.ndarray, dim: int, descending: bool) -> np.ndarray:
-    """The stable order along `dim`; NaN counts as the largest."""
-    if x.dtype.kind == "V" or x.dtype.itemsize == 2:
-        x = x.astype(np.float32) if x.dtype.kind in "fV" else x
-    if not descending:
-        return np.argsort(x, axis=dim, kind="stable")
-    # The stable ascending order of the reversed elements, read backwards, keeps ties in their order.
-    backwards = np.argsort(np.flip(x, dim), axis=dim, kind="stable")
-    return np.ascontiguousarray(x.shape[dim] - 1 - np.flip(backwards, dim))
+def _positions(x: np.ndarray, dim: int, descending: bool, first: int | None = None) -> np.ndarray:
+    """The stable order along `dim`, or the `first` places of it; NaN counts as the largest."""
+    if dim == x.ndim - 1:
+        return order(x, descending, first)
+    return np.ascontiguousarray(np.moveaxis(order(np.moveaxis(x, dim, -1), descending, first), -1, dim))
 
 
 _sort_positions = Primitive(
     "sort_positions",
     "input",
     _positions,
-    rule=lambda x, dim, descending: Spec(x.shape, np.dtype(np.int64)),
+    rule=lambda x, dim, descending, first=None: Spec(
+        x.shape if first is None else (*x.shape[:dim], first, *x.shape[dim + 1 :]), np.dtype(np.int64)
+    ),
 )
 
 
-def _order(input: Tensor, dim: int, descending: bool) -> Tensor:
+def _order(input: Tensor, dim: int, descending: bool, first: int | None = None) -> Tensor:
     if input.is_complex():
         raise RuntimeError("sort(): complex numbers have no order; sort input.abs() or input.real")
     if input.ndim == 0:
         return wrap(np.zeros((), np.int64))
-    return _sort_positions(input, dim=dim, descending=descending)
+    return _sort_positions(input, dim=dim, descending=descending, first=first)
 
 
 @operator(out=True)
@@ -90,9 +89,7 @@ def topk(
     dim = wrap_dim(dim, input.ndim)
     if not 0 <= k <= (input._array.shape[dim] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
-    indices = _order(input, dim, largest)
-    if input.ndim:
-        indices = indices.narrow(dim, 0, k).contiguous()
+    indices = _order(input, dim, largest, k)
     return TopkResult(input.gather(dim, indices), indices)
 
 
@@ -113,7 +110,7 @@ def kthvalue(
     dim = wrap_dim(dim, input.ndim)
     if not 1 <= k <= (input._array.shape[dim] if input.ndim else 1):
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(dim))
-    indices = _order(input, dim, False)
+    indices = _order(input, dim, False, k)
     if input.ndim:
         indices = indices.narrow(dim, k - 1, 1)
     return KthvalueResult(*_one_of_order(input, indices, dim, keepdim))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,10 @@ def _log_softmax(graph: Graph, node: Node, inputs: tuple) -> Any:
     return graph.call(PRIMITIVES["sub"], z, graph.call(PRIMITIVES["log"], total))
 
 
-def _positions(graph: Graph, x: Value, index: Value, dim: int) -> Value | None:
+def _positions(graph: Graph, x: Value, index: Value, dim: int, most: float = math.inf) -> Value | None:
     """Where position `dim` of x's elements is the index, if that is worth comparing."""
     shape = x.shape
-    if not shape or index.shape[dim] != 1 or shape[dim] > _MOST_CLASSES:
+    if not shape or index.shape[dim] != 1 or shape[dim] > most:
         return None
     if any(a != b for d, (a, b) in enumerate(zip(index.shape, shape, strict=True)) if d != dim):
         return None
@@ -80,7 +81,7 @@ def _positions(graph: Graph, x: Value, index: Value, dim: int) -> Value | None:
 def _gather(graph: Graph, node: Node, inputs: tuple) -> Any:
     x, index = inputs
     dim = node.attributes["dim"]
-    here = _positions(graph, x, index, dim)
+    here = _positions(graph, x, index, dim, _MOST_CLASSES)
     if here is None or x.dtype.kind not in "f":
         return None
     zero = constant(np.zeros((), x.dtype))
@@ -90,12 +91,14 @@ def _gather(graph: Graph, node: Node, inputs: tuple) -> Any:
 
 def _scatter_add(graph: Graph, node: Node, inputs: tuple) -> Any:
     x, index, source = inputs
-    here = _positions(graph, x, index, node.attributes["dim"])
+    # All of a result that begins with zeros is written anyway.
+    zeros = x.number is not None and x.number == 0
+    here = _positions(graph, x, index, node.attributes["dim"], math.inf if zeros else _MOST_CLASSES)
     if here is None or source.shape != index.shape:
         return None
     zero = constant(np.zeros((), x.dtype))
     placed = graph.call(PRIMITIVES["where"], here, source, zero)
-    if x.number is not None and x.number == 0:
+    if zeros:
         return placed
     return graph.call(PRIMITIVES["add"], x, placed)
 

@@ -16,6 +16,7 @@ from flambeau.nn.functional.activation import hardsigmoid as hardsigmoid
 from flambeau.nn.functional.activation import hardswish as hardswish
 from flambeau.nn.functional.activation import hardtanh as hardtanh
 from flambeau.nn.functional.activation import hardtanh_ as hardtanh_
+from flambeau.nn.functional.activation import leaky_relu as leaky_relu
 from flambeau.nn.functional.activation import leaky_relu_ as leaky_relu_
 from flambeau.nn.functional.activation import logsigmoid as logsigmoid
 from flambeau.nn.functional.activation import mish as mish
@@ -131,7 +132,6 @@ from flambeau.nn.functional.shuffle import channel_shuffle as channel_shuffle
 from flambeau.nn.functional.shuffle import channel_shuffle as native_channel_shuffle
 from flambeau.nn.functional.shuffle import pixel_shuffle as pixel_shuffle
 from flambeau.nn.functional.shuffle import pixel_unshuffle as pixel_unshuffle
-from flambeau.ops.activation import leaky_relu as leaky_relu
 from flambeau.ops.activation import prelu as prelu
 from flambeau.ops.conv import conv1d as conv1d
 from flambeau.ops.conv import conv2d as conv2d

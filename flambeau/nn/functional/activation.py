@@ -8,8 +8,9 @@ from typing import Any
 
 from flambeau import ops
 from flambeau.core.dtypes import float64
+from flambeau.nn.functional.native import native
 from flambeau.ops import where
-from flambeau.ops.activation import leaky_relu
+from flambeau.ops.activation import leaky_relu as _leaky_relu
 from flambeau.ops.reduce import softmax
 from flambeau.ops.table import frozen
 from flambeau.tensor import Tensor
@@ -45,9 +46,13 @@ def hardtanh(
     """`input` limited to [min_val, max_val]; the bounds themselves pass no gradient."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    inside = (input > min_val) & (input < max_val)
-    limits = input.detach().clamp(min_val, max_val)
-    return in_place(input, where(inside | input.isnan(), input, limits), inplace)
+    return in_place(input, _hardtanh(input, min_val, max_val), inplace)
+
+
+@native
+def _hardtanh(x: Tensor, low: float, high: float) -> Tensor:
+    inside = (x > low) & (x < high)
+    return where(inside | x.isnan(), x, x.detach().clamp(low, high))
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -57,22 +62,45 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`input` where positive, `alpha * (exp(input) - 1)` elsewhere. Clevert et al., 2015."""
-    x = kept(input, inplace)
-    return in_place(input, where(x > 0, x, alpha * x.clamp(max=0).expm1()), inplace)
+    return in_place(input, _elu(kept(input, inplace), alpha), inplace)
+
+
+@native
+def _elu(x: Tensor, alpha: float) -> Tensor:
+    return where(x > 0, x, alpha * x.clamp(max=0).expm1())
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Scaled `elu` that keeps mean 0 and variance 1. Klambauer et al., 2017."""
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return in_place(input, scale * elu(kept(input, inplace), alpha), inplace)
+    return in_place(input, _scaled_elu(kept(input, inplace), alpha, scale), inplace)
+
+
+@native
+def _scaled_elu(x: Tensor, alpha: float, scale: float) -> Tensor:
+    return scale * _elu(x, alpha)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`. Barron, 2017."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    x = kept(input, inplace)
-    return in_place(input, where(x > 0, x, alpha * (x.clamp(max=0) / alpha).expm1()), inplace)
+    return in_place(input, _celu(kept(input, inplace), alpha), inplace)
+
+
+@native
+def _celu(x: Tensor, alpha: float) -> Tensor:
+    return where(x > 0, x, alpha * (x.clamp(max=0) / alpha).expm1())
+
+
+@native
+def _leaky(x: Tensor, negative_slope: float) -> Tensor:
+    return _leaky_relu(x, negative_slope)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """`input` where positive, `negative_slope * input` elsewhere. Maas et al., 2013."""
+    return in_place(input, _leaky(kept(input, inplace), float(negative_slope)), inplace)
 
 
 def rrelu(
@@ -107,10 +135,16 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise RuntimeError(
             f"Halving dimension must be even, but dimension {dim % input.ndim} is size {input.size(dim)}"
         )
-    a, b = input.chunk(2, dim)
+    return _gated(input, dim)
+
+
+@native
+def _gated(x: Tensor, dim: int) -> Tensor:
+    a, b = x.chunk(2, dim)
     return a * b.sigmoid()
 
 
+@native
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """`input` times the normal distribution function of `input`. Hendrycks & Gimpel, 2016."""
     if approximate == "none":
@@ -121,16 +155,19 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     raise RuntimeError(f"approximate argument must be either none or tanh, got {approximate}")
 
 
+@native
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(input)), without overflow."""
     return input.clamp(max=0) - (-input.abs()).exp().log1p()
 
 
+@native
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` where its size exceeds `lambd`, else 0."""
     return where((input >= -lambd) & (input <= lambd), 0, input)
 
 
+@native
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` moved towards 0 by `lambd`."""
     if lambd < 0:
@@ -138,16 +175,19 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
 
 
+@native
 def tanhshrink(input: Tensor) -> Tensor:
     """input - tanh(input)."""
     return input - input.tanh()
 
 
+@native
 def softsign(input: Tensor) -> Tensor:
     """input / (1 + |input|)."""
     return input / (1 + input.abs())
 
 
+@native
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * input)) / beta; the input itself where `beta * input` exceeds `threshold`."""
     scaled = input * beta
@@ -158,26 +198,42 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """input * sigmoid(input)."""
-    x = kept(input, inplace)
-    return in_place(input, x * x.sigmoid(), inplace)
+    return in_place(input, _silu(kept(input, inplace)), inplace)
+
+
+@native
+def _silu(x: Tensor) -> Tensor:
+    return x * x.sigmoid()
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * tanh(softplus(input)). Misra, 2019."""
-    x = kept(input, inplace)
-    return in_place(input, x * softplus(x).tanh(), inplace)
+    return in_place(input, _mish(kept(input, inplace)), inplace)
+
+
+@native
+def _mish(x: Tensor) -> Tensor:
+    return x * softplus(x).tanh()
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """`input / 6 + 1/2` limited to [0, 1]. Howard et al., 2019."""
-    return in_place(input, hardtanh(input + 3, 0.0, 6.0) / 6, inplace)
+    return in_place(input, _hardsigmoid(input), inplace)
+
+
+@native
+def _hardsigmoid(x: Tensor) -> Tensor:
+    return hardtanh(x + 3, 0.0, 6.0) / 6
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * hardsigmoid(input). Howard et al., 2019."""
-    x = kept(input, inplace)
-    inside = where(x >= 3, x, x * (x + 3) / 6)
-    return in_place(input, where(x <= -3, x * 0, inside), inplace)
+    return in_place(input, _hardswish(kept(input, inplace)), inplace)
+
+
+@native
+def _hardswish(x: Tensor) -> Tensor:
+    return where(x <= -3, x * 0, where(x >= 3, x, x * (x + 3) / 6))
 
 
 def sigmoid(input: Tensor) -> Tensor:

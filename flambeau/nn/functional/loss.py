@@ -12,6 +12,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.nn.functional.activation import logsigmoid
 from flambeau.nn.functional.distance import pairwise_distance
+from flambeau.nn.functional.native import native
 from flambeau.ops import where
 from flambeau.ops.autocasting import in_float32
 from flambeau.ops.loss import reduced, reduction_of
@@ -46,7 +47,11 @@ def l1_loss(
 ) -> Tensor:  # fmt: skip
     """|input - target|."""
     reduction = reduction_of(reduction, size_average, reduce)
-    input, target = _matched(input, target)
+    return _absolute(*_matched(input, target), weight, reduction)
+
+
+@native
+def _absolute(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     return _weighted((input - target).abs(), weight, reduction)
 
 
@@ -59,7 +64,11 @@ def smooth_l1_loss(
     reduction = reduction_of(reduction, size_average, reduce)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    input, target = _matched(input, target)
+    return _smooth(*_matched(input, target), beta, reduction)
+
+
+@native
+def _smooth(input: Tensor, target: Tensor, beta: float, reduction: str) -> Tensor:
     size = (input - target).abs()
     if beta == 0:
         return reduced(size, reduction)
@@ -77,7 +86,11 @@ def huber_loss(
     """`d^2 / 2` where |d| < delta, else `delta * (|d| - delta / 2)`. Huber, 1964."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    input, target = _matched(input, target)
+    return _huber(*_matched(input, target), weight, delta, reduction)
+
+
+@native
+def _huber(input: Tensor, target: Tensor, weight: Tensor | None, delta: float, reduction: str) -> Tensor:
     size = (input - target).abs()
     return _weighted(
         where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta)), weight, reduction
@@ -96,6 +109,11 @@ def binary_cross_entropy(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is "
             "deprecated. Please ensure they have the same size."
         )
+    return _binary(input, target, weight, reduction)
+
+
+@native
+def _binary(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     loss = -(target * _log_at_least(input) + (1 - target) * _log_at_least(1 - input))
     if weight is not None:
         loss = loss * weight
@@ -121,6 +139,13 @@ def binary_cross_entropy_with_logits(
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )
+    return _binary_of_logits(input, target, weight, pos_weight, reduction)
+
+
+@native
+def _binary_of_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None, pos_weight: Tensor | None, reduction: str
+) -> Tensor:
     if pos_weight is None:
         loss = (1 - target) * input - logsigmoid(input)
     else:

@@ -8,6 +8,7 @@ themselves, and so does whoever differentiates twice. Both are the same lines of
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -22,17 +23,22 @@ _MOST_PROGRAMS = 512
 
 
 def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM) -> Callable[..., Any]:
-    """Makes a pure function of tensors (by position; other arguments are constants) run natively.
+    """Makes a pure function of tensors (its other arguments are constants) run natively.
 
     Its results are new tensors; it changes nothing and draws no random numbers. `worth`: elements of the first
     argument from which on it does.
     """
     programs = _Programs(function)
+    names = inspect.signature(function)
 
     @functools.wraps(function)
-    def call(*args: Any) -> Any:
-        if state.tracer is not None or state.autocast is not None or not _is_large(args[0], worth):
-            return function(*args)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if state.tracer is not None or state.autocast is not None or not args or not _is_large(args[0], worth):
+            return function(*args, **kwargs)
+        if kwargs:
+            bound = names.bind(*args, **kwargs)
+            bound.apply_defaults()
+            args = bound.args
         if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return _Native.apply(programs, *args)
         return programs.forward(*args)
@@ -41,6 +47,8 @@ def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM) -> Calla
 
 
 def _is_large(x: Any, worth: int) -> bool:
+    if not isinstance(x, Tensor):
+        return False
     stored = x._array.dtype
     return x._array.size >= worth and stored.kind == "f" and stored.itemsize >= 4
 
