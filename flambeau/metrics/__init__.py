@@ -2,11 +2,13 @@
 
 from flambeau.metrics.accuracy import (
     Accuracy,
+    ErrorRate,
     TopKAccuracy,
     accuracy,
     error_rate,
     top_k_accuracy,
 )
+from flambeau.metrics.class_scores import FalsePositiveRate, FBetaScore, Precision, Recall
 from flambeau.metrics.clustering import (
     adjusted_rand_index,
     contingency_matrix,
@@ -49,10 +51,15 @@ __all__ = [
     "Accuracy",
     "AveragePrecision",
     "ConfusionMatrix",
+    "ErrorRate",
+    "FBetaScore",
+    "FalsePositiveRate",
     "Metric",
     "NormalisedMeanError",
+    "Precision",
     "PrecisionRecallCurve",
     "ROCCurve",
+    "Recall",
     "TopKAccuracy",
     "accuracy",
     "adjusted_rand_index",

@@ -65,6 +65,13 @@ class Accuracy(_Share):
         self._count(true == predicted)
 
 
+class ErrorRate(Accuracy):
+    """`error_rate` over batches: `update` with each, then `compute`."""
+
+    def compute(self) -> float:
+        return 1.0 - super().compute()
+
+
 class TopKAccuracy(_Share):
     """`top_k_accuracy` over batches: `update` with each, then `compute`."""
 

@@ -141,7 +141,7 @@ def roc_auc_score(
             return float("nan")
         return _area(true == np.unique(true)[1], scores, as_weights(sample_weight, len(true)))
     if scores.shape[1] == 2 and labels is None and len(classes) <= 2:
-        return roc_auc_score(true, scores[:, 1], sample_weight=sample_weight)
+        return roc_auc_score(true, _larger_of_two(scores), sample_weight=sample_weight)
     if multi_class not in ("ovr", "ovo"):
         raise ValueError("roc_auc_score: of more than two classes, say multi_class='ovr' or 'ovo'")
     if len(classes) != scores.shape[1]:
@@ -225,7 +225,8 @@ def _binary(
     target: Any, prediction: Any, pos_label: Any, sample_weight: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which samples are positive, their scores, their weights; those that weigh nothing are left out."""
-    true, scores = as_array(target).reshape(-1), as_array(prediction).reshape(-1)
+    true, scores = as_array(target).reshape(-1), as_array(prediction)
+    scores = _larger_of_two(scores) if scores.ndim == 2 and scores.shape[1] == 2 else scores.reshape(-1)
     check_same_length(true, scores)
     if not len(true):
         raise ValueError("there are no samples to rank")
@@ -236,6 +237,13 @@ def _binary(
     weights = as_weights(sample_weight, len(true))
     used = weights != 0
     return (true == (1 if pos_label is None else pos_label))[used], scores[used], weights[used]
+
+
+def _larger_of_two(scores: np.ndarray) -> np.ndarray:
+    """The score of the larger class, (samples), of the scores of two, (samples, 2): shares, or a network's outputs."""
+    if np.allclose(scores.sum(1), 1) and (scores >= 0).all():
+        return np.asarray(scores[:, 1])
+    return np.asarray(scores[:, 1] - scores[:, 0])  # what softmax goes by
 
 
 def _cumulative(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -207,7 +207,7 @@ class TrainerConfig:
     l1: float = _key("times the sum of the weights' absolute values, added to the loss", 0.0)
     l2: float = _key("times half the sum of the weights' squares, added to the loss", 0.0)
     overfit_batches: int = _key(
-        "trains on so many batches alone, without validation, to see that the network can learn", 0
+        "trains on so many batches alone, without augmentation and validation, to see that the network can learn", 0
     )
     average: AverageConfig = _key("averaged weights", factory=AverageConfig)
     early_stopping: EarlyStoppingConfig = _key(

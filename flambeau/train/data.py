@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import flambeau
 from flambeau.train.components import accepts, build
-from flambeau.train.config import Component, Config
+from flambeau.train.config import Component, Config, DataConfig
 from flambeau.train.errors import ConfigError
-from flambeau.utils.data import DataLoader, Subset
+from flambeau.train.samples import Part
+from flambeau.utils.data import DataLoader
 
 
 def build_dataset(config: Config, part: str) -> Any:
@@ -30,14 +32,27 @@ def build_dataset(config: Config, part: str) -> Any:
         dataset = build(component, key, placeholders=placeholders)
     if len(dataset) == 0:
         raise ConfigError(f"{key}: {component.target} is empty, there is nothing to work on")
+    if config.trainer.overfit_batches and part == "train":
+        few = config.trainer.overfit_batches * config.data.batch_size * config.trainer.accumulate
+        return Part(dataset, range(min(len(dataset), few)))
     return dataset
+
+
+def without_augmentation(data: DataConfig) -> DataConfig:
+    """Training samples as they are: no blending, and neither `Augmented` nor an `augment` argument."""
+    return replace(data, mix=[], train=plain(data.train))
+
+
+def plain(dataset: Component) -> Component:
+    """A data set without what augments it."""
+    if dataset.target == "flambeau.train.samples.Augmented":
+        return plain(Component(**dataset.args["dataset"]))
+    return Component(dataset.target, {name: value for name, value in dataset.args.items() if name != "augment"})
 
 
 def train_loader(config: Config, dataset: Any, order: flambeau.Generator) -> DataLoader:
     """Shuffled batches, each of a whole step; `order` decides the shuffling."""
     batch_size = config.data.batch_size * config.trainer.accumulate
-    if config.trainer.overfit_batches:
-        dataset = Subset(dataset, range(min(len(dataset), config.trainer.overfit_batches * batch_size)))
     drop_last = config.data.drop_last and len(dataset) >= batch_size
     return DataLoader(
         dataset,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from flambeau.train.config import Component, Config
+from flambeau.train.data import plain
 from flambeau.train.errors import ConfigError
 
 _FOLD = "flambeau.train.samples.Fold"
@@ -32,10 +33,8 @@ def _fold_config(config: Config, folds: int, fold: int) -> Config:
 
     train = config.data.train
     if train.target == _AUGMENTED:
-        plain = train.args["dataset"]
-        inner = Component(_AUGMENTED, {**train.args, "dataset": part(plain, False)})
+        inner = Component(_AUGMENTED, {**train.args, "dataset": part(train.args["dataset"], False)})
     else:
-        plain = {"target": train.target, "args": {k: v for k, v in train.args.items() if k != "augment"}}
         inner = Component(**part({"target": train.target, "args": dict(train.args)}, False))
-    data = replace(config.data, train=inner, validation=Component(**part(plain, True)))
+    data = replace(config.data, train=inner, validation=Component(**part(vars(plain(train)), True)))
     return replace(config, name=f"{config.name}-fold{fold + 1}", data=data)

@@ -17,7 +17,7 @@ class Progress:
         loss_sum: sum of the losses of the present epoch.
         norm_sum: sum of the gradients' norms of the present epoch.
         seconds: time spent on training in all processes of this run.
-        best: the best validation score so far.
+        best: the smallest `Trainer.badness` so far.
         best_epoch: the epoch that reached it.
         epochs: a row of scores for each complete epoch.
         curve: pairs of a step and the mean loss since the pair before.

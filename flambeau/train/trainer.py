@@ -31,7 +31,7 @@ from flambeau.train.checkpoint import (
 from flambeau.train.components import build
 from flambeau.train.config import Average, Config, Direction, Interval, Precision
 from flambeau.train.config_files import to_dict
-from flambeau.train.data import build_dataset, eval_loader, train_loader
+from flambeau.train.data import build_dataset, eval_loader, train_loader, without_augmentation
 from flambeau.train.errors import (
     CheckpointError,
     ConfigError,
@@ -74,6 +74,7 @@ class Trainer:
         frozen: the names of the parameters that are not trained.
         classes: the names of the classes that the network was trained on, where the data set tells them.
         data_wait: the share of the present epoch's time in which the step waited for data.
+        images: how many samples this process has trained on.
         should_stop: set by a callback to end the run after the present epoch.
     """
 
@@ -81,7 +82,7 @@ class Trainer:
         self, config: Config, run: RunFolder | None = None, callbacks: Sequence[Callback] = ()
     ):
         if config.trainer.overfit_batches:
-            config = replace(config, data=replace(config.data, validation=None))
+            config = replace(config, data=replace(without_augmentation(config.data), validation=None))
         self.config = config
         self.run = run
         self.progress = Progress()
@@ -96,6 +97,7 @@ class Trainer:
         self.average: WeightAverage | None = None
         self.should_stop = False
         self.data_wait = 0.0
+        self.images = 0
         self._outputs: int | None = None  # of the network, for each sample; told when the step first runs
         self._clock = time.perf_counter()
         self._interrupts = Interrupts()
@@ -254,6 +256,11 @@ class Trainer:
         }
         groups = parameter_groups(self.model, config.optimizer)
         self.optimizer = build(config.optimizer, "optimizer", groups, placeholders=placeholders)
+        if isinstance(self.optimizer, flambeau.optim.LBFGS):
+            raise ConfigError(
+                f"optimizer.target = '{config.optimizer.target}' computes the loss several times in a step, which needs "
+                "a training loop of your own"
+            )
         if config.schedule is not None:
             self.schedule = build_schedule(config, self.optimizer, placeholders)
         if config.trainer.average.kind is not Average.none:
@@ -337,7 +344,7 @@ class Trainer:
         started = time.perf_counter()
         first = progress.batch
         _tell_epoch(self.dataset("train"), progress.epoch)
-        waited = 0.0
+        waited, seen = 0.0, self.images
         if first < len(self.loader):
             asked = time.perf_counter()
             for batch in self.loader:
@@ -363,7 +370,7 @@ class Trainer:
         self._move_schedule(Interval.epoch, row)
         self._count_seconds()
         row["seconds"] = round(progress.seconds, 3)
-        images = (progress.batch - first) * self.config.data.batch_size * self.config.trainer.accumulate
+        images = self.images - seen
         row["images_per_second"] = round(images / trained, 1) if images else 0.0
         row["data_wait"] = round(waited / trained, 4) if images else 0.0
         progress.finish_epoch(row)
@@ -385,21 +392,23 @@ class Trainer:
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             if progress.step and not isinstance(error, IndexError):
                 raise
-            raise UserError(self._explain_misfit(inputs, targets, error)) from error
+            what = f"{'a' if progress.step else 'the first'} training step failed"
+            raise UserError(self._explain_misfit(what, inputs, targets, error)) from error
         loss = mean.item()
         if not math.isfinite(loss):
             raise NonFiniteError(self._explain_bad(f"the loss became {loss}"))
         self._move_schedule(Interval.step)
         if self.average is not None:
             self.average.after_step(self.model)
+        self.images += len(inputs)
         progress.count(loss, norm.item(), self.config.trainer.log_every_steps)
         self.call("on_train_batch_end", loss, batch, index)
 
-    def _explain_misfit(self, inputs: Any, targets: Any, error: Exception) -> str:
-        """What a first step was made of that did not work: most often shapes that do not fit."""
+    def _explain_misfit(self, what: str, inputs: Any, targets: Any, error: Exception) -> str:
+        """What a step was made of that did not work: most often shapes that do not fit."""
         kind = str(targets.dtype).rpartition(".")[2]
         return (
-            f"{'a' if self.progress.step else 'the first'} training step failed. {self.config.model.target} was given inputs of shape "
+            f"{what}. {self.config.model.target} was given inputs of shape "
             f"{tuple(inputs.shape)}, {self.config.loss.target} targets of shape {tuple(targets.shape)} and dtype "
             f"{kind}. {type(error).__name__}: {str(error).rstrip('.')}. Change model.args, loss or data so that they fit each other; "
             "FLAMBEAU_TRACEBACK=1 shows where it happened"
@@ -426,16 +435,20 @@ class Trainer:
         """The learning rate of the first parameter group."""
         return float(self.optimizer.param_groups[0]["lr"])
 
-    def monitored(self, row: dict[str, Any]) -> float:
-        """The score of an epoch that picks the best one: the training loss where there is no validation set."""
-        return float(row.get(f"val_{self.config.checkpoint.monitor}", row["loss"]))
+    def badness(self, row: dict[str, Any]) -> float:
+        """What picks the best epoch, the smaller the better: its score, or minus that where the larger is the better.
+
+        Where there is no validation set, it is the training loss.
+        """
+        score = row.get(f"val_{self.config.checkpoint.monitor}")
+        if score is None:
+            return float(row["loss"])
+        return float(score) if self.config.checkpoint.mode is Direction.min else -float(score)
 
     def _note_best(self, row: dict[str, Any]) -> None:
-        score = self.monitored(row)
-        smaller = self.config.checkpoint.mode is Direction.min
-        best = self.progress.best
-        if best is None or (score < best if smaller else score > best):
-            self.progress.best = score
+        found, best = self.badness(row), self.progress.best
+        if best is None or found < best or math.isnan(best):
+            self.progress.best = found
             self.progress.best_epoch = row["epoch"]
 
     def _count_seconds(self) -> None:
@@ -454,22 +467,37 @@ class Trainer:
         with randomness.preserved():
             for index, (inputs, target) in enumerate(eval_loader(self.config, dataset)):
                 self.call(f"on_{phase}_batch_start", (inputs, target), index)
-                output = self._infer(inputs)
-                with flambeau.no_grad():
-                    loss = self.criterion(output, target).item()
+                try:
+                    output = self._infer(inputs)
+                    with flambeau.no_grad():
+                        loss = self.criterion(output, target).item()
+                except (RuntimeError, IndexError, ValueError, TypeError) as error:
+                    raise UserError(self._explain_misfit(f"{phase} failed", inputs, target, error)) from error
                 losses.append(loss * len(inputs))
-                for metric in self.metrics.values():
-                    metric.update(target, output)
+                for name, metric in self.metrics.items():
+                    with self._told_of(name):
+                        metric.update(target, output)
                 outputs.append(output.numpy())
                 targets.append(target.numpy())
                 self.call(f"on_{phase}_batch_end", output, (inputs, target), index)
         scores = {"loss": sum(losses) / len(dataset)}
         all_outputs, all_targets = np.concatenate(outputs), np.concatenate(targets)
         scores |= self.task.scores(dataset, all_outputs, all_targets)
-        scores |= {name: float(metric.compute()) for name, metric in self.metrics.items()}
+        for name, metric in self.metrics.items():
+            with self._told_of(name):
+                scores[name] = float(metric.compute())
         errors = self.task.sample_errors(dataset, all_outputs, all_targets)
         seconds = time.perf_counter() - started
         return Evaluation(scores, all_outputs, all_targets, errors, seconds)
+
+    @contextmanager
+    def _told_of(self, metric: str) -> Iterator[None]:
+        """A block in which a metric is asked; what goes wrong is said to be its own."""
+        try:
+            yield
+        except (ValueError, TypeError, IndexError, RuntimeError) as error:
+            target = self.config.metrics[metric].target
+            raise UserError(f"metrics.{metric}: {target} cannot be told as one number: {error}") from error
 
     @property
     def scored_model(self) -> flambeau.nn.Module:

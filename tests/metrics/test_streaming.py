@@ -21,6 +21,20 @@ PAIRS: dict[str, tuple[Callable[[], metrics.Metric], Callable[..., Any], np.ndar
     "accuracy": (metrics.Accuracy, metrics.accuracy, LABELS, SCORES),
     "top-2": (lambda: metrics.TopKAccuracy(2), lambda t, p: metrics.top_k_accuracy(t, p, 2), LABELS, SCORES),
     "confusion": (lambda: metrics.ConfusionMatrix(4), metrics.confusion_matrix, LABELS, SCORES),
+    "errors": (metrics.ErrorRate, metrics.error_rate, LABELS, SCORES),
+    **{
+        f"{name}, {average}": (
+            lambda make=make, average=average: make(average=average),
+            lambda t, p, name=name, average=average: getattr(metrics, name)(t, p, average=average),
+            LABELS if average != "binary" else LABELS % 2,
+            SCORES if average != "binary" else SCORES[:, :2],
+        )
+        for name, make in {
+            "precision": metrics.Precision, "recall": metrics.Recall, "f1_score": metrics.FBetaScore,
+            "false_positive_rate": metrics.FalsePositiveRate,
+        }.items()
+        for average in ("micro", "macro", "weighted", "binary", None)
+    },
     "roc": (metrics.ROCAUC, metrics.roc_auc_score, LABELS % 2, SCORES[:, 0]),
     "precision": (metrics.AveragePrecision, metrics.average_precision_score, LABELS % 2, SCORES[:, 0]),
     "points": (
@@ -89,3 +103,12 @@ def test_false_positive_rate() -> None:
 def test_errors_say_what_is_wrong(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_two_outputs_of_a_network_rank_by_their_difference() -> None:
+    random = np.random.default_rng(3)
+    target, outputs = random.integers(0, 2, 50), random.normal(size=(50, 2)) * 3
+    shares = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+    for score in (metrics.roc_auc_score, metrics.average_precision_score):
+        assert score(target, outputs) == pytest.approx(score(target, shares[:, 1]))
+        assert score(target, shares) == score(target, shares[:, 1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flambeau.train.callbacks.base import Callback
-from flambeau.train.config import Direction
 
 if TYPE_CHECKING:
     from flambeau.train.trainer import Trainer
@@ -28,10 +27,9 @@ class EarlyStopping(Callback):
         self.waited = 0
 
     def on_train_epoch_end(self, trainer: Trainer) -> None:
-        score = trainer.monitored(trainer.progress.epochs[-1])
-        sign = 1 if trainer.config.checkpoint.mode is Direction.max else -1
-        if self.best is None or sign * (score - self.best) > self.min_delta:
-            self.best, self.waited = score, 0
+        found = trainer.badness(trainer.progress.epochs[-1])
+        if self.best is None or self.best - found > self.min_delta:
+            self.best, self.waited = found, 0
         else:
             self.waited += 1
         if self.waited >= self.patience:

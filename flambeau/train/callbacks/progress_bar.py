@@ -106,9 +106,7 @@ class ProgressBar(Callback):
             self._bar = None
 
     def _speed(self, trainer: Trainer) -> float:
-        done = trainer.progress.step - self._first
-        seconds = time.perf_counter() - self._started
-        return done * trainer.config.data.batch_size / max(seconds, 1e-9)
+        return trainer.images / max(time.perf_counter() - self._started, 1e-9)
 
     def _left(self, trainer: Trainer) -> str:
         progress = trainer.progress
