@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from flambeau.kernels import attention, conv, gemm, jit, pointwise, pool, reduce, threads
+from flambeau.kernels import attention, conv, gemm, jit, pointwise, pool, reduce, rows, threads
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
@@ -228,6 +228,15 @@ def average_pool2d(
         return emit(module, "pool", shape, _operand(x), _operand(out), *options)
 
     _run(("average pool", shape, *options, backward), build, x, out)
+
+
+def add_rows(index: np.ndarray, source: np.ndarray, out: np.ndarray) -> None:
+    """out[index[j]] += source[j] for each j in order; the positions are within `out`."""
+
+    def build(module: Module) -> Kernel:
+        return rows.emit_add(module, "rows", *out.shape, len(index), _operand(source), _operand(out))  # type: ignore[call-arg]
+
+    _run(("add rows",), build, index, source, out)
 
 
 def attend(

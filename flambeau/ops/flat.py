@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flambeau.ops import on_kernels
+
 
 def _in_range(index: np.ndarray, dim: int, size: int) -> None:
     """Raises `RuntimeError` unless every index is within 0 and `size`: one pass, negatives seen as huge."""
@@ -65,8 +67,24 @@ def joined(function: np.ufunc, x: np.ndarray, places: np.ndarray, src: np.ndarra
     narrow = x.dtype.kind == "V" or x.dtype == np.float16  # too few digits to add up in
     out = x.astype(np.float32, order="C") if narrow else x.copy()
     src = np.broadcast_to(src, places.shape).astype(out.dtype, copy=False)
-    function.at(out.reshape(-1), places.reshape(-1), src.reshape(-1))
+    if function is not np.add or not on_kernels.add_rows(out.reshape(-1, 1), places.reshape(-1), src.reshape(-1, 1)):
+        function.at(out.reshape(-1), places.reshape(-1), src.reshape(-1))
     return out.astype(x.dtype, copy=False)
+
+
+def added_rows(x: np.ndarray, index: np.ndarray, src: np.ndarray, from_end: bool = True) -> np.ndarray | None:
+    """A copy of `x` with each src[j] added to its row index[j], or `None` where places do it as well.
+
+    from_end: negative positions count from the end.
+    """
+    if x.dtype != src.dtype or not index.size or not x.size or x.ndim < 2:
+        return None
+    if from_end:
+        index = np.where(index < 0, index + len(x), index)
+    _in_range(index, 0, len(x))
+    out = x.copy(order="C")
+    rows = np.broadcast_to(src, (*index.shape, *x.shape[1:])).reshape(index.size, -1)
+    return out if on_kernels.add_rows(out.reshape(len(x), -1), index.reshape(-1), rows) else None
 
 
 def written(x: np.ndarray, places: np.ndarray, src: np.ndarray) -> np.ndarray:

@@ -45,6 +45,9 @@ def _looked_up(x: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...]) -> np
 
 def _put(x: np.ndarray, values: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...], accumulate: bool) -> np.ndarray:
     if accumulate:
+        rows = flat.added_rows(x, indices[0], values) if dims == (0,) else None
+        if rows is not None:
+            return rows
         return flat.joined(np.add, x, flat.at(x.shape, indices, dims), values)
     out = x.copy()
     out[_key(indices, dims, x.ndim)] = values
@@ -406,10 +409,18 @@ _gather = Primitive(
     },
     lowering=Kernel("gather"),
 )
+def _scattered(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
+    if dim == 0 and index.shape[1:] == x.shape[1:] == src.shape[1:] and not any(index.strides[1:]):
+        rows = flat.added_rows(x, index.reshape(len(index), -1)[:, 0], src[: len(index)], from_end=False)
+        if rows is not None:
+            return rows
+    return flat.joined(np.add, x, flat.along(x.shape, index, dim), src)
+
+
 _scatter_add = Primitive(
     "scatter_add",
     "input index src",
-    lambda x, index, src, dim: flat.joined(np.add, x, flat.along(x.shape, index, dim), src),
+    _scattered,
     rule=lambda x, index, src, dim: x,
     derivative={"input": lambda g: g, "src": lambda g, index, dim: _gather(g, index, dim=dim)},
     lowering=Kernel("scatter_add"),

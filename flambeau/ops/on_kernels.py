@@ -20,8 +20,11 @@ MULTIPLICATIONS = 1 << 18
 ELEMENTS = 1 << 13
 #: Elements from which on a function of each element is.
 MANY = 1 << 16
+#: Elements that are added at positions from which on that is.
+ROWS = 1 << 11
 
 _DTYPES = frozenset(map(np.dtype, ("f4", "f8")))
+_SUMS = frozenset(map(np.dtype, ("f4", "f8", "i4", "i8")))
 
 
 def _kernels() -> types.ModuleType:
@@ -54,6 +57,15 @@ def gated(g: np.ndarray, by: np.ndarray) -> np.ndarray | None:
     nodes = (("input", 0), ("input", 1), zero, ("gt", 1, 2), ("where", 3, 0, 2))
     _kernels().pointwise_chain(nodes, [g.reshape(-1), by.reshape(-1)], [result.reshape(-1)], (4,))
     return result
+
+
+def add_rows(out: np.ndarray, index: np.ndarray, source: np.ndarray) -> bool:
+    """out[index[j]] += source[j] for each j, in order; says whether it did."""
+    fits = out.dtype == source.dtype and out.dtype in _SUMS and out.flags.c_contiguous
+    if source.size < ROWS or not fits:
+        return False
+    _kernels().add_rows(np.ascontiguousarray(index, np.int64), source, out)
+    return True
 
 
 def softmax(x: np.ndarray, dim: int, logarithm: bool) -> np.ndarray | None:
