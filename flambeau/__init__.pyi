@@ -25,6 +25,7 @@ from flambeau import cluster as cluster
 from flambeau import compiler as compiler
 from flambeau import cuda as cuda
 from flambeau import distributed as distributed
+from flambeau import distributions as distributions
 from flambeau import fft as fft
 from flambeau import func as func
 from flambeau import jit as jit

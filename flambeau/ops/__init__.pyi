@@ -47,9 +47,11 @@ from flambeau.ops import joining as joining
 from flambeau.ops import legacy as legacy
 from flambeau.ops import loss as loss
 from flambeau.ops import mathematics as mathematics
+from flambeau.ops import native as native
 from flambeau.ops import node_names as node_names
 from flambeau.ops import numbers as numbers
 from flambeau.ops import on_kernels as on_kernels
+from flambeau.ops import ordering as ordering
 from flambeau.ops import padding as padding
 from flambeau.ops import parts as parts
 from flambeau.ops import pointwise as pointwise

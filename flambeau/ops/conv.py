@@ -15,6 +15,7 @@ import numpy as np
 from flambeau.core.shapes import pair
 from flambeau.ops import on_kernels
 from flambeau.ops.autocasting import narrowed
+from flambeau.ops.native import native
 from flambeau.ops.padding import constant_pad_nd
 from flambeau.ops.table import Kernel, Primitive, Spec, operator, spec_of
 from flambeau.tensor.tensor import Tensor
@@ -279,10 +280,20 @@ def _convolve(
                 f"Calculated padded input size per channel: ({padded}). Kernel size: ({spans}). Kernel size "
                 "can't be greater than actual input size"
             )
-    out = _convolution(x, weight, stride=stride, padding=pads, dilation=dilation, groups=groups)
-    if bias is not None:
-        out = out + bias.reshape(-1, *(1,) * rank)
+    convolve = _convolved_in_space if rank == 3 else _convolved
+    out = convolve(x, weight, bias, stride, pads, dilation, groups)
     return out if batched else out.squeeze(0)
+
+
+def _convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Tensor:
+    out = _convolution(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return out if bias is None else out + bias.reshape(-1, *(1,) * len(stride))
+
+
+#: Kernels are made for planes; a compiled program makes products of matrices of other ranks.
+_convolved_in_space = native(_convolved)
 
 
 @operator(method=False)
@@ -344,10 +355,19 @@ def _convolve_transposed(
             f"Given input size per channel: {list(x.shape[2:])}. Calculated output size per channel: "
             f"{list(size)}. Output size is too small"
         )
-    out = _convolution_input(x, weight, size=size, stride=stride, padding=pads, dilation=dilation, groups=groups)
-    if bias is not None:
-        out = out + bias.reshape(-1, *(1,) * rank)
+    convolve = _spread_in_space if rank == 3 else _spread
+    out = convolve(x, weight, bias, size, stride, pads, dilation, groups)
     return out if batched else out.squeeze(0)
+
+
+def _spread(
+    x: Tensor, weight: Tensor, bias: Tensor | None, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Tensor:
+    out = _convolution_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return out if bias is None else out + bias.reshape(-1, *(1,) * len(stride))
+
+
+_spread_in_space = native(_spread)
 
 
 def _transposed(rank: int) -> Any:

@@ -9,6 +9,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops.arithmetic import where
 from flambeau.ops.autocasting import in_float32
+from flambeau.ops.native import native
 from flambeau.ops.reduce import log_softmax
 from flambeau.ops.table import operator
 from flambeau.tensor.tensor import Tensor
@@ -53,6 +54,11 @@ def mse_loss(
         )
         shape = broadcast_shapes(input._array.shape, target._array.shape)
         input, target = input.expand(shape), target.expand(shape)
+    return _squares(input, target, weight, reduction)
+
+
+@native
+def _squares(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     difference = input - target
     squares = difference * difference
     if weight is None:
@@ -73,6 +79,12 @@ def nll_loss(
     target that is no class.
     """
     reduction = reduction_of(reduction, size_average, reduce)
+    _check_classes(input, target, weight, ignore_index, reduction)
+    return _class_loss(input, target, weight, ignore_index, reduction)
+
+
+def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> None:
+    """The errors of `nll_loss`."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     if input.ndim == 0:
@@ -97,11 +109,15 @@ def nll_loss(
             f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
             f"tensor of shape: {list(weight.shape)}"
         )
+    _check_targets(target, target != ignore_index, classes)
+
+
+@native
+def _class_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> Tensor:
     target = target.long()
     valid = target != ignore_index
-    _check_targets(target, valid, classes)
     safe = where(valid, target, 0)
-    dim = 1 if batched else 0
+    dim = 1 if input.ndim > 1 else 0
     picked = -input.gather(dim, safe.unsqueeze(dim)).squeeze(dim)
     factor = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0)
     losses = where(valid, picked if weight is None else picked * factor, 0)
@@ -134,10 +150,8 @@ def cross_entropy(
     dim = 0 if input.ndim == 1 else 1
     if input.ndim == 0:
         raise ValueError(f"Expected 1 or more dimensions (got {input.ndim})")
-    logs = log_softmax(input, dim)
-    classes = input._array.shape[dim]
     if input._array.shape == target._array.shape and target.dtype.kind >= dtypes.FLOATING:
-        return _with_probabilities(logs, target, weight, reduction, label_smoothing, dim)
+        return _with_probabilities(input, target, weight, reduction, label_smoothing, dim)
     if target.dtype.kind >= dtypes.FLOATING:
         raise RuntimeError(
             "Expected floating point type for target with class probabilities, got shape "
@@ -145,7 +159,18 @@ def cross_entropy(
             if target.ndim == input.ndim
             else f"expected scalar type Long but found {target.dtype.tensor_type}"
         )
-    loss = nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
+    _check_classes(input, target, weight, ignore_index, reduction)
+    return _with_classes(input, target, weight, ignore_index, reduction, label_smoothing, dim)
+
+
+@native
+def _with_classes(
+    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float,
+    dim: int,
+) -> Tensor:  # fmt: skip
+    logs = log_softmax(input, dim)
+    classes = input._array.shape[dim]
+    loss = _class_loss(logs, target, weight, ignore_index, reduction)
     if not label_smoothing:
         return loss
     valid = target != ignore_index
@@ -166,9 +191,11 @@ def cross_entropy(
     return (1 - label_smoothing) * loss + (label_smoothing / classes) * total
 
 
+@native
 def _with_probabilities(
-    logs: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float, dim: int
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float, dim: int
 ) -> Tensor:
+    logs = log_softmax(input, dim)
     classes = logs._array.shape[dim]
     if label_smoothing:
         target = target * (1 - label_smoothing) + label_smoothing / classes

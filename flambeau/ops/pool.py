@@ -9,6 +9,7 @@ import numpy as np
 
 from flambeau.core.shapes import pair
 from flambeau.ops import on_kernels
+from flambeau.ops.native import native
 from flambeau.ops.table import Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor
 
@@ -294,6 +295,14 @@ _max_pool_pick = Primitive(
 )
 
 
+def _largest(input: Tensor, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, places: Ints) -> Any:
+    return _max_pool(input, kernel=kernel, stride=stride, padding=padding, dilation=dilation, places=places)
+
+
+#: Kernels are made for planes; compiled programs know windows of any rank.
+_largest_in_space = native(_largest)
+
+
 def _max(rank: int) -> Any:
     name = f"max_pool{rank}d"
 
@@ -305,9 +314,8 @@ def _max(rank: int) -> Any:
         steps, pads = _stride(stride, kernel, rank), pair(padding, rank, "padding")
         spread = pair(dilation, rank, "dilation")
         places = _places(name, rank, input, kernel, steps, pads, spread, ceil_mode)
-        values, indices = _max_pool(
-            input, kernel=kernel, stride=steps, padding=pads, dilation=spread, places=places
-        )
+        pool = _largest_in_space if rank == 3 else _largest
+        values, indices = pool(input, kernel, steps, pads, spread, places)
         return (values, indices) if return_indices else values
 
     call.__name__ = call.__qualname__ = name

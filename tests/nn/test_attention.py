@@ -55,7 +55,7 @@ def test_derivatives(way: str) -> None:
     q, k, v = _inputs((2, 9, 3), (2, 4, 3), (1, 4, 2))
     mask = torch.tensor([[True, True, False, True]] * 8 + [[False] * 4])
     for options in ({}, {"is_causal": True}, {"attn_mask": mask}, {"scale": -0.7}):
-        f = lambda q, k, v, options=options: F.scaled_dot_product_attention(q, k, v, **options)  # noqa: E731
+        f = lambda q, k, v, options=options: F.scaled_dot_product_attention(q, k, v, **options)
         assert gradcheck(f, (q, k, v))
         assert gradgradcheck(f, (q, k, v))
 

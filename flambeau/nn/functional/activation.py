@@ -8,9 +8,9 @@ from typing import Any
 
 from flambeau import ops
 from flambeau.core.dtypes import float64
-from flambeau.nn.functional.native import native
 from flambeau.ops import where
 from flambeau.ops.activation import leaky_relu as _leaky_relu
+from flambeau.ops.native import native
 from flambeau.ops.reduce import softmax
 from flambeau.ops.table import frozen
 from flambeau.tensor import Tensor

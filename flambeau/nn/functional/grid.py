@@ -9,6 +9,7 @@ from typing import Any
 
 from flambeau import ops
 from flambeau.ops import where
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 
 _DEFAULT_CHANGED = (
@@ -113,6 +114,12 @@ def grid_sample(
         )
     if mode == "bicubic" and rank != 2:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
+    return _sampled(input, grid, mode, padding_mode, align_corners)
+
+
+@native
+def _sampled(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: bool) -> Tensor:
+    rank = grid.size(-1)
     sampler = _Sampler(input, padding_mode, align_corners)
     # The grid's last component belongs to the first spatial dimension.
     places = [

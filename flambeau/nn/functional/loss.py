@@ -12,10 +12,10 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.nn.functional.activation import logsigmoid
 from flambeau.nn.functional.distance import pairwise_distance
-from flambeau.nn.functional.native import native
 from flambeau.ops import where
 from flambeau.ops.autocasting import in_float32
 from flambeau.ops.loss import reduced, reduction_of
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from flambeau.autograd import no_grad
 from flambeau.core import dtypes
-from flambeau.nn.functional.native import native
 from flambeau.nn.functional.padding import pad
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 
 

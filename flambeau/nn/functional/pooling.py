@@ -10,6 +10,7 @@ from flambeau import ops
 from flambeau.core import dtypes
 from flambeau.core.shapes import pair
 from flambeau.nn.functional.activation import relu
+from flambeau.ops.native import native
 from flambeau.ops.pool import (
     avg_pool1d,
     avg_pool2d,
@@ -44,9 +45,14 @@ def _check_adaptive(name: str, input: Tensor, rank: int) -> None:
 def _adaptive_average(name: str, input: Tensor, output_size: Any, rank: int) -> Tensor:
     """Each dimension in turn is averaged by a matrix with a row a place."""
     _check_adaptive(name, input, rank)
+    return _averaged(input, tuple(_adaptive_sizes(input, output_size, rank)))
+
+
+@native
+def _averaged(input: Tensor, sizes: tuple[int, ...]) -> Tensor:
     out = input
-    for i, places in enumerate(_adaptive_sizes(input, output_size, rank)):
-        dim = input.ndim - rank + i
+    for i, places in enumerate(sizes):
+        dim = input.ndim - len(sizes) + i
         size = input.size(dim)
         if size == places:
             continue

@@ -15,6 +15,7 @@ from flambeau.nn.functional.pooling import (
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
 )
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 
 _NEAREST = ("nearest", "nearest-exact")
@@ -83,9 +84,17 @@ def interpolate(
     if mode == "area":
         pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[rank - 1]
         return pool(input, sizes)
+    return _resized(input, tuple(sizes), tuple(factors), mode, bool(align_corners), antialias)
+
+
+@native
+def _resized(
+    input: Tensor, sizes: tuple[int, ...], factors: tuple[float | None, ...], mode: str, align_corners: bool,
+    antialias: bool,
+) -> Tensor:  # fmt: skip
     out = input
-    for axis in range(rank):
-        along = _Axis(input, axis + 2, sizes[axis], factors[axis], bool(align_corners))
+    for axis in range(len(sizes)):
+        along = _Axis(input, axis + 2, sizes[axis], factors[axis], align_corners)
         if antialias:
             out = along.filtered(out, _FILTERS[mode])
         elif mode in _NEAREST:

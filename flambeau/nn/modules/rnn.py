@@ -16,10 +16,10 @@ from typing import Any
 from flambeau import ops
 from flambeau.nn import functional as F
 from flambeau.nn import init
-from flambeau.nn.functional.native import native
 from flambeau.nn.module import Module
 from flambeau.nn.parameter import Parameter
 from flambeau.nn.utils.rnn import PackedSequence
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
