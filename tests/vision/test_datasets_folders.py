@@ -136,3 +136,21 @@ def test_fake_data() -> None:
     with pytest.raises(IndexError, match="FakeData index out of range"):
         data[3]
     assert repr(data) == "Dataset FakeData\n    Number of datapoints: 3"
+
+
+def test_links_are_followed_but_not_in_circles(root: Path) -> None:
+    (root / "dog" / "circle").symlink_to(root / "dog", target_is_directory=True)
+    (root / "dog" / "cats").symlink_to(root / "cat", target_is_directory=True)
+    found = [Path(path).relative_to(root).as_posix() for path, _ in ImageFolder(root).samples]
+    assert found == ["cat/a.png", "cat/more/b.JPG", "dog/c.png", "dog/cats/a.png", "dog/cats/more/b.JPG"]
+
+
+def test_brightness_of_other_depths(tmp_path: Path) -> None:
+    """16 bits are brought to 8; what has no known range is an error."""
+    wide = (np.arange(12).reshape(3, 4) * 5000).astype(np.uint16)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    picture = np.asarray(default_loader(tmp_path / "wide.png"))
+    np.testing.assert_array_equal(picture, np.repeat((wide >> 8)[..., None], 3, -1))
+    Image.fromarray(np.ones((3, 4), np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(DataError, match=r"float\.tiff: numbers of 32 bits \(mode F\)"):
+        default_loader(tmp_path / "float.tiff")

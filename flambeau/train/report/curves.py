@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from flambeau.train.progress import Progress
 from flambeau.train.report.plots import Plot, plot
 
@@ -48,7 +50,9 @@ def _losses(axes: Axes, progress: Progress) -> None:
 
 
 def log_scale(axes: Axes) -> None:
-    """Values on a logarithmic scale, marked at 1, 2 and 5 times the powers of ten."""
+    """Values on a logarithmic scale, marked at 1, 2 and 5 times the powers of ten; zeros alone need none."""
+    if not any((np.asarray(line.get_ydata(), float) > 0).any() for line in axes.get_lines()):
+        return
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_yscale("log")

@@ -18,7 +18,7 @@ from flambeau.metrics import (
 )
 from flambeau.train.evaluation import Evaluation
 from flambeau.train.tasks.base import Box, Chart, Question, Task, check_box
-from flambeau.vision.datasets.images import open_image
+from flambeau.vision.datasets.images import open_grey, open_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,13 +112,11 @@ class Classification(Task):
 
     def ask(self, path: Path, box: Box | None = None) -> list[Question]:
         """The picture, or the part of it in `box`."""
-        picture = open_image(path)
+        picture = open_grey(path) if self.channels == 1 else open_rgb(path)
         if box is not None:
             check_box(box, picture, path)
             picture = picture.crop((round(box[0]), round(box[1]), round(box[2]), round(box[3])))
-        resized = picture.convert("L" if self.channels == 1 else "RGB").resize(
-            (self.size, self.size), Image.Resampling.BICUBIC
-        )
+        resized = picture.resize((self.size, self.size), Image.Resampling.BICUBIC)
         pixels = np.asarray(resized, np.float32).reshape(self.size, self.size, self.channels)
         sample = (pixels.transpose(2, 0, 1) / 255 - self.mean) / self.std
         return [Question(path, np.ascontiguousarray(sample, np.float32))]
@@ -129,7 +127,7 @@ class Classification(Task):
         shares = np.exp(_log_shares(output[None])[0])
         label = int(shares.argmax())
         name = self._name(None, label)
-        picture = open_image(question.path).convert("RGB")
+        picture = open_rgb(question.path)
         return _with_caption(picture, f"{name} ({shares[label]:.0%})"), {
             "image": str(question.path),
             "class": name,

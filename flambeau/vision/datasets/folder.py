@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from PIL import Image
@@ -73,7 +73,7 @@ def make_dataset(
     empty = []
     for name in sorted(class_to_idx):
         before = len(samples)
-        for folder, _, files in sorted(os.walk(os.path.join(directory, name), followlinks=True)):
+        for folder, files in sorted(_walk(os.path.join(directory, name))):
             for path in (os.path.join(folder, file) for file in sorted(files)):
                 if is_valid_file(path) if extensions is None else has_file_allowed_extension(path, extensions):  # type: ignore[misc]
                     samples.append((path, class_to_idx[name]))
@@ -86,6 +86,15 @@ def make_dataset(
             message += f"Supported extensions are: {shown}"
         raise MissingFilesError(f"{message} (in {directory})")
     return samples
+
+
+def _walk(directory: str) -> Iterator[tuple[str, list[str]]]:
+    """Each folder with its files, links followed, except one that leads back to a folder above it."""
+    for folder, below, files in os.walk(directory, followlinks=True):
+        here = os.path.realpath(folder)
+        targets = {name: os.path.realpath(os.path.join(folder, name)) for name in below}
+        below[:] = [name for name, target in targets.items() if not f"{here}{os.sep}".startswith(f"{target}{os.sep}")]
+        yield folder, files
 
 
 def pil_loader(path: str | os.PathLike[str]) -> Image.Image:
