@@ -9,9 +9,8 @@ from typing import Any
 from flambeau import ops
 from flambeau.distributions import constraints
 from flambeau.distributions.dirichlet import Dirichlet
-from flambeau.distributions.distribution import Distribution
 from flambeau.distributions.exp_family import ExponentialFamily
-from flambeau.distributions.utils import as_size, broadcast_all
+from flambeau.distributions.utils import broadcast_all
 from flambeau.tensor import Tensor
 
 __all__ = ["Beta"]
@@ -43,9 +42,7 @@ class Beta(ExponentialFamily):
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         new = self._get_checked_instance(Beta, _instance)
         new._dirichlet = self._dirichlet.expand(batch_shape)
-        Distribution.__init__(new, as_size(batch_shape), validate_args=False)
-        new._validate_args = self._validate_args
-        return new
+        return self._finish_expand(new, batch_shape)
 
     @property
     def concentration1(self) -> Tensor:

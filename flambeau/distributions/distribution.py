@@ -146,6 +146,12 @@ class Distribution:
             )
         return self.__new__(type(self))
 
+    def _finish_expand(self, new: Any, batch_shape: Sequence[int]) -> Any:
+        """Gives an instance that `expand` filled its shapes; its parameters were checked before."""
+        Distribution.__init__(new, batch_shape, self._event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
     # ---- what a family says about itself
 
     @property
@@ -252,9 +258,7 @@ class WithParameters(Distribution):
             if name in self._event_dims:
                 event = tuple(value.shape[value.dim() - self._event_dims[name] :])
                 new.__dict__[name] = value.expand(tuple(batch_shape) + event)
-        Distribution.__init__(new, batch_shape, self._event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
+        return self._finish_expand(new, batch_shape)
 
 
 class ProbsOrLogits(WithParameters):
