@@ -76,7 +76,6 @@ def _mean_exp(p: Any, q: Gumbel) -> Tensor:
 @register_kl(Gamma, Normal)
 @register_kl(Gumbel, Normal)
 @register_kl(Laplace, Normal)
-@register_kl(Pareto, Normal)
 @register_kl(Uniform, Normal)
 def _to_normal(p: Any, q: Any) -> Tensor:
     """From any family with a mean and a variance."""
@@ -87,14 +86,12 @@ def _to_normal(p: Any, q: Any) -> Tensor:
 @register_kl(Beta, Exponential)
 @register_kl(ContinuousBernoulli, Exponential)
 @register_kl(Gamma, Exponential)
-@register_kl(Pareto, Exponential)
 def _to_exponential(p: Any, q: Any) -> Tensor:
     return q.rate * p.mean - q.rate.log() - p.entropy()
 
 
 @register_kl(Beta, Gamma)
 @register_kl(Exponential, Gamma)
-@register_kl(Pareto, Gamma)
 def _to_gamma(p: Any, q: Any) -> Tensor:
     a = q.concentration
     return a.lgamma() - a * q.rate.log() - (a - 1) * _mean_log(p) + q.rate * p.mean - p.entropy()
@@ -126,6 +123,29 @@ def _normal_to_laplace(p: Any, q: Any) -> Tensor:
 @register_kl(Bernoulli, Poisson)
 def _bernoulli_to_poisson(p: Any, q: Any) -> Tensor:
     return -p.entropy() - (p.probs * q.rate.log() - q.rate)
+
+
+# ---- from a Pareto p: infinite where its moments are
+
+
+def _tamed(p: Pareto, alpha: float) -> Pareto:
+    """p with larger alpha wherever it is at most `alpha`, so that moments and their gradients are finite."""
+    return Pareto(p.scale, p.alpha.masked_fill(p.alpha <= alpha, alpha + 1), validate_args=False)
+
+
+@register_kl(Pareto, Exponential)
+def _pareto_to_exponential(p: Any, q: Any) -> Tensor:
+    return _to_exponential(_tamed(p, 1), q).masked_fill(p.alpha <= 1, math.inf)
+
+
+@register_kl(Pareto, Gamma)
+def _pareto_to_gamma(p: Any, q: Any) -> Tensor:
+    return _to_gamma(_tamed(p, 1), q).masked_fill(p.alpha <= 1, math.inf)
+
+
+@register_kl(Pareto, Normal)
+def _pareto_to_normal(p: Any, q: Any) -> Tensor:
+    return _to_normal(_tamed(p, 2), q).masked_fill(p.alpha <= 2, math.inf)
 
 
 # ---- from a uniform p, and to a uniform q: infinite where p has values that q has not
