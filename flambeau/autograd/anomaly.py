@@ -14,7 +14,7 @@ import numpy as np
 
 from flambeau.autograd import engine, node
 from flambeau.autograd.node import Node
-from flambeau.core.state import state
+from flambeau.core.state import add_busy
 
 __all__ = ["detect_anomaly", "is_anomaly_enabled", "set_detect_anomaly"]
 
@@ -41,7 +41,7 @@ def is_anomaly_check_nan_enabled() -> bool:
 
 def _switch(enabled: bool, check_nan: bool) -> None:
     # The shortest path of operators makes nodes without calling their constructor: leave it.
-    state.busy += enabled - _mode["enabled"]
+    add_busy(enabled - _mode["enabled"])
     _mode["enabled"], _mode["check_nan"] = enabled, check_nan
     node.on_new_node = _remember_origin if enabled else None
     engine._watched_apply = _watched_apply if enabled else None

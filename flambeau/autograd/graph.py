@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from flambeau.autograd.modes import modes
 from flambeau.autograd.node import Node, OutputOf, accumulator_of
-from flambeau.core.state import state
+from flambeau.core.state import add_busy
 from flambeau.tensor.tensor import Tensor
 
 __all__ = [
@@ -70,11 +70,11 @@ class saved_tensors_hooks:
         if modes.hooks_disabled is not None:
             raise RuntimeError(modes.hooks_disabled)
         modes.saved_hooks = (*modes.saved_hooks, (self.pack_hook, self.unpack_hook))
-        state.busy += 1  # the shortest path of operators saves without asking
+        add_busy(1)  # the shortest path of operators saves without asking
 
     def __exit__(self, *exc: object) -> None:
         modes.saved_hooks = modes.saved_hooks[:-1]
-        state.busy -= 1
+        add_busy(-1)
 
 
 class save_on_cpu(saved_tensors_hooks):

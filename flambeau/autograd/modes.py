@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from flambeau.core.state import state
+from flambeau.core.state import add_busy
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -154,7 +154,7 @@ class inference_mode(_Mode):
     def __enter__(self) -> None:
         self.stack.append((modes.grad_enabled, modes.inference))
         modes.inference = self.mode
-        state.busy += 1
+        add_busy(1)
         modes.grad_enabled = not self.mode
 
     def __exit__(
@@ -164,4 +164,4 @@ class inference_mode(_Mode):
         trace: TracebackType | None = None,
     ) -> None:
         modes.grad_enabled, modes.inference = self.stack.pop()
-        state.busy -= 1
+        add_busy(-1)

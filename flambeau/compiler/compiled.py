@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import fields
+from operator import is_
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from flambeau.autograd.modes import modes
-from flambeau.compiler import guards
+from flambeau.compiler.guards import World, hooks_of
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.program import Program, trace_backward
-from flambeau.compiler.trace import Tracer, Untraceable, map_tree, tracing, where_it_failed
+from flambeau.compiler.trace import (
+    Tracer,
+    Untraceable,
+    is_record,
+    leaves,
+    map_tree,
+    tracing,
+    where_it_failed,
+)
+from flambeau.core.dtypes import get_default_dtype
 from flambeau.core.state import state
+from flambeau.core.switches import exact_convolutions
 from flambeau.tensor.tensor import Tensor
 
 #: How many shapes, dtypes and constants a function is specialised for before it runs eagerly.
@@ -86,11 +99,15 @@ def compile(
     return compiled
 
 
+class _Changing(Untraceable):
+    """A program that changes Python objects: perhaps at its first call only, to set things up."""
+
+
 class CompiledFunction:
     """A callable that runs `function` as a native program wherever it can.
 
     It warns once where it cannot, unless it is `quiet`; it is specialised for so many shapes at `most`; `tune`
-    tries several schedules.
+    tries several schedules; a `pure` function depends on its arguments only.
     """
 
     def __init__(
@@ -100,23 +117,33 @@ class CompiledFunction:
         quiet: bool = False,
         most: int = RECOMPILE_LIMIT,
         tune: bool = False,
+        pure: bool = False,
     ):
-        self.most, self.tune = most, tune
+        self.most, self.tune, self.pure, self.quiet = most, tune, pure, quiet
         self.function = function
         self.fullgraph = fullgraph
         self.programs: dict[Hashable, list[Program]] = {}
         self.traces = 0
         self._eager_keys: set[Hashable] = set()
+        self._changed_once: set[Hashable] = set()
         self._warned = quiet
-        self._plain = getattr(function, "forward", function)
-        self._kept: list[Any] = []
+        self._kept: dict[int, Any] = {}  # what is known by its id
         self._kept_gradients: dict[Any, Tensor] = {}
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
+        return self._anew(copy.deepcopy(self.function, memo))
+
+    def __reduce__(self) -> tuple:
+        return CompiledFunction, (self.function, self.fullgraph, self.quiet, self.most, self.tune, self.pure)
+
+    def _anew(self, function: Callable[..., Any]) -> CompiledFunction:
+        return CompiledFunction(function, self.fullgraph, self.quiet, self.most, self.tune, self.pure)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if state.tracer is not None:
+        if state.busy and state.tracer is not None:
             return self.function(*args, **kwargs)
         tensors: list[Tensor] = []
         key = self._key(args, kwargs, tensors)
@@ -133,30 +160,40 @@ class CompiledFunction:
 
     def _key(self, args: tuple, kwargs: dict, tensors: list[Tensor]) -> Hashable:
         """What a call's arguments must have in common with another's to share programs."""
-        parts: list[Any] = [modes.grad_enabled, modes.inference, state.autocast]
+        parts: list[Any] = [
+            modes.grad_enabled, modes.inference, state.autocast, get_default_dtype(), exact_convolutions(),
+        ]  # fmt: skip
         for x in args:
             parts.append(self._part(x, tensors))
         for name, x in kwargs.items():
             parts.append((name, self._part(x, tensors)))
         if len(tensors) > 1:
-            parts.append(len({id(t._array) for t in tensors}))
+            arrays = [id(t._array) for t in tensors]
+            if len(set(arrays)) < len(arrays):
+                ids = [*map(id, tensors)]
+                parts.append((*map(arrays.index, arrays), *map(ids.index, ids)))
         return tuple(parts)
 
     def _part(self, x: Any, tensors: list[Tensor]) -> Hashable:
         if isinstance(x, Tensor):
             tensors.append(x)
             array = x._array
+            if x._extra is not None and (hooks := hooks_of(x)):
+                return array.shape, array.dtype, array.strides, x.requires_grad, hooks
             return array.shape, array.dtype, array.strides, x.requires_grad
         if isinstance(x, (tuple, list)):
             return type(x), tuple([self._part(y, tensors) for y in x])
         if isinstance(x, dict):
-            return dict, tuple([(k, self._part(v, tensors)) for k, v in x.items()])
-        if isinstance(x, np.ndarray):
-            return "array", id(x)
+            return type(x), tuple([(k, self._part(v, tensors)) for k, v in x.items()])
+        if is_record(x):
+            return type(x), tuple([self._part(getattr(x, f.name), tensors) for f in fields(x)])
+        if isinstance(x, float):
+            return float, repr(x)  # which tells -0.0 from 0.0, and nan is like nan
+        if isinstance(x, set):
+            return set, frozenset(x)
         try:
             hash(x)
         except TypeError:
-            self._kept.append(x)
             return type(x), id(x)
         return type(x), x
 
@@ -168,33 +205,35 @@ class CompiledFunction:
         if known >= self.most * 4 or (
             key not in self.programs and len(self.programs) >= self.most
         ):
-            self._run_eagerly(
-                key,
+            self._warn(
                 f"the function was specialised {known} times, for changing shapes, dtypes or "
-                "constants; further ones run eagerly (dynamic shapes are not compiled)",
+                "constants; further ones run eagerly (dynamic shapes are not compiled)"
             )
             return self.function(*args, **kwargs)
+        for x in (*args, *kwargs.values()):
+            self._kept[id(x)] = x
         try:
             program = self._trace(args, kwargs, tensors)
         except Exception as error:
-            if self.fullgraph:
+            first = isinstance(error, _Changing) and key not in self._changed_once
+            if self.fullgraph and not first:
                 raise
             result = self.function(*args, **kwargs)  # raises the user's own errors again
+            if first:
+                self._changed_once.add(key)
+                return result
+            self._eager_keys.add(key)
             why = (
                 str(error)
                 if isinstance(error, Untraceable)
                 else f"{type(error).__name__}: {error}"
             )
-            self._run_eagerly(
-                key,
-                f"{why} cannot be traced ({where_it_failed(error)}); the function runs eagerly",
-            )
+            self._warn(f"{why} cannot be traced ({where_it_failed(error)}); the function runs eagerly")
             return result
         self.programs.setdefault(key, []).insert(0, program)
         return program(tensors)
 
-    def _run_eagerly(self, key: Hashable, why: str) -> None:
-        self._eager_keys.add(key)
+    def _warn(self, why: str) -> None:
         if not self._warned:
             self._warned = True
             warnings.warn(f"flambeau.compile: {why}", UserWarning, stacklevel=4)
@@ -204,15 +243,14 @@ class CompiledFunction:
     def _trace(self, args: tuple, kwargs: dict, tensors: list[Tensor]) -> Program:
         self.traces += 1
         tracer = Tracer()
-        modules = guards.modules_of(self._plain, [*args, *kwargs.values()])
-        settings = guards.Settings()
-        settings.add_modules(modules)
-        settings.add_function(self._plain)
+        world = World()
+        if not self.pure:
+            world.add(self.function, *(x for x in leaves((args, kwargs)) if not isinstance(x, Tensor)))
         trace = None
         try:
             with tracing(tracer):
                 # Taken one by one: nothing here may outlive the trace.
-                stand_ins = [tracer.argument(t, k) for k, t in enumerate(tensors)][::-1]
+                stand_ins = tracer.stand_ins(tensors)[::-1]
 
                 def replaced(x: Any) -> Any:
                     if isinstance(x, np.ndarray):
@@ -221,28 +259,35 @@ class CompiledFunction:
 
                 traced_args = map_tree(args, replaced)
                 traced_kwargs = map_tree(kwargs, replaced)
+                containers = [*_containers((traced_args, traced_kwargs))]
                 results = self.function(*traced_args, **traced_kwargs)
-                del traced_args, traced_kwargs
+                if not all(len(x) == len(y) and all(map(is_, x, y)) for x, y in containers):
+                    raise _Changing("a change of an argument's list or dictionary")
+                del traced_args, traced_kwargs, containers
                 backward = trace_backward(tracer, results)
                 trace = tracer.finish(results)
                 drop_dead(trace.graph, backward.wanted if backward is not None else [])
                 tracer.drop_unread_inputs()
                 del results
+            if world.drew():
+                raise Untraceable("a random number of Python or NumPy")
+            if not world.hold():
+                raise _Changing("a change of an attribute, a global or a list")
+            world.settle(trace.modules)
+            trace.modules = []
+            tracer.forget()
+            if tracer.leaked():
+                raise _Changing("a tensor kept beyond the call, in an attribute or a list,")
         except RecursionError as error:
+            world.put_back()
             raise Untraceable("endless recursion") from error
+        except BaseException:
+            world.put_back()
+            raise
         finally:
             tracer.roll_back()
-        if not settings.hold():
-            raise Untraceable("a change of a module's attributes or of a global")
-        seen = {id(m) for m in modules}
-        settings.add_modules(m for m in trace.modules if id(m) not in seen)
-        trace.guards += guards.closure_guards(self._plain)
-        trace.modules = []
-        tracer.forget()
-        if tracer.leaked():
-            raise Untraceable("a tensor kept beyond the call, in an attribute or a list,")
         program = Program(trace, backward, tensors, self._kept_gradients, self.tune)
-        program.settings = settings
+        program.world = world
         return program
 
     # Explaining -----------------------------------------------------------------------------------
@@ -257,6 +302,20 @@ class CompiledFunction:
         from flambeau.compiler.explain import explain
 
         return explain(self, html)
+
+
+
+def _containers(tree: Any) -> Iterator[tuple[Any, Any]]:
+    """The lists and dictionaries of a tree, each with what it holds."""
+    if isinstance(tree, (list, tuple)):
+        if isinstance(tree, list):
+            yield tree, list(tree)
+        for x in tree:
+            yield from _containers(x)
+    elif isinstance(tree, dict):
+        yield tree.values(), list(tree.values())
+        for x in tree.values():
+            yield from _containers(x)
 
 
 __all__ = ["CompiledFunction", "compile"]

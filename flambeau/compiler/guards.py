@@ -1,14 +1,35 @@
-"""Guards: what must be as it was when a program was traced, for the program to be run again."""
+"""Guards: what must be as it was when a program was traced, for the program to be run again.
+
+A traced program is right only while the Python that it was traced from would do the same. `World` finds what
+that is: from a function to the globals and cells it names, to functions, objects and containers in these, and of
+objects to the attributes that any of the code names. It notes what they hold, tells whether they still do, and
+puts back what tracing changed, for the function to run eagerly instead.
+"""
 
 from __future__ import annotations
 
+import random
+import sys
+from collections import deque
 from collections.abc import Callable, Iterable
-from types import CodeType
+from functools import partial
+from operator import getitem, is_
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from flambeau.tensor.tensor import Tensor
 
 _SIMPLE = (int, float, str, bool, complex, bytes, type(None))
+_PACKAGE = __name__.partition(".")[0]
+#: Packages whose functions, classes and modules are taken to stay as they are.
+_SETTLED = sys.stdlib_module_names | {"builtins", "numpy", "ml_dtypes", "llvmlite", "scipy", _PACKAGE} - {"__main__"}
+#: Code that finds attributes by other means than naming them.
+_FINDERS = {"getattr", "setattr", "hasattr", "vars", "__dict__"}
+_MOST_FACTS = 50_000
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
+_MEMBERS = ("_parameters", "_buffers", "_modules", *_HOOKS)
 
 
 def is_simple(value: Any) -> bool:
@@ -18,86 +39,319 @@ def is_simple(value: Any) -> bool:
     return isinstance(value, _SIMPLE)
 
 
-class Settings:
-    """Entries of dictionaries (of modules, of a function's globals) and what they were."""
+def _same(now: Any, before: Any) -> bool:
+    """Whether a constant is still the same; anything else must be the same object."""
+    if now is before:
+        return True
+    return type(now) is type(before) and is_simple(before) and repr(now) == repr(before)
+
+
+class _Entries:
+    """Keys of containers and what stood there."""
+
+    def __init__(self, get: Callable[[Any, Any], Any]):
+        self.get = get
+        self.holders: list[Any] = []
+        self.keys: list[Any] = []
+        self.values: list[Any] = []
+
+    def add(self, holder: Any, key: Any, value: Any) -> None:
+        self.holders.append(holder)
+        self.keys.append(key)
+        self.values.append(value)
+
+    def hold(self) -> bool:
+        try:
+            if all(map(is_, map(self.get, self.holders, self.keys), self.values)):
+                return True
+            for k, (holder, key, value) in enumerate(zip(self.holders, self.keys, self.values, strict=True)):
+                now = self.get(holder, key)
+                if not _same(now, value):
+                    return False
+                self.values[k] = now
+        except LookupError:
+            return False
+        return True
+
+
+class World:
+    """What a function and its arguments can reach, as it was when it was noted."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[dict, Any, Any]] = []
-        self.sizes: list[tuple[dict, int]] = []
+        self._in_dicts = _Entries(dict.get)
+        self._in_lists = _Entries(getitem)
+        self._sized: list[Any] = []
+        self._sizes: list[int] = []
+        self._cells: list[tuple[CellType, Any]] = []
+        self._slots: list[tuple[Any, str, Any]] = []
+        self._sets: list[tuple[set, set]] = []
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
+        # To put things back, and to find what is reached; `settle` forgets these.
+        self._contents: list[tuple[Any, Any]] = []
+        self._attributes: list[tuple[dict, dict]] = []
+        self._random = (random.getstate(), np.random.get_state())
+        self._names: set[str] = set()
+        self._open: list[tuple[Any, set[str], bool]] = []  # namespaces, names taken, whether it is all followed
+        self._seen: dict[int, Any] = {}
+        self._waiting: list[Any] = []
+        self._optimizers: list[Any] = []
 
-    def add_modules(self, modules: Iterable[Any]) -> None:
-        """The simple attributes, the members and the hooks of modules."""
-        for module in modules:
-            attributes = module.__dict__
-            self.entries += [(attributes, k, v) for k, v in attributes.items() if is_simple(v)]
-            for members in (module._parameters, module._buffers, module._modules):
-                self.entries += [(members, k, v) for k, v in members.items()]
-                self.sizes.append((members, len(members)))
+    # Finding --------------------------------------------------------------------------------------
 
-    def add_function(self, function: Callable[..., Any]) -> None:
-        """The simple constants among the globals that a function names."""
-        function = getattr(function, "__func__", function)
-        code, names = (
-            getattr(function, "__code__", None),
-            getattr(function, "__globals__", None),
-        )
-        if code is None or names is None:
+    def add(self, *things: Any) -> None:
+        """Notes what can be reached from things: functions, modules, arguments."""
+        self._waiting += things
+        while True:
+            while self._waiting:
+                thing = self._waiting.pop()
+                if id(thing) not in self._seen and not isinstance(thing, _SIMPLE):
+                    self._seen[id(thing)] = thing
+                    if len(self._in_dicts.keys) + len(self._in_lists.keys) < _MOST_FACTS:
+                        self._visit(thing)
+            for space, taken, followed in self._open:
+                self._take_named(space, taken, followed)
+            if not self._waiting:
+                return
+
+    def _visit(self, thing: Any) -> None:
+        from flambeau.compiler.compiled import CompiledFunction
+        from flambeau.nn.module import Module
+        from flambeau.optim.optimizer import Optimizer
+
+        match thing:
+            case Tensor():
+                if thing._extra is not None:
+                    self._waiting += hooks_of(thing)
+            case FunctionType():
+                self._function(thing)
+            case MethodType():
+                self._waiting += [thing.__self__, thing.__func__]
+                if isinstance(thing.__func__, FunctionType):
+                    self._names |= _names(thing.__func__.__code__)
+            case CompiledFunction():
+                self._waiting.append(thing.function)
+            case partial():
+                self._waiting += [thing.func, thing.args, thing.keywords]
+            case property():
+                self._waiting.append(thing.fget)
+            case staticmethod() | classmethod():
+                self._waiting.append(thing.__func__)
+            case tuple():
+                self._waiting += thing
+            case list() | deque():
+                self._size(thing)
+                if len(thing) < _MOST_FACTS // 10:
+                    self._contents.append((thing, list(thing)))
+                    for k, value in enumerate(thing):
+                        self._in_lists.add(thing, k, value)
+                    self._waiting += thing
+            case dict():
+                self._dictionary(thing)
+            case set():
+                self._sets.append((thing, set(thing)))
+            case np.ndarray():
+                self._arrays.append((thing, thing.copy()))
+            case Optimizer():
+                self._optimizers.append(thing)
+                self._waiting.append(type(thing))
+            case Module():
+                self._module(thing)
+            case ModuleType():
+                if not _is_settled(thing.__name__):
+                    self._open.append((vars(thing), set(), True))
+            case type():
+                for cls in thing.__mro__[:-1]:
+                    self._class(cls)
+            case _:
+                self._object(thing)
+        if isinstance(thing, (dict, list)) and not _is_settled(type(thing).__module__):
+            self._object(thing)
+
+    def _function(self, function: FunctionType) -> None:
+        if _is_settled(function.__module__):
             return
-        for name in _names(code):
-            if name in names and is_simple(names[name]):
-                self.entries.append((names, name, names[name]))
+        names = _names(function.__code__)
+        self._names |= names
+        space = function.__globals__
+        for name in names & space.keys():
+            self._in_dicts.add(space, name, space[name])
+            self._waiting.append(space[name])
+        for cell in function.__closure__ or ():
+            try:
+                self._cells.append((cell, cell.cell_contents))
+            except ValueError:  # not assigned yet
+                continue
+            self._waiting.append(cell.cell_contents)
+        self._slots.append((function, "__defaults__", function.__defaults__))
+        self._waiting += [function.__defaults__, function.__kwdefaults__]
+
+    def _dictionary(self, thing: dict) -> None:
+        self._size(thing)
+        if len(thing) < _MOST_FACTS // 10:
+            self._contents.append((thing, dict(thing)))
+            for key, value in thing.items():
+                self._in_dicts.add(thing, key, value)
+            self._waiting += thing.values()
+
+    def _module(self, module: Any) -> None:
+        """Simple attributes, members and hooks; of other attributes those that are named."""
+        attributes = module.__dict__
+        self._attributes.append((attributes, dict(attributes)))
+        known = {k for k, v in attributes.items() if is_simple(v)}
+        for name in known:
+            self._in_dicts.add(attributes, name, attributes[name])
+        self._size(attributes)
+        self._waiting += [attributes[name] for name in _MEMBERS if name in attributes]
+        self._names.add("forward")
+        self._open.append((attributes, known.union(_MEMBERS), True))
+        self._waiting.append(type(module))
+
+    def _object(self, thing: Any) -> None:
+        attributes = getattr(thing, "__dict__", None)
+        if type(attributes) is dict:
+            self._attributes.append((attributes, dict(attributes)))
+            self._open.append((attributes, set(), True))
+        for cls in type(thing).__mro__:
+            slots = () if _is_settled(cls.__module__) else vars(cls).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if hasattr(thing, name):
+                    self._slots.append((thing, name, getattr(thing, name)))
+                    self._waiting.append(getattr(thing, name))
+        self._waiting.append(type(thing))
+
+    def _class(self, cls: type) -> None:
+        """Attributes and methods that are named; of the library's own classes, the names in their methods."""
+        package = cls.__module__.partition(".")[0]
+        if id(vars(cls)) not in self._seen and (package == _PACKAGE or package not in _SETTLED):
+            self._names |= _CALLED_BY_SYNTAX & vars(cls).keys()
+            self._open.append((vars(cls), set(), package != _PACKAGE))
+
+    def _take_named(self, space: Any, taken: set[str], followed: bool) -> None:
+        """Of a namespace, what the code names by now."""
+        for name in (self._names & space.keys()) - taken:
+            taken.add(name)
+            value = space[name]
+            if not followed:
+                if isinstance(value, FunctionType):
+                    self._names |= _names(value.__code__)
+                continue
+            (self._in_dicts if type(space) is dict else self._in_lists).add(space, name, value)
+            self._waiting.append(value)
+
+    def _size(self, thing: Any) -> None:
+        self._sized.append(thing)
+        self._sizes.append(len(thing))
+
+    def _optimizer(self, optimizer: Any) -> None:
+        """Which tensors it updates and what it remembers of them; numbers are inputs of the program."""
+        own = vars(optimizer)
+        for name in ("param_groups", "state"):
+            self._in_dicts.add(own, name, own[name])
+        self._size(optimizer.param_groups)
+        for k, group in enumerate(optimizer.param_groups):
+            self._in_lists.add(optimizer.param_groups, k, group)
+            self._in_dicts.add(group, "params", group["params"])
+            self._size(group["params"])
+            for j, p in enumerate(group["params"]):
+                self._in_lists.add(group["params"], j, p)
+                kept = dict.get(optimizer.state, p)
+                self._in_dicts.add(optimizer.state, p, kept)
+                for name, value in (kept or {}).items():
+                    self._in_dicts.add(kept, name, value)
+
+    # Comparing ------------------------------------------------------------------------------------
 
     def hold(self) -> bool:
         """Whether everything is as it was."""
-        for entries, key, value in self.entries:
-            now = entries.get(key, self)
-            if now is not value and (
-                type(now) is not type(value) or isinstance(value, Tensor) or now != value
-            ):
+        if not self._in_dicts.hold() or self._sizes != [*map(len, self._sized)] or not self._in_lists.hold():
+            return False
+        for cell, value in self._cells:
+            try:
+                if cell.cell_contents is not value and not _same(cell.cell_contents, value):
+                    return False
+            except ValueError:
                 return False
-        return all(len(entries) == size for entries, size in self.sizes)
+        for thing, name, value in self._slots:
+            if getattr(thing, name, _SETTLED) is not value and not _same(getattr(thing, name, _SETTLED), value):
+                return False
+        for now, before in self._sets:
+            if now != before:
+                return False
+        return all(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in self._arrays)
+
+    def drew(self) -> bool:
+        """Whether Python's or NumPy's random generator has moved."""
+        python, (_, keys, position, *rest) = self._random
+        _, now_keys, now_position, *now_rest = np.random.get_state()
+        same = position == now_position and rest == now_rest and np.array_equal(keys, now_keys)
+        return not same or random.getstate() != python
+
+    def put_back(self) -> None:
+        """Undoes what tracing changed."""
+        for attributes, before in self._attributes:
+            if len(attributes) != len(before) or any(attributes.get(k, self) is not v for k, v in before.items()):
+                attributes.clear()
+                attributes.update(before)
+        for thing, before in self._contents:
+            if len(thing) != len(before) or not all(map(is_, thing, before)):
+                thing.clear()
+                thing.update(before) if isinstance(thing, dict) else thing.extend(before)
+            elif isinstance(thing, dict):
+                thing.update(before)
+        for holder, key, value in zip(
+            self._in_dicts.holders, self._in_dicts.keys, self._in_dicts.values, strict=True
+        ):
+            if dict.get(holder, key) is not value:
+                holder[key] = value
+        for cell, value in self._cells:
+            cell.cell_contents = value
+        for thing, name, value in self._slots:
+            if getattr(thing, name, _SETTLED) is not value:
+                setattr(thing, name, value)
+        for now, kept in self._sets:
+            now.clear()
+            now.update(kept)
+        for array, copy in self._arrays:
+            if array.flags.writeable and array.shape == copy.shape:
+                array[...] = copy
+        random.setstate(self._random[0])
+        np.random.set_state(self._random[1])
+
+    def settle(self, modules: Iterable[Any]) -> None:
+        """After tracing: notes what is known only now, and forgets what was needed to undo it."""
+        self.add(*modules)
+        for optimizer in self._optimizers:
+            self._optimizer(optimizer)
+        self._contents, self._attributes, self._open, self._random = [], [], [], ((), ())
+        self._seen, self._names, self._optimizers = {}, set(), []
+
+
+_CALLED_BY_SYNTAX = {
+    f"__{name}__"
+    for name in (
+        "call", "getattr", "getattribute", "getitem", "setitem", "contains", "iter", "next", "len", "bool", "enter",
+        "exit", "add", "sub", "mul", "truediv", "matmul", "radd", "rsub", "rmul", "rtruediv", "iadd", "isub", "imul",
+        "neg", "eq", "ne", "lt", "le", "gt", "ge", "hash", "index", "int", "float",
+    )
+}
+
+
+def _is_settled(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in _SETTLED
 
 
 def _names(code: CodeType) -> set[str]:
+    """What code names: globals, attributes, and strings by which it may find attributes."""
     found = set(code.co_names)
-    for inner in code.co_consts:
-        if isinstance(inner, CodeType):
-            found |= _names(inner)
-    return found
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    if found & _FINDERS:
+        found.update(c for c in code.co_consts if isinstance(c, str))
+    return found.union(*map(_names, inner))
 
 
-def closure_guards(function: Callable[..., Any]) -> list[tuple[Callable[[], Any], Any]]:
-    """Conditions on the simple constants that a function closes over, and on which objects it does."""
-    function = getattr(function, "__func__", function)
-    guards = []
-    for cell in getattr(function, "__closure__", None) or ():
-        try:
-            value = cell.cell_contents
-        except ValueError:
-            continue
-        if is_simple(value):
-            guards.append((lambda cell=cell: cell.cell_contents, value))
-        else:
-            guards.append((lambda cell=cell: id(cell.cell_contents), id(value)))
-    return guards
-
-
-def modules_of(function: Callable[..., Any], arguments: Iterable[Any]) -> list[Any]:
-    """The modules that a function can reach by its closure, its globals and its arguments."""
-    from flambeau.nn.module import Module
-
-    plain = getattr(function, "__func__", function)
-    held = [getattr(function, "__self__", None), *arguments]
-    for cell in getattr(plain, "__closure__", None) or ():
-        try:
-            held.append(cell.cell_contents)
-        except ValueError:
-            continue
-    names = getattr(plain, "__globals__", {})
-    if (code := getattr(plain, "__code__", None)) is not None:
-        held += [names[n] for n in _names(code) if n in names]
-    found: dict[int, Any] = {}
-    for thing in held:
-        if isinstance(thing, Module):
-            found.update((id(m), m) for m in thing.modules())
-    return list(found.values())
+def hooks_of(tensor: Tensor) -> tuple[Callable[..., Any], ...]:
+    """The hooks that a backward pass runs when it comes to a leaf."""
+    extra = tensor._extra
+    if extra is None:
+        return ()
+    return (*(extra.hooks or {}).values(), *(extra.post_accumulate_hooks or {}).values())

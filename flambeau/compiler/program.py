@@ -16,7 +16,7 @@ from flambeau.compiler.autotune import tuned
 from flambeau.compiler.backends.cpu import Executable
 from flambeau.compiler.graph import Graph, Value, extracted
 from flambeau.compiler.graph import Node as GraphNode
-from flambeau.compiler.guards import Settings
+from flambeau.compiler.guards import World, hooks_of
 from flambeau.compiler.passes import simplified
 from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.trace import (
@@ -128,6 +128,9 @@ def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
         made.tangents.append(symbol.storage.value)
     ids = {id(t): k for k, t in enumerate(tensors)}
     made.roots = [ids[id(t)] for t in roots]
+    hooks = [(leaf._extra, leaf._extra.hooks) for leaf in leaves if leaf._extra is not None]
+    for extra, _ in hooks:
+        extra.hooks = None  # they run when the gradient arrives, at each call
     try:
         found = engine.run_backward(
             [t._edge() for t in roots],
@@ -144,6 +147,9 @@ def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
         del tracer.graph.inputs[-len(roots) :], tracer.trace.sources[-len(roots) :]
         made.freed = True
         return made
+    finally:
+        for extra, held in hooks:
+            extra.hooks = held
     for leaf in leaves:
         grad = found.get(id(leaf))
         made.leaves.append(tracer.arguments.get(id(leaf), leaf))
@@ -185,7 +191,7 @@ class Program:
         #: The gradients of the run before, by their owner; all programs of a function share them.
         self.kept_gradients = kept_gradients
         self.guards = trace.guards
-        self.settings = Settings()
+        self.world = World()
         graph = self._split(trace.graph, backward)
         count = len(graph.outputs)
         self.written = {}
@@ -236,7 +242,7 @@ class Program:
         self.captured: list[Tensor] = []
         self.captured_slots: list[int] = []
         self.held: list[np.ndarray] = []
-        self.flags: list[tuple[Tensor, bool]] = []
+        self.flags: list[tuple[Tensor, bool, tuple]] = []
         self.gradients_read: list[tuple[int, Tensor, tuple, np.dtype]] = []
         self.draws: list[tuple[int, Any]] = []
         reads: list[Any] = []
@@ -252,7 +258,7 @@ class Program:
                     array = tensor._array
                     self.held.append(array)
                     self.specs.append((array.shape, array.dtype, array.strides))
-                    self.flags.append((tensor, tensor._requires_grad))
+                    self.flags.append((tensor, tensor._requires_grad, hooks_of(tensor)))
                 case GradientOf(owner):
                     grad = owner._grad._array
                     self.gradients_read.append((slot, owner, grad.shape, grad.dtype))
@@ -261,6 +267,10 @@ class Program:
                     number_slots.append(slot)
                 case HostArray(read):
                     self.draws.append((slot, read))
+        watched = {id(tensor) for tensor, _, _ in self.flags}
+        for owner, _ in self.trace.gradients:
+            if isinstance(owner, Tensor) and id(owner) not in watched:
+                self.flags.append((owner, owner._requires_grad, hooks_of(owner)))
         self.reads, self.number_slots = reads, number_slots
         self.numbers = np.zeros(max(len(reads), 1))
         sources = self.trace.sources
@@ -283,8 +293,10 @@ class Program:
         for condition, value in self.guards:
             if condition() != value:
                 return False
-        for tensor, requires_grad in self.flags:
+        for tensor, requires_grad, hooks in self.flags:
             if tensor._requires_grad is not requires_grad:
+                return False
+            if tensor._extra is not None and hooks_of(tensor) != hooks:
                 return False
         held = self.held
         for k, tensor in enumerate(self.captured):
@@ -297,7 +309,7 @@ class Program:
             grad = owner._grad
             if grad is None or grad._array.shape != shape or grad._array.dtype != dtype:
                 return False
-        return self.settings.hold()
+        return self.world.hold()
 
     # Running ------------------------------------------------------------------------------------
 
@@ -363,14 +375,14 @@ class Program:
             elif k < self.first_gradient:
                 outputs.append(inputs[self.written[k]])
             elif gradient < len(kept):
-                outputs.append(self._gradient_memory(kept[gradient], shape, dtype))
+                outputs.append(self._gradient_memory(kept[gradient], k, shape, dtype))
                 gradient += 1
             else:
                 outputs.append(np.empty(shape, dtype))
         return outputs
 
-    def _gradient_memory(self, k: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Memory for a gradient: last time's, if nobody but its owner holds it."""
+    def _gradient_memory(self, k: int, number: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Memory for a gradient, output `number`: last time's, if nobody but its owner holds it."""
         owner = self.trace.gradients[k][0]
         if isinstance(owner, int):
             array = np.empty(shape, dtype)
@@ -380,8 +392,9 @@ class Program:
         if kept is not None and kept._array.shape == shape and kept._array.dtype == dtype:
             # References: the dictionary's and `kept`, the call, and the owner's `.grad`.
             own = 3 + (owner._grad is kept)
-            # The array's: the tensor, the table's list, the call.
-            if getrefcount(kept) == own and getrefcount(kept._array) <= 3:
+            # The array's: the tensor, the call, and the table's list where it was this program's last.
+            in_table = self.code.arrays[self.code.outputs + number] is kept._array
+            if getrefcount(kept) == own and getrefcount(kept._array) == 2 + in_table:
                 return kept._array
         del kept
         self.kept_gradients.pop(id(owner), None)
@@ -407,6 +420,8 @@ class Program:
         def result(x: Any) -> Any:
             if isinstance(x, Result):
                 tensor = wrap(outputs[x.output])
+                if modes.inference:
+                    tensor._own_extra().inference = True
             elif isinstance(x, Same):
                 tensor = arguments[x.position] if x.tensor is None else x.tensor
                 tensor = tensor.detach() if x.steps == DETACHED else replay(tensor, x.steps)

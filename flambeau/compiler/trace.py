@@ -8,13 +8,16 @@ writes, and Python sees memory as it always does.
 
 from __future__ import annotations
 
+import builtins
+import copy
 import gc
 import sys
+import threading
 import warnings
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -210,12 +213,20 @@ class Tracer:
     def argument(self, tensor: Tensor, position: int) -> Tensor:
         """The tensor by which the traced function knows an argument."""
         made = wrap(self.input(Argument(position), tensor._array))
-        made._requires_grad = tensor.requires_grad
+        made._requires_grad, made._extra = tensor.requires_grad, tensor._extra
         self.arguments[id(made)] = position
-        self.real_arguments.append(tensor)
         self.storages[id(tensor._array)] = made._array.storage
         self.keep += [made, tensor._array]
         return made
+
+    def stand_ins(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The tensors by which the function knows its arguments: one for one that is given twice."""
+        made: dict[int, Tensor] = {}
+        for position, tensor in enumerate(tensors):
+            self.real_arguments.append(tensor)
+            if id(tensor) not in made:
+                made[id(tensor)] = self.argument(tensor, position)
+        return [made[id(t)] for t in tensors]
 
     def symbol_of(self, tensor: Tensor) -> Symbol:
         """The symbol of a tensor, which becomes an input or a constant where it has an array."""
@@ -514,14 +525,22 @@ class Same:
 DETACHED = "detached"
 
 
+_one_at_a_time = threading.RLock()
+
+
 @contextmanager
 def tracing(tracer: Tracer) -> Iterator[Tracer]:
-    """Inside, operators record themselves with `tracer`."""
+    """Inside, operators of this thread record themselves with `tracer`; one thread traces at a time."""
     from flambeau.nn.hooks import register_module_forward_pre_hook
 
     if state.tracer is not None:
         raise RuntimeError("a program is being traced already")
-    make = tensors._new
+    with _one_at_a_time:
+        yield from _traced(tracer, register_module_forward_pre_hook)
+
+
+def _traced(tracer: Tracer, register_hook: Callable[..., Any]) -> Iterator[Tracer]:
+    make, show = tensors._new, builtins.print
 
     def note_new(cls: type) -> Any:
         made = make(cls)
@@ -529,14 +548,24 @@ def tracing(tracer: Tracer) -> Iterator[Tracer]:
             tracer.new[id(made)] = made
         return made
 
-    hook = register_module_forward_pre_hook(lambda module, _: tracer.enter_module(module))
+    def refuse_to_print(*args: Any, **options: Any) -> None:
+        if state.tracer is tracer:
+            raise Untraceable("print()")
+        show(*args, **options)
+
+    def enter(module: Any, _: Any) -> None:
+        if state.tracer is tracer:
+            tracer.enter_module(module)
+
+    hook = register_hook(enter)
+    builtins.print = refuse_to_print
     tensors._new = note_new  # tensors made by the program are not its inputs
     set_tracer(tracer)
     try:
         yield tracer
     finally:
         set_tracer(None)
-        tensors._new = make
+        tensors._new, builtins.print = make, show
         hook.remove()
 
 
@@ -560,8 +589,30 @@ def map_tree(tree: Any, f: Callable[[Any], Any]) -> Any:
     if isinstance(tree, list):
         return [map_tree(x, f) for x in tree]
     if isinstance(tree, dict):
-        return {k: map_tree(v, f) for k, v in tree.items()}
+        parts = {k: map_tree(v, f) for k, v in tree.items()}
+        if type(tree) is dict:
+            return parts
+        made = copy.copy(tree)
+        made.update(parts)
+        return made
+    if is_record(tree):
+        made = copy.copy(tree)
+        for part in fields(tree):
+            object.__setattr__(made, part.name, map_tree(getattr(tree, part.name), f))
+        return made
     return f(tree)
+
+
+def is_record(x: Any) -> bool:
+    """Whether a value is an instance of a user's dataclass."""
+    return is_dataclass(x) and not isinstance(x, (type, Result, Same))
+
+
+def leaves(tree: Any) -> list[Any]:
+    """The leaves of a tree."""
+    found: list[Any] = []
+    map_tree(tree, found.append)
+    return found
 
 
 # Helpers ---------------------------------------------------------------------------------------------

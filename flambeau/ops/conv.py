@@ -247,7 +247,7 @@ def _same_padding(kernel: Sequence[int], dilation: Ints) -> list[tuple[int, int]
 def _convolve(
     name: str, rank: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Tensor:
-    if state.autocast is not None:
+    if state.busy and state.autocast is not None:
         input, weight, bias = narrowed(input, weight, bias)
     _check(name, rank, input, weight, bias, groups, transposed=False)
     stride, dilation = pair(stride, rank, "stride"), pair(dilation, rank, "dilation")
@@ -330,7 +330,7 @@ def _convolve_transposed(
     name: str, rank: int, input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any,
     output_padding: Any, groups: int, dilation: Any,
 ) -> Tensor:  # fmt: skip
-    if state.autocast is not None:
+    if state.busy and state.autocast is not None:
         input, weight, bias = narrowed(input, weight, bias)
     _check(name, rank, input, weight, bias, groups, transposed=True)
     stride, dilation = pair(stride, rank, "stride"), pair(dilation, rank, "dilation")

@@ -33,7 +33,7 @@ def finish(
     if layout not in (None, devices.strided):
         raise NotImplementedError(f"{name}(layout={layout}): only torch.strided is there")
     made = wrap(array)
-    if state.tracer is not None:
+    if state.busy and state.tracer is not None:
         made = state.tracer.constant(made)
     if out is not None:
         return write_out(out, made, name)

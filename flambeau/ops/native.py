@@ -65,7 +65,7 @@ class _Programs:
         if found is None:
             from flambeau.compiler.compiled import CompiledFunction
 
-            found = CompiledFunction(function, quiet=True, most=_MOST_PROGRAMS)
+            found = CompiledFunction(function, quiet=True, most=_MOST_PROGRAMS, pure=True)
             self._compiled[name] = found
         return found
 

@@ -340,6 +340,22 @@ class Plan:
         self.metas = any(n.endswith(("_shape", "_dtype")) for n in names)
 
 
+class _Results(Sequence[Tensor]):
+    """The results of a node, each looked at when it is asked for: one that a derivative does not need may change."""
+
+    __slots__ = ("node",)
+
+    def __init__(self, node: PrimitiveNode):
+        self.node = node
+
+    def __len__(self) -> int:
+        return len(self.node.saved_out)
+
+    def __getitem__(self, slot: Any) -> Any:
+        return self.node.unpack_out(range(len(self))[slot])
+
+
+
 class PrimitiveNode(Node):
     """The backward of one call of a primitive."""
 
@@ -410,7 +426,7 @@ class PrimitiveNode(Node):
                 raise RuntimeError(FREED_MESSAGE)
             if self.outputs == 1:
                 return self.unpack_out(0)
-            return tuple([self.unpack_out(slot) for slot in range(len(self.saved_out))])
+            return _Results(self)
         if name in inputs:
             if self.saved is FREED:
                 raise RuntimeError(FREED_MESSAGE)
@@ -687,7 +703,7 @@ def make_inplace(f: Callable[..., Any], public: str) -> Callable[..., Any]:
 
 def frozen(self: Tensor) -> Tensor:
     """`self` as it is now: what an operator saves of it stays right when `self` is overwritten."""
-    if state.tracer is not None:
+    if state.busy and state.tracer is not None:
         twin = wrap(state.tracer.snapshot(self))
     elif not modes.grad_enabled:
         return self

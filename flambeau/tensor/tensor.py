@@ -291,8 +291,7 @@ class Tensor(TensorMethods):
     @property
     def grad(self) -> Tensor | None:
         """The gradient accumulated by `backward()`; `None` before."""
-        tracer = state.tracer
-        if tracer is not None:
+        if state.busy and (tracer := state.tracer) is not None:
             return tracer.grad_of(self)
         if self._grad is None and self._node is not None and not self._retains():
             import warnings
@@ -331,7 +330,7 @@ class Tensor(TensorMethods):
                     f"tensor of size '{list(self.shape)}'. Please ensure that the gradient and "
                     "the tensor are the same size"
                 )
-        if state.tracer is not None:
+        if state.busy and state.tracer is not None:
             state.tracer.set_grad(self, value)
         else:
             self._grad = value
@@ -352,7 +351,7 @@ class Tensor(TensorMethods):
         if grad._sparse or (self._grad is not None and self._grad._sparse):
             self._grad = grad.detach() if self._grad is None else self._grad + grad.detach()
             return
-        if not create_graph and state.tracer is None:
+        if not create_graph and (not state.busy or state.tracer is None):
             held = self._grad
             if held is None and may_keep(grad, self):
                 self._grad = wrap(grad._array)
@@ -588,7 +587,7 @@ class Tensor(TensorMethods):
         """
         recorded = modes.grad_enabled and value.requires_grad
         self._check_inplace(recorded)
-        if state.tracer is not None:
+        if state.busy and state.tracer is not None:
             state.tracer.write(self, value)
         elif self._view is not None and overlaps_itself(self._array):
             raise RuntimeError(SHARED_ELEMENTS)

@@ -19,7 +19,7 @@ class Untraceable(Exception):
 
 def is_tracing() -> bool:
     """Whether operators are being recorded rather than computed."""
-    return state.tracer is not None
+    return bool(state.busy) and state.tracer is not None
 
 
 @contextlib.contextmanager
