@@ -49,7 +49,7 @@ class MixtureSameFamily(Distribution):
                     f"`mixture_distribution.batch_shape` ({of_mixture}) is not compatible with "
                     f"`component_distribution.batch_shape`({of_components})"
                 )
-        wanted, found = mixture_distribution.param_shape[-1], component_distribution.batch_shape[-1]
+        wanted, found = mixture_distribution.logits.shape[-1], component_distribution.batch_shape[-1]
         if wanted != found:
             raise ValueError(
                 f"`mixture_distribution component` ({wanted}) does not equal "

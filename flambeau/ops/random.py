@@ -157,8 +157,11 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
     shape, stored = tuple(input._array.shape), input._array.dtype
     if p is not None:
         made = draw(lambda g: g.bernoulli(float(p), shape, stored), shape, stored, generator)
+    elif state.tracer is not None:
+        wide = np.dtype(np.float64 if stored == np.float64 else np.float32)
+        uniform = draw(lambda g: g.uniform(shape, dtype=wide), shape, wide, generator)
+        made = (uniform < input).to(input.dtype)
     else:
-        need_value("bernoulli() of a tensor of probabilities")
         source = default_generator if generator is None else generator
         made = wrap(source.bernoulli(input._array, shape, stored))
     made = _drawn_from(made, input)
@@ -242,7 +245,11 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
     """Positions drawn with the weights in the rows of `input`: (m, n) -> (m, num_samples)."""
-    need_value("multinomial()")
+    if state.tracer is not None and num_samples == 1:  # the race of the generator's `multinomial`
+        shape, stored = tuple(input._array.shape), input._array.dtype
+        waits = draw(lambda g: g.exponential(shape, 1.0, stored), shape, stored, generator)
+        return (input / waits).argmax(-1, keepdim=True)
+    need_value("multinomial() of several samples")
     source = default_generator if generator is None else generator
     return wrap(source.multinomial(input._array, num_samples, replacement))
 
