@@ -345,3 +345,12 @@ def test_no_cycles_keep_a_graph_alive() -> None:
         assert [r() for r in kept] == [None] * len(kept)
     finally:
         gc.enable()
+
+
+def test_a_result_that_no_derivative_needs_may_change_in_place() -> None:
+    """The derivative of a pooling needs the positions of the maxima, not the maxima."""
+    image = torch.rand(1, 1, 4, 4, requires_grad=True)
+    pooled = torch.nn.functional.max_pool2d(image - 0.5, 2)
+    pooled.relu_().sum().backward()
+    assert image.grad is not None
+    assert image.grad.sum() == (pooled > 0).sum()
