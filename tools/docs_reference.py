@@ -24,6 +24,7 @@ PAGES = {
     "linalg": ("linalg", ["linalg"]),
     "fft": ("fft", ["fft"]),
     "special": ("special", ["special"]),
+    "distributions": ("distributions", ["distributions", "distributions.transforms"]),
     "transforms": ("vision.transforms", ["vision.transforms"]),
     "models": ("vision.models", ["vision.models"]),
     "datasets": ("vision.datasets", ["vision.datasets"]),

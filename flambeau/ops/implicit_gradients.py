@@ -33,7 +33,9 @@ _POINTS, _WEIGHTS = _nodes()
 
 def _tail_integral(integrand: Callable[[Array], Array], rate: Array) -> Array:
     """The integral from 0 to infinity of what decays about as exp(-rate s)."""
-    return (integrand(_POINTS / rate[:, None]) @ _WEIGHTS) / rate
+    values = integrand(_POINTS / rate[:, None])
+    values *= _WEIGHTS
+    return values.sum(1) / rate  # row by row: a product of matrices would round by the size of the batch
 
 
 def _in_parts(function: Callable[..., Array], *arguments: Array) -> Array:
