@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import Any
 
@@ -21,7 +20,7 @@ from flambeau.cli.predict import predict
 from flambeau.cli.run import run_program
 from flambeau.cli.test import test
 from flambeau.cli.train import train
-from flambeau.train.errors import UserError
+from flambeau.train.errors import UserError, from_worker, in_short
 from flambeau.vision.datasets.errors import DataError, SampleError
 
 app = typer.Typer(
@@ -40,9 +39,7 @@ app.command(
 
 def _message(error: UserError | DataError) -> str:
     """What happened, and what else helps: single samples can be left out, whole data sets cannot."""
-    text = str(error)
-    if re.match(r"Caught \w+ in DataLoader worker", text):  # with its traceback, whose last line says it
-        text = text.rstrip().splitlines()[-1].partition(": ")[2]
+    text = in_short(error).partition(": ")[2] if from_worker(error) else str(error)
     hint = ". To count bad samples and go on without them: --skip-bad"
     return text + hint if isinstance(error, SampleError) else text
 
@@ -58,6 +55,11 @@ def run() -> int:
             raise
         complain(_message(error))
         return error.exit_code if isinstance(error, UserError) else 1
+    except OSError as error:
+        if error.filename is None or os.environ.get("FLAMBEAU_TRACEBACK"):
+            raise
+        complain(f"{error.filename}: {error.strerror}; FLAMBEAU_TRACEBACK=1 shows where it happened")
+        return 1
     except SystemExit as leaving:
         code = int(leaving.code or 0)
         if code == 2 and (hint := _keys_for_options(sys.argv[1:])):

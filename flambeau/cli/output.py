@@ -24,7 +24,7 @@ class Output:
 
     def __init__(self, json: bool = False):
         self.json = json
-        self.console = Console(stderr=json, soft_wrap=True)
+        self.console = Console(stderr=json, soft_wrap=True, emoji=False)
 
     def say(self, text: str) -> None:
         """Tells people something."""
@@ -50,6 +50,6 @@ class Output:
 def complain(message: str) -> None:
     """Writes an error to standard error, in one paragraph."""
     text = " ".join(message.split())
-    console = Console(stderr=True, soft_wrap=True)
+    console = Console(stderr=True, soft_wrap=True, emoji=False)
     console.print(f"[bold red]error:[/] {escape(text)}", highlight=False)
     sys.stderr.flush()

@@ -46,7 +46,7 @@ def build(
         return function(*given, **arguments)
     except UserError:
         raise
-    except (TypeError, ValueError, NotImplementedError) as error:
+    except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, ValueError) and type(error) is not ValueError:
             raise  # a data set's own error, which names its file
         raise ConfigError(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import flambeau
 from flambeau.train.components import accepts, build
 from flambeau.train.config import Component, Config, DataConfig
-from flambeau.train.errors import ConfigError
+from flambeau.train.errors import ConfigError, UserError, in_short
 from flambeau.train.samples import Part
 from flambeau.utils.data import DataLoader
+from flambeau.vision.datasets.errors import DataError
 
 
 def build_dataset(config: Config, part: str) -> Any:
@@ -71,3 +73,24 @@ def eval_loader(config: Config, dataset: Any) -> DataLoader:
         batch_size=config.data.eval_batch_size,
         num_workers=config.data.num_workers,
     )
+
+
+def told_of(loader: DataLoader, key: str) -> Iterator[Any]:
+    """The batches of a loader; an error says that it is `key`'s, not the network's.
+
+    Raises `UserError` where a sample cannot be loaded or a batch not be made; errors that name a file go by as they are.
+    """
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (UserError, DataError):
+            raise
+        except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"{key}: a batch could not be made. {in_short(error).rstrip('.')}. Samples must be tensors of one size: "
+                "transforms such as Resize and ToTensor bring pictures there; FLAMBEAU_TRACEBACK=1 shows where it happened"
+            ) from error
+        yield batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 
 
@@ -34,6 +35,18 @@ class Interrupted(UserError):
     """A run that was stopped by Ctrl-C or a signal, after saving."""
 
     exit_code = 130
+
+
+def from_worker(error: Exception) -> bool:
+    """Whether an error came about in a process that loads data; its text is then a traceback."""
+    return re.match(r"Caught \w+ in DataLoader worker", str(error)) is not None
+
+
+def in_short(error: Exception) -> str:
+    """An error's kind and text, `ValueError: no picture`, of one from a worker process too."""
+    if from_worker(error):
+        return str(error).rstrip().splitlines()[-1]
+    return f"{type(error).__name__}: {error}"
 
 
 def nearest_of(word: str, choices: Mapping[str, str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from flambeau.train.config import Config
 from flambeau.train.errors import ConfigError, UserError
 from flambeau.train.trainer import Trainer
+from flambeau.vision.datasets.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ def find_batch_size(
     Returns:
         What was measured, and the smallest size that trains within 5 % of the fastest.
     """
+    if smallest < 1 or steps < 1 or not 0 < share <= 1:
+        raise ConfigError(
+            f"sizes begin at 1 sample, with at least 1 step, in a share of the memory up to 1: --smallest {smallest} "
+            f"--steps {steps} --share {share:g}"
+        )
     room = share * available_memory()
     found: list[BatchSize] = []
     size = smallest
@@ -167,5 +173,5 @@ def _measure(config: Config, size: int, steps: int, sender: Any) -> None:
         images = done * size * config.trainer.accumulate
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         sender.send(BatchSize(size, images / max(seconds, 1e-9), peak))
-    except UserError as error:
+    except (UserError, DataError) as error:
         sender.send(error)

@@ -31,7 +31,13 @@ from flambeau.train.checkpoint import (
 from flambeau.train.components import build
 from flambeau.train.config import Average, Config, Direction, Interval, Precision
 from flambeau.train.config_files import to_dict
-from flambeau.train.data import build_dataset, eval_loader, train_loader, without_augmentation
+from flambeau.train.data import (
+    build_dataset,
+    eval_loader,
+    told_of,
+    train_loader,
+    without_augmentation,
+)
 from flambeau.train.errors import (
     CheckpointError,
     ConfigError,
@@ -197,13 +203,13 @@ class Trainer:
             self._build_training()
             self.model.train()
             keep_frozen_statistics(self.model)
-            batches = itertools.chain.from_iterable(iter(lambda: iter(self.loader), None))
+            batches = itertools.chain.from_iterable(iter(lambda: told_of(self.loader, "data.train"), None))
             for index, (inputs, targets) in enumerate(itertools.islice(batches, count)):
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate(index)
                 for mix in self.mix:
                     inputs, targets = mix(inputs, targets)
-                yield self._step(inputs, targets)[0].item()
+                yield self._try_step(inputs, targets)[0].item()
 
     @property
     def compiled_step(self) -> Any:
@@ -347,7 +353,7 @@ class Trainer:
         waited, seen = 0.0, self.images
         if first < len(self.loader):
             asked = time.perf_counter()
-            for batch in self.loader:
+            for batch in told_of(self.loader, "data.train"):
                 waited += time.perf_counter() - asked
                 self.data_wait = waited / (time.perf_counter() - started)
                 self._train_batch(batch)
@@ -386,14 +392,7 @@ class Trainer:
         inputs, targets = batch
         for mix in self.mix:
             inputs, targets = mix(inputs, targets)
-        try:
-            mean, norm = self._step(inputs, targets)
-            check_labels(targets, self._outputs, getattr(self.criterion.loss, "ignore_index", None))
-        except (RuntimeError, IndexError, ValueError, TypeError) as error:
-            if progress.step and not isinstance(error, IndexError):
-                raise
-            what = f"{'a' if progress.step else 'the first'} training step failed"
-            raise UserError(self._explain_misfit(what, inputs, targets, error)) from error
+        mean, norm = self._try_step(inputs, targets)
         loss = mean.item()
         if not math.isfinite(loss):
             raise NonFiniteError(self._explain_bad(f"the loss became {loss}"))
@@ -404,13 +403,26 @@ class Trainer:
         progress.count(loss, norm.item(), self.config.trainer.log_every_steps)
         self.call("on_train_batch_end", loss, batch, index)
 
+    def _try_step(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """`_train_step`, compiled or not; `UserError` says what a step was made of that does not work."""
+        try:
+            result = self._step(inputs, targets)
+            check_labels(targets, self._outputs, getattr(self.criterion.loss, "ignore_index", None))
+        except (RuntimeError, IndexError, ValueError, TypeError) as error:
+            what = f"{'a' if self.progress.step else 'the first'} training step failed"
+            raise UserError(self._explain_misfit(what, inputs, targets, error)) from error
+        return result
+
     def _explain_misfit(self, what: str, inputs: Any, targets: Any, error: Exception) -> str:
         """What a step was made of that did not work: most often shapes that do not fit."""
         kind = str(targets.dtype).rpartition(".")[2]
+        mend = "Change model.args, loss or data so that they fit each other"
+        if "more than 1 value per channel" in str(error):
+            mend = "data.drop_last=true leaves out a last batch that is too small for batch normalisation"
         return (
             f"{what}. {self.config.model.target} was given inputs of shape "
             f"{tuple(inputs.shape)}, {self.config.loss.target} targets of shape {tuple(targets.shape)} and dtype "
-            f"{kind}. {type(error).__name__}: {str(error).rstrip('.')}. Change model.args, loss or data so that they fit each other; "
+            f"{kind}. {type(error).__name__}: {str(error).rstrip('.')}. {mend}; "
             "FLAMBEAU_TRACEBACK=1 shows where it happened"
         )
 
@@ -465,7 +477,7 @@ class Trainer:
             metric.reset()
         outputs, targets, losses = [], [], []
         with randomness.preserved():
-            for index, (inputs, target) in enumerate(eval_loader(self.config, dataset)):
+            for index, (inputs, target) in enumerate(told_of(eval_loader(self.config, dataset), f"data.{phase}")):
                 self.call(f"on_{phase}_batch_start", (inputs, target), index)
                 try:
                     output = self._infer(inputs)

@@ -46,6 +46,9 @@ EAGER = "trainer.compile=false"
 FACES = "flambeau train keypoints data.train.args.root=. data.validation=null checkpoint.monitor=loss"
 PTS = FACES.replace("root=.", "root=pts") + " data.train.args.list_file=null"
 SKIP = ". To count bad samples and go on without them: --skip-bad"
+BIRDS = (
+    "target: flambeau.vision.datasets.ImageFolder, args: {root: birds, transform: {target: flambeau.vision.transforms.ToTensor}}"
+)
 SETS = ">>> from flambeau.vision.datasets import *; "
 NET = (
     "mynet.py",
@@ -90,6 +93,10 @@ COMMAND_LINE = [
             f"face.jpg: the box 5,5,200,90 is not inside the picture, which has 80 x 80 pixels{SKIP}"),
     Mistake("results into a file", "flambeau predict face.jpg --out text.jpg", "cannot make the folder text.jpg: File exists"),
     Mistake("a program that is not there", "flambeau run trian.py", "there is no program trian.py"),
+    Mistake("a plot where none can be", "flambeau find learning-rate digits --steps 10 --plot text.txt/rates.png trainer.compile=false",
+            "text.txt/rates.png: Not a directory; FLAMBEAU_TRACEBACK=1 shows where it happened", (("text.txt", "text\n"),)),
+    Mistake("batches of no samples", "flambeau find batch-size digits --smallest 0",
+            "sizes begin at 1 sample, with at least 1 step, in a share of the memory up to 1: --smallest 0 --steps 10 --share 0.8"),
     Mistake("rates that fall", "flambeau find learning-rate digits --lowest 5 --highest 1",
             "the rate must rise in at least 10 steps: from 5.0 to 1.0 in 100 it does not"),
 ]
@@ -189,6 +196,11 @@ CONFIG = [
             "from 'features.0.weight' to 'classifier.4.bias'"),
     Mistake("a warm-up longer than the run", "flambeau train digits schedule.warmup=5000",
             "schedule.warmup = 5000 must lie between 0 and the 780 steps of the run"),
+    Mistake("a last batch of one sample", "flambeau train digits data.batch_size=74 data.drop_last=false trainer.compile=false model.target=mynorm.Net",
+            "a training step failed. mynorm.Net was given inputs of shape (1, 3, 32, 32), flambeau.nn.CrossEntropyLoss targets of shape "
+            "(1,) and dtype int64. ValueError: Expected more than 1 value per channel when training, got input size [1, 10]. "
+            "data.drop_last=true leaves out a last batch that is too small for batch normalisation; FLAMBEAU_TRACEBACK=1 shows where it happened",
+            (("mynorm.py", "from flambeau import nn\n\ndef Net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10), nn.BatchNorm1d(10))\n"),)),
     Mistake("a misspelt placeholder", "flambeau train digits 'schedule.args.T_max=$step'",
             "schedule.args.T_max = '$step': there is no such placeholder; did you mean '$steps'? (known here: $epochs, "
             "$steps_per_epoch, $steps, $seed, $optimizer)"),
@@ -284,6 +296,20 @@ DATA = [
             f"photos/dog/notes.png: not an image file of a known format{SKIP}",
             (("mine.yaml", "base: digits\ndata:\n  train: {target: flambeau.vision.datasets.ImageFolder, args: {root: photos}}\n"
               "  validation:\n"), ("photos/dog/notes.png", "no image"))),
+    Mistake("validation that lacks a class", "flambeau train mine.yaml",
+            "data.validation has 2 classes, the training data 3: it lacks dog, so their numbers would not mean the same. Give both "
+            "the same folders; one may be empty with args.allow_empty: true",
+            yaml("mine.yaml", "base: digits", "data:", f"  train: {{{BIRDS}}}", f"  validation: {{{BIRDS.replace('birds', 'fewer')}}}")),
+    Mistake("pictures of several sizes", "flambeau train mine.yaml trainer.compile=false",
+            "data.train: a batch could not be made. RuntimeError: stack expects each tensor to be equal size, but got … Samples must be "
+            "tensors of one size: transforms such as Resize and ToTensor bring pictures there; FLAMBEAU_TRACEBACK=1 shows where it happened",
+            yaml("mine.yaml", "base: digits", "data:", f"  train: {{{BIRDS}}}", "  validation:")),
+    Mistake("pictures that are no tensors", "flambeau train mine.yaml trainer.compile=false",
+            "data.train: a batch could not be made. TypeError: default_collate: batch must contain tensors, numpy arrays, numbers, dicts "
+            "or lists; found <class 'PIL.Image.Image'>. Samples must be tensors of one size: transforms such as Resize and ToTensor "
+            "bring pictures there; FLAMBEAU_TRACEBACK=1 shows where it happened",
+            yaml("mine.yaml", "base: digits", "data:",
+                 "  train: {target: flambeau.vision.datasets.ImageFolder, args: {root: birds}}", "  validation:")),
     Mistake("annotations without images", SETS + "CocoDetection('.', 'coco.json')",
             "DataError: coco.json: no list 'images', as a COCO file has; it has 'annotations'"),
 ]
@@ -320,6 +346,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("cat", "dog"):
         (folder / "animals" / name).mkdir(parents=True)
     shutil.copy(folder / "face.jpg", folder / "animals" / "cat")
+    for name in ("cat", "dog", "owl"):  # of several sizes
+        (folder / "birds" / name).mkdir(parents=True)
+        Image.fromarray(pixels[:, : 40 + len(list(folder.glob("birds/*")))]).save(folder / "birds" / name / "1.png")
+    shutil.copytree(folder / "birds", folder / "fewer", ignore=shutil.ignore_patterns("dog"))
     (folder / "coco.json").write_text(json.dumps({"annotations": []}))
 
     flambeau.save(flambeau.nn.Linear(3, 4).state_dict(), folder / "linear.pt")
@@ -388,7 +418,7 @@ def test_what_a_person_reads(
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.delenv("MY_RUNS_FOLDER", raising=False)
     monkeypatch.delenv("FLAMBEAU_TRACEBACK", raising=False)
-    for name in ("mynet", "mylost", "mytypo"):
+    for name in ("mynet", "mynorm", "mylost", "mytypo"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     found = words(said(mistake, monkeypatch, capsys))
     expected = ".*".join(re.escape(part.strip()) for part in words(mistake.reads).split("…"))
