@@ -256,6 +256,11 @@ class _Boolean(Constraint):
         return (value == 0) | (value == 1)
 
 
+def _whole(value: Tensor, inside: Tensor) -> Tensor:
+    """Where `value` is a whole number, which tensors of integers always are, and `inside` is true."""
+    return inside & (value % 1 == 0) if value.is_floating_point() else inside
+
+
 class _IntegerInterval(Constraint):
     """Whole numbers of [lower_bound, upper_bound]."""
 
@@ -267,7 +272,7 @@ class _IntegerInterval(Constraint):
         super().__init__()
 
     def check(self, value: Tensor) -> Tensor:
-        return (value % 1 == 0) & (self.lower_bound <= value) & (value <= self.upper_bound)
+        return _whole(value, (self.lower_bound <= value) & (value <= self.upper_bound))
 
 
 class _IntegerLessThan(Constraint):
@@ -281,7 +286,7 @@ class _IntegerLessThan(Constraint):
         super().__init__()
 
     def check(self, value: Tensor) -> Tensor:
-        return (value % 1 == 0) & (value <= self.upper_bound)
+        return _whole(value, value <= self.upper_bound)
 
 
 class _IntegerGreaterThan(Constraint):
@@ -295,7 +300,7 @@ class _IntegerGreaterThan(Constraint):
         super().__init__()
 
     def check(self, value: Tensor) -> Tensor:
-        return (value % 1 == 0) & (value >= self.lower_bound)
+        return _whole(value, value >= self.lower_bound)
 
 
 class _Real(Constraint):

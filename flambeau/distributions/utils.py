@@ -28,7 +28,7 @@ euler_constant: Final[float] = 0.57721566490153286060  # Euler and Mascheroni's
 
 def all_true(valid: Tensor) -> bool:
     """Whether every element is true. A traced program has no values to check, so it passes."""
-    return is_tracing() or bool(valid.all())
+    return is_tracing() or bool(valid._array.all())
 
 
 def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
@@ -40,6 +40,9 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
         raise ValueError(
             "Input arguments must all be instances of Number, torch.Tensor or objects implementing __torch_function__."
         )
+    shapes = {v.shape if isinstance(v, Tensor) else None for v in values}
+    if len(shapes) == 1 and None not in shapes:
+        return values
     dtype = next((v.dtype for v in values if isinstance(v, Tensor)), dtypes.get_default_dtype())
     return tuple(
         ops.broadcast_tensors(*[v if isinstance(v, Tensor) else ops.tensor(v, dtype=dtype) for v in values])
