@@ -70,6 +70,8 @@ def types(nodes: Sequence[Node], inputs: Sequence[Any]) -> list[Element]:
             found.append(element_of(inputs[operands[0]]).computed)
         elif kind in ("constant", "convert"):
             found.append(element_of(operands[1]).computed)
+        elif kind == "reduce":  # see `slabs.py`
+            found.append(found[operands[1]])
         elif kind not in OPERATIONS:
             raise NotImplementedError(f"kernels have no operation {kind!r}")
         else:

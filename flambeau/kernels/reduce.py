@@ -45,7 +45,7 @@ class Reduction:
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """How two numbers become one, and the number that changes nothing."""
 
     combine: Callable[[Function, Value, Value], Value]
@@ -66,13 +66,13 @@ def _highest(element: Element) -> float:
     return (1 << (bits - 1)) - 1 if element.kind == "signed" else (1 << bits) - 1
 
 
-_RULES = {
-    "sum": _Rule(lambda f, a, b: a + b, lambda e: 0),
-    "prod": _Rule(lambda f, a, b: a * b, lambda e: 1),
-    "max": _Rule(lambda f, a, b: f.maximum(a, b), _lowest),
-    "min": _Rule(lambda f, a, b: f.minimum(a, b), _highest),
-    "any": _Rule(lambda f, a, b: a | b, lambda e: 0),
-    "all": _Rule(lambda f, a, b: a & b, lambda e: 1),
+RULES = {
+    "sum": Rule(lambda f, a, b: a + b, lambda e: 0),
+    "prod": Rule(lambda f, a, b: a * b, lambda e: 1),
+    "max": Rule(lambda f, a, b: f.maximum(a, b), _lowest),
+    "min": Rule(lambda f, a, b: f.minimum(a, b), _highest),
+    "any": Rule(lambda f, a, b: a | b, lambda e: 0),
+    "all": Rule(lambda f, a, b: a & b, lambda e: 1),
 }
 _ARGUMENT = {"argmax": "max", "argmin": "min"}
 
@@ -469,7 +469,7 @@ class _Nest:
         """The state of no elements at all."""
         state = []
         for reduction, element in zip(self.reductions, self.values, strict=True):
-            rule = _RULES[_ARGUMENT.get(reduction.op, reduction.op)]
+            rule = RULES[_ARGUMENT.get(reduction.op, reduction.op)]
             state.append(f.constant(rule.identity(element), element, lanes))
             if reduction.op in _ARGUMENT:
                 state.append(f.constant(_highest(I64), I64, lanes))
@@ -484,7 +484,7 @@ class _Nest:
                 joined += _better(f, _ARGUMENT[reduction.op], *a[place : place + 2],
                                   *b[place : place + 2])  # fmt: skip
             else:
-                joined.append(_RULES[reduction.op].combine(f, a[place], b[place]))
+                joined.append(RULES[reduction.op].combine(f, a[place], b[place]))
         return joined
 
     def _fold(self, f: Function, state: _State) -> _State:
