@@ -13,7 +13,18 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from flambeau.kernels import attention, conv, gemm, jit, pointwise, pool, reduce, rows, threads
+from flambeau.kernels import (
+    attention,
+    conv,
+    gemm,
+    jit,
+    pointwise,
+    pool,
+    reduce,
+    rows,
+    slabs,
+    threads,
+)
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
@@ -115,6 +126,19 @@ def reduction(
     key = ("reduce", nodes, tuple(reductions), tuple(axes), epilogue, ends, len(inputs),
            *map(_layout, arrays))  # fmt: skip
     compiled(key, build)(*map(address, arrays))
+
+
+def slab(
+    nodes: Nodes, inputs: Sequence[np.ndarray], axes: Sequence[int], outputs: Sequence[np.ndarray], results: Sequence[int],
+) -> None:  # fmt: skip
+    """Fills `outputs` from an expression with reductions over `axes`, see `slabs.emit`."""
+
+    def build(module: Module) -> Kernel:
+        shape = np.broadcast_shapes(*(a.shape for a in inputs))
+        ins = [_operand(np.broadcast_to(a, shape)) for a in inputs]
+        return slabs.emit(module, "slab", shape, axes, ins, [_operand(a) for a in outputs], nodes, results)
+
+    _run(("slab", nodes, tuple(axes), tuple(results), len(inputs)), build, *inputs, *outputs)
 
 
 def matmul(

@@ -14,6 +14,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import reduced_shape, wrap_dim, wrap_dims
 from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
+from flambeau.ops.native import native
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
 from flambeau.ops.table import (
@@ -489,12 +490,22 @@ def _log_softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
     return z.astype(x.dtype, copy=False)
 
 
+@native
+def _softmax_gradient(g: Tensor, out: Tensor, dim: int) -> Tensor:
+    return out * (g - (g * out).sum(dim, keepdim=True))
+
+
+@native
+def _log_softmax_gradient(g: Tensor, out: Tensor, dim: int) -> Tensor:
+    return g - out.exp() * g.sum(dim, keepdim=True)
+
+
 _softmax = Primitive(
     "softmax",
     "input",
     _softmax_array,
     rule=lambda x, dim: x,
-    derivative={"input": lambda g, out, dim: out * (g - (g * out).sum(dim, keepdim=True))},
+    derivative={"input": _softmax_gradient},
     lowering=Kernel("softmax"),
 )
 _log_softmax = Primitive(
@@ -502,7 +513,7 @@ _log_softmax = Primitive(
     "input",
     _log_softmax_array,
     rule=lambda x, dim: x,
-    derivative={"input": lambda g, out, dim: g - out.exp() * g.sum(dim, keepdim=True)},
+    derivative={"input": _log_softmax_gradient},
     lowering=Kernel("log_softmax"),
 )
 

@@ -7,6 +7,7 @@ program is one module. Memory is a table of addresses: the arena, the inputs, th
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -30,11 +31,12 @@ from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.passes.fuse import Group, fuse
 from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.views import contiguous_strides
-from flambeau.kernels import gemm, jit, permute, pointwise, reduce, threads
+from flambeau.kernels import gemm, jit, permute, pointwise, reduce, slabs, threads
 from flambeau.kernels import kernel as native
 from flambeau.kernels.kernel import Call, Kernel, Program, emit_driver
 from flambeau.kernels.language import Module
 from flambeau.kernels.reduce import Reduction
+from flambeau.kernels.target import host
 
 ARENA, WORKSPACE, SCRATCH, FIRST = range(4)  # the table's slots; inputs begin at FIRST
 
@@ -42,6 +44,9 @@ _REDUCTIONS = {
     "sum": "sum", "prod": "prod", "amax": "max", "amin": "min", "all": "all", "any": "any",
     "argmax": "argmax", "argmin": "argmin",
 }  # fmt: skip
+_FEWEST_SLABS = 8  # that threads can share
+_SHORTEST_SLAB = 64
+_OPERANDS = 4  # of a slab that should be near at a time
 _COPIES = {"view_put", "cat", "constant_pad_nd", "slice_backward"}
 
 
@@ -83,6 +88,19 @@ def takes_epilogue(node: Node, results: int) -> bool:
     return sums and kind_of(node) == "family" and len(node.outputs[0].shape) == 4
 
 
+def slab_axes(node: Node) -> tuple[int, ...] | None:
+    """The dimensions over which a reduction may be part of a slab (see `kernels/slabs.py`), or `None`."""
+    x, out = node.values[0], node.outputs[0]
+    axes, shape = tuple(sorted(_axes(node))), x.shape
+    if _REDUCTIONS[node.primitive.name] not in slabs.OPS or x.dtype != out.dtype or not axes:
+        return None
+    elements = math.prod(shape[d] for d in axes)
+    in_order = len(shape) - 1 in axes or (len(shape) == 4 and 0 in axes)  # or samples lie side by side
+    many = math.prod(shape) // max(elements, 1) >= _FEWEST_SLABS and elements >= _SHORTEST_SLAB
+    near = slabs.fits(host(), elements, x.dtype.itemsize, _OPERANDS)
+    return axes if in_order and many and near else None
+
+
 def _is_number(value: Value) -> bool:
     return value.dtype.kind in "fViub"
 
@@ -95,6 +113,17 @@ def _axes(node: Node) -> tuple[int, ...]:
         return tuple(range(rank)) if dims is None else tuple(dims)
     dim = node.attributes["dim"]
     return tuple(range(rank)) if dim is None else (dim,)
+
+
+def _reduced(builder: Builder, node: Node, element: Element) -> Element:
+    """A reduction as a node of a slab's expression."""
+    op, dtype = _REDUCTIONS[node.primitive.name], node.outputs[0].dtype
+    if op in ("any", "all"):
+        element = builder.cast(element, BOOL)
+    made = builder.add_node("reduce", op, element.position, dtype=dtype)
+    if dtype.itemsize == 2 and dtype.kind in "fV":
+        made = builder.add_node("convert", made.position, dtype.name, dtype=dtype)
+    return made
 
 
 # Steps ------------------------------------------------------------------------------------------------
@@ -295,7 +324,7 @@ class _Compilation:
         self.turned: dict[Place, Place] = {}
         self.packed: dict[Any, Place] = {}
         self.multiplied = Counter(n.values[1] for n in graph.nodes if n.primitive.name == "mm")
-        groups = fuse(graph, kind_of, takes_epilogue)
+        groups = fuse(graph, kind_of, takes_epilogue, slab_axes)
         self.destined = destinations(graph, groups)
         for group in groups:
             self._lower(group)
@@ -455,7 +484,10 @@ class _Compilation:
 
         for node in nodes:
             operands_of = [element(x) for x in node.inputs]
-            elements[node.outputs[0]] = add_primitive(builder, node, operands_of)
+            if node.primitive.name in _REDUCTIONS:
+                elements[node.outputs[0]] = _reduced(builder, node, operands_of[0])
+            else:
+                elements[node.outputs[0]] = add_primitive(builder, node, operands_of)
         for value in list(elements):
             element(value)
         return elements, operands
@@ -477,6 +509,32 @@ class _Compilation:
         results = [elements[v].position for v in group.outputs]
         call = self.pointwise_call(operands, outputs, builder.nodes, results)
         self._step(group, [call], group.outputs, elementwise=True)
+
+    def _slab(self, group: Group) -> None:
+        """Reductions over the same dimensions of one shape, what they are made of, and what is made of them."""
+        first = next(n for n in group.nodes if n.primitive.name in _REDUCTIONS)
+        shape, axes = first.values[0].shape, tuple(sorted(_axes(first)))
+        row = tuple(1 if d in axes else n for d, n in enumerate(shape))
+        builder = Builder()
+        elements, operands = self._expression(builder, group.nodes, shape)
+        lanes = any(has_batch_last(self.located[v]) for v in group.inputs if v in self.located and v.shape == shape)
+        outputs = []
+        for value in group.outputs:
+            if value.shape == shape:
+                if lanes:
+                    self.located[value] = batch_last(value)
+                outputs.append(self.located[value])
+            else:
+                one = whole(value).seen(row, contiguous_strides(row, 1))
+                outputs.append(one.broadcast(shape))
+        results = tuple(elements[v].position for v in group.outputs)
+        ins, ends = [p.operand for p in operands], [p.operand for p in outputs]
+        nodes = tuple(builder.nodes)
+        kernel = self.kernel(
+            ("slab", shape, axes, *ins, "to", *ends, nodes, results),
+            lambda name: slabs.emit(self.module, name, shape, axes, ins, ends, nodes, results),
+        )
+        self._step(group, [(kernel, [*operands, *outputs])], group.outputs)
 
     def _reduce(self, group: Group) -> None:
         *prologue, node = group.nodes

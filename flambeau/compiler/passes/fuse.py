@@ -1,8 +1,9 @@
 """Fusion: which nodes become one kernel.
 
 Pointwise nodes of one shape join where one reads another. A pointwise expression that only a reduction
-reads becomes the reduction's prologue. A node may join only if no path leads from the group out to
-another kernel and back in. Views are no kernels: whoever reads one reads its memory with other strides.
+reads becomes the reduction's prologue. Reductions over the same dimensions of one shape, and what is made of
+them and into them, become a slab: one pass over memory. A node may join only if no path leads from the group
+out to another kernel and back in. Views are no kernels: whoever reads one reads its memory with other strides.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def fuse(
     graph: Graph,
     kind_of: Callable[[Node], str],
     takes_epilogue: Callable[[Node, int], bool] = lambda node, outputs: False,
+    slab_axes: Callable[[Node], tuple[int, ...] | None] = lambda node: None,
 ) -> list[Group]:
     """The graph's nodes in groups, in an order in which they can run.
 
@@ -52,8 +54,9 @@ def fuse(
         kind_of: "view", "pointwise", "reduce", or any other name for nodes that run alone.
         takes_epilogue: whether a node's kernel can finish its elements by an expression with so
             many results.
+        slab_axes: the dimensions over which a reduction may be part of a slab, or `None`.
     """
-    return _Fusion(graph, kind_of, takes_epilogue).run()
+    return _Fusion(graph, kind_of, takes_epilogue, slab_axes).run()
 
 
 class _Fusion:
@@ -62,8 +65,9 @@ class _Fusion:
         graph: Graph,
         kind_of: Callable[[Node], str],
         takes_epilogue: Callable[[Node, int], bool],
+        slab_axes: Callable[[Node], tuple[int, ...] | None],
     ):
-        self.graph, self.takes_epilogue = graph, takes_epilogue
+        self.graph, self.takes_epilogue, self.slab_axes = graph, takes_epilogue, slab_axes
         self.kind = {node: kind_of(node) for node in graph.nodes}
         self.index = {node: k for k, node in enumerate(graph.nodes)}
         self.users = graph.users()
@@ -79,10 +83,11 @@ class _Fusion:
             if self.kind[node] == "pointwise":
                 self._join_producers(node)
         self._epilogues()
+        self._slabs()
         groups = list(dict.fromkeys(self.group.values()))
         for group in groups:
             # What takes an epilogue comes first; for the rest the program's order is valid.
-            finished = group.kind not in ("pointwise", "reduce")
+            finished = group.kind not in ("pointwise", "reduce", "slab")
             group.nodes.sort(
                 key=lambda n, late=finished: (
                     late and self.kind[n] == "pointwise",
@@ -141,6 +146,69 @@ class _Fusion:
             for joined in after.nodes:
                 self.group[joined] = mine
             mine.nodes += after.nodes
+
+    # Slabs -----------------------------------------------------------------------------------------
+
+    def _slabs(self) -> None:
+        """Lets each reduction grow into a slab, where that saves a pass over all elements."""
+        for node in self.graph.nodes:
+            group = self.group[node]
+            if self.kind[node] != "reduce" or group.kind != "reduce":
+                continue
+            axes = self.slab_axes(node)
+            if axes is None:
+                continue
+            shape = node.values[0].shape
+            joined = self._grown(group, shape, axes)
+            if any(self.kind[n] == "reduce" or n.outputs[0].shape == shape for _, nodes in joined for n in nodes):
+                group.kind = "slab"
+                continue
+            for other, nodes in joined:
+                for n in nodes:
+                    self.group[n] = other
+                group.nodes = [n for n in group.nodes if n not in nodes]
+
+    def _grown(
+        self, group: Group, shape: tuple[int, ...], axes: tuple[int, ...]
+    ) -> list[tuple[Group, list[Node]]]:
+        """Takes in the neighbours that go over the same slabs; returns them with their nodes."""
+        row = tuple(1 if d in axes else n for d, n in enumerate(shape))
+        joined: list[tuple[Group, list[Node]]] = []
+        refused: set[int] = set()
+        while True:
+            near = [*self._producers(group), *self._readers(group)]
+            other = next((g for g in near if id(g) not in refused and self._alike(g, shape, row, axes)), None)
+            if other is None:
+                return joined
+            if self._too_large(group, other) or self._would_cycle(group, other):
+                refused.add(id(other))
+                continue
+            joined.append((other, list(other.nodes)))
+            for n in other.nodes:
+                self.group[n] = group
+            group.nodes += other.nodes
+            refused.clear()  # what stood between may have gone
+
+    def _alike(
+        self, group: Group, shape: tuple[int, ...], row: tuple[int, ...], axes: tuple[int, ...]
+    ) -> bool:
+        """Whether a group goes over slabs of this shape, or over one number a slab."""
+        if group.kind == "pointwise":
+            return group.nodes[0].outputs[0].shape in (shape, row)
+        if group.kind != "reduce":
+            return False
+        reduces = [n for n in group.nodes if self.kind[n] == "reduce"]
+        return all(n.values[0].shape == shape and self.slab_axes(n) == axes for n in reduces)
+
+    def _readers(self, group: Group) -> Iterable[Group]:
+        found = {}
+        for node in group.nodes:
+            for value in node.outputs:
+                for user in self.users.get(value, ()):
+                    reader = self.group[user]
+                    if reader is not group:
+                        found[id(reader)] = reader
+        return found.values()
 
     # Chains -----------------------------------------------------------------------------------------
 

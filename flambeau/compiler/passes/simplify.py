@@ -17,7 +17,25 @@ def simplify(graph: Graph) -> Graph:
 
 def _simpler(graph: Graph, node: Node, inputs: tuple) -> Any:
     rule = _RULES.get(node.primitive.name)
-    return rule(graph, node, inputs) if rule is not None else None
+    found = rule(graph, node, inputs) if rule is not None else None
+    return _unexpanded(graph, node, inputs) if found is None and node.primitive.pointwise else found
+
+
+def _unexpanded(graph: Graph, node: Node, inputs: tuple) -> Any:
+    """A pointwise operator of what was expanded: broadcasting does that, and of fewer elements it does less."""
+    small = tuple(_base(x) for x in inputs)
+    if all(a is b for a, b in zip(small, inputs, strict=True)):
+        return None
+    shape = node.outputs[0].shape
+    result = graph.call(node.primitive, *small, **node.attributes)
+    return result if result.shape == shape else graph.call(PRIMITIVES["expand"], result, size=shape)
+
+
+def _base(x: Any) -> Any:
+    """What a value was expanded from."""
+    while isinstance(x, Value) and x.node is not None and x.node.primitive.name == "expand":
+        x = x.node.inputs[0]
+    return x
 
 
 def _view(graph: Graph, node: Node, inputs: tuple) -> Any:
