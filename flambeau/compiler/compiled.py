@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.autograd.modes import modes
-from flambeau.compiler.guards import World, hooks_of
+from flambeau.compiler.guards import Reads, World, hooks_of
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.program import Program, trace_backward
 from flambeau.compiler.trace import (
@@ -244,11 +244,11 @@ class CompiledFunction:
         self.traces += 1
         tracer = Tracer()
         world = World()
-        if not self.pure:
-            world.add(self.function, *(x for x in leaves((args, kwargs)) if not isinstance(x, Tensor)))
+        roots = [] if self.pure else [self.function, *(x for x in leaves((args, kwargs)) if not isinstance(x, Tensor))]
+        world.add(*roots)
         trace = None
         try:
-            with tracing(tracer):
+            with tracing(tracer), Reads(world.classes.values()) as reads:
                 # Taken one by one: nothing here may outlive the trace.
                 stand_ins = tracer.stand_ins(tensors)[::-1]
 
@@ -273,7 +273,8 @@ class CompiledFunction:
                 raise Untraceable("a random number of Python or NumPy")
             if not world.hold():
                 raise _Changing("a change of an attribute, a global or a list")
-            world.settle(trace.modules)
+            narrow = World(reads)
+            narrow.settle(*roots, *trace.modules)
             trace.modules = []
             tracer.forget()
             if tracer.leaked():
@@ -287,7 +288,7 @@ class CompiledFunction:
         finally:
             tracer.roll_back()
         program = Program(trace, backward, tensors, self._kept_gradients, self.tune)
-        program.world = world
+        program.world = narrow
         return program
 
     # Explaining -----------------------------------------------------------------------------------

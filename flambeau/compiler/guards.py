@@ -3,7 +3,8 @@
 A traced program is right only while the Python that it was traced from would do the same. `World` finds what
 that is: from a function to the globals and cells it names, to functions, objects and containers in these, and of
 objects to the attributes that any of the code names. It notes what they hold, tells whether they still do, and
-puts back what tracing changed, for the function to run eagerly instead.
+puts back what tracing changed, for the function to run eagerly instead. Of objects of users' classes, `Reads` knows
+which attributes were read while the program was traced: the others may change.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ _SETTLED = sys.stdlib_module_names | {"builtins", "numpy", "ml_dtypes", "llvmlit
 #: Code that finds attributes by other means than naming them.
 _FINDERS = {"getattr", "setattr", "hasattr", "vars", "__dict__"}
 _MOST_FACTS = 50_000
+_MADE_BY_PYTHON = 1 << 9  # the flag of classes that `class` made
+#: Of a class's namespace: its methods' names, but not what they hold.
+_UNFOLLOWED: set[str] = set()
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
 _MEMBERS = ("_parameters", "_buffers", "_modules", *_HOOKS)
 
@@ -44,6 +48,47 @@ def _same(now: Any, before: Any) -> bool:
     if now is before:
         return True
     return type(now) is type(before) and is_simple(before) and repr(now) == repr(before)
+
+
+class Reads:
+    """Inside, which attributes of the objects of some classes are read."""
+
+    def __init__(self, classes: Iterable[type]):
+        self._classes = list(classes)
+        self._found: dict[int, set[str]] = {}
+
+    def of(self, thing: Any) -> set[str]:
+        """The names of the attributes that were read."""
+        found = self._found.get(id(thing), set())
+        return found.union(vars(thing)) if "__dict__" in found and not isinstance(thing, _layers()) else found
+
+    def __enter__(self) -> Reads:
+        self._before = [(cls, vars(cls).get("__getattribute__")) for cls in self._classes]
+        for cls, _ in self._before:
+            cls.__getattribute__ = self._noting(cls.__getattribute__)  # type: ignore[method-assign, assignment]
+        return self
+
+    def _noting(self, read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+        found = self._found
+
+        def note(thing: Any, name: str) -> Any:
+            found.setdefault(id(thing), set()).add(name)
+            return read(thing, name)
+
+        return note
+
+    def __exit__(self, *error: object) -> None:
+        for cls, before in reversed(self._before):
+            if before is None:
+                del cls.__getattribute__
+            else:
+                cls.__getattribute__ = before  # type: ignore[method-assign]
+
+
+def _layers() -> tuple[type, ...]:
+    from flambeau.nn.module import Module
+
+    return (Module,)
 
 
 class _Entries:
@@ -77,7 +122,9 @@ class _Entries:
 class World:
     """What a function and its arguments can reach, as it was when it was noted."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: Reads | None = None) -> None:
+        self.reads = reads
+        self.classes: dict[int, type] = {}  # whose objects' reads can be noted
         self._in_dicts = _Entries(dict.get)
         self._in_lists = _Entries(getitem)
         self._sized: list[Any] = []
@@ -89,9 +136,9 @@ class World:
         # To put things back, and to find what is reached; `settle` forgets these.
         self._contents: list[tuple[Any, Any]] = []
         self._attributes: list[tuple[dict, dict]] = []
-        self._random = (random.getstate(), np.random.get_state())
+        self._random: Any = (random.getstate(), np.random.get_state())
         self._names: set[str] = set()
-        self._open: list[tuple[Any, set[str], bool]] = []  # namespaces, names taken, whether it is all followed
+        self._open: list[tuple[Any, set[str], set[str] | None]] = []  # namespaces, names taken, names that count
         self._seen: dict[int, Any] = {}
         self._waiting: list[Any] = []
         self._optimizers: list[Any] = []
@@ -108,8 +155,8 @@ class World:
                     self._seen[id(thing)] = thing
                     if len(self._in_dicts.keys) + len(self._in_lists.keys) < _MOST_FACTS:
                         self._visit(thing)
-            for space, taken, followed in self._open:
-                self._take_named(space, taken, followed)
+            for space, taken, among in self._open:
+                self._take_named(space, taken, among)
             if not self._waiting:
                 return
 
@@ -158,7 +205,7 @@ class World:
                 self._module(thing)
             case ModuleType():
                 if not _is_settled(thing.__name__):
-                    self._open.append((vars(thing), set(), True))
+                    self._open.append((vars(thing), set(), None))
             case type():
                 for cls in thing.__mro__[:-1]:
                     self._class(cls)
@@ -198,19 +245,21 @@ class World:
         attributes = module.__dict__
         self._attributes.append((attributes, dict(attributes)))
         known = {k for k, v in attributes.items() if is_simple(v)}
+        if self._notes(type(module)) and self.reads is not None:
+            known &= self.reads.of(module)
         for name in known:
             self._in_dicts.add(attributes, name, attributes[name])
         self._size(attributes)
         self._waiting += [attributes[name] for name in _MEMBERS if name in attributes]
         self._names.add("forward")
-        self._open.append((attributes, known.union(_MEMBERS), True))
+        self._open.append((attributes, known.union(_MEMBERS), self._named(module)))
         self._waiting.append(type(module))
 
     def _object(self, thing: Any) -> None:
         attributes = getattr(thing, "__dict__", None)
         if type(attributes) is dict:
             self._attributes.append((attributes, dict(attributes)))
-            self._open.append((attributes, set(), True))
+            self._open.append((attributes, set(), self._named(thing)))
         for cls in type(thing).__mro__:
             slots = () if _is_settled(cls.__module__) else vars(cls).get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
@@ -219,19 +268,32 @@ class World:
                     self._waiting.append(getattr(thing, name))
         self._waiting.append(type(thing))
 
+    def _notes(self, cls: type) -> bool:
+        """Whether it can be noted what is read of a class's objects."""
+        can = bool(cls.__flags__ & _MADE_BY_PYTHON) and not _is_settled(cls.__module__)
+        can = can or (cls.__module__.partition(".")[0] == _PACKAGE and not issubclass(cls, _layers()))
+        if can:
+            self.classes[id(cls)] = cls
+        return can
+
+    def _named(self, thing: Any) -> set[str] | None:
+        """The attributes of an object that count; `None`: all that the code names."""
+        return self.reads.of(thing) if self._notes(type(thing)) and self.reads is not None else None
+
     def _class(self, cls: type) -> None:
         """Attributes and methods that are named; of the library's own classes, the names in their methods."""
         package = cls.__module__.partition(".")[0]
         if id(vars(cls)) not in self._seen and (package == _PACKAGE or package not in _SETTLED):
             self._names |= _CALLED_BY_SYNTAX & vars(cls).keys()
-            self._open.append((vars(cls), set(), package != _PACKAGE))
+            self._open.append((vars(cls), set(), None if package != _PACKAGE else _UNFOLLOWED))
 
-    def _take_named(self, space: Any, taken: set[str], followed: bool) -> None:
-        """Of a namespace, what the code names by now."""
-        for name in (self._names & space.keys()) - taken:
+    def _take_named(self, space: Any, taken: set[str], among: set[str] | None) -> None:
+        """Of a namespace, what the code names by now, of the names that count."""
+        names = self._names if among is None or among is _UNFOLLOWED else among
+        for name in (names & space.keys()) - taken:
             taken.add(name)
             value = space[name]
-            if not followed:
+            if among is _UNFOLLOWED:
                 if isinstance(value, FunctionType):
                     self._names |= _names(value.__code__)
                 continue
@@ -317,13 +379,13 @@ class World:
         random.setstate(self._random[0])
         np.random.set_state(self._random[1])
 
-    def settle(self, modules: Iterable[Any]) -> None:
+    def settle(self, *things: Any) -> None:
         """After tracing: notes what is known only now, and forgets what was needed to undo it."""
-        self.add(*modules)
+        self.add(*things)
         for optimizer in self._optimizers:
             self._optimizer(optimizer)
         self._contents, self._attributes, self._open, self._random = [], [], [], ((), ())
-        self._seen, self._names, self._optimizers = {}, set(), []
+        self._seen, self._names, self._optimizers, self.classes, self.reads = {}, set(), [], {}, None
 
 
 _CALLED_BY_SYNTAX = {

@@ -307,20 +307,22 @@ class Trainer:
 
     # the loop ------------------------------------------------------------------------------
 
-    def _train_step(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
-        """One step of the optimizer: its loss and the norm of its gradients before they are clipped."""
+    def _train_step(self, inputs: Any, targets: Any) -> tuple[Any, Any, int | None]:
+        """One step of the optimizer: its loss, the norm of its gradients before they are clipped, and of how many
+        numbers the network's output for a sample is.
+        """
         settings = self.config.trainer
         self.call("on_before_zero_grad", self.optimizer)
         self.optimizer.zero_grad()
         parts = min(settings.accumulate, len(inputs))
-        mean = 0.0
+        mean, count = 0.0, None
         for part, wanted in zip(inputs.chunk(parts), targets.chunk(parts), strict=True):
             share = len(part) / len(inputs)
             with self._precision():
                 output = self.model(part)
                 loss = self.criterion(output, wanted) * share
             scores = main_output(output)
-            self._outputs = scores.shape[1] if scores.ndim > 1 else None
+            count = scores.shape[1] if scores.ndim > 1 else None
             self.call("on_before_backward", loss)
             loss.backward()
             self.call("on_after_backward")
@@ -335,7 +337,7 @@ class Trainer:
             flambeau.nn.utils.clip_grad_value_(parameters, settings.clip_value)
         self.call("on_before_optimizer_step", self.optimizer)
         self.optimizer.step()
-        return mean, norm
+        return mean, norm, count
 
     def _precision(self) -> Any:
         """A block in which products are computed as the config says."""
@@ -406,12 +408,12 @@ class Trainer:
     def _try_step(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """`_train_step`, compiled or not; `UserError` says what a step was made of that does not work."""
         try:
-            result = self._step(inputs, targets)
+            mean, norm, self._outputs = self._step(inputs, targets)
             check_labels(targets, self._outputs, getattr(self.criterion.loss, "ignore_index", None))
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             what = f"{'a' if self.progress.step else 'the first'} training step failed"
             raise UserError(self._explain_misfit(what, inputs, targets, error)) from error
-        return result
+        return mean, norm
 
     def _explain_misfit(self, what: str, inputs: Any, targets: Any, error: Exception) -> str:
         """What a step was made of that did not work: most often shapes that do not fit."""

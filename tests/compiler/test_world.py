@@ -301,3 +301,77 @@ def test_inference_mode() -> None:
     with torch.inference_mode():
         assert f(torch.ones(2)).is_inference()
     assert not f(torch.ones(2)).is_inference()
+
+
+def test_attributes_that_nothing_reads_may_change() -> None:
+    class Trainer:
+        def __init__(self) -> None:
+            self.model = nn.Linear(3, 1)
+            self.optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1)
+            self.step, self.losses, self.scale = 0, [], 1.0
+
+        def train(self, x: Any) -> Any:
+            self.optimizer.zero_grad()  # `step` is also the name of a counter
+            loss = self.model(x).sum() * self.scale
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+    trainer, x = Trainer(), torch.ones(2, 3)
+    f = torch.compile(trainer.train, fullgraph=True)
+    for _ in range(5):
+        trainer.losses.append(f(x).item())
+        trainer.step += 1
+    assert f.traces <= 2
+    before = f(x).item()
+    trainer.scale = 0.0
+    assert f(x).item() == 0 != before
+
+
+def test_a_state_dict_that_is_loaded_in_the_middle() -> None:
+    def training() -> tuple[Any, Any, Any]:
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.AdamW([model.weight], lr=0.1)
+
+        def step(x: Any) -> Any:
+            optimizer.zero_grad()
+            loss = model(x).square().sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return model, optimizer, step
+
+    (model, optimizer, step), (twin, other, function) = training(), training()
+    compiled, x = torch.compile(function, fullgraph=True), torch.randn(4, 3)
+    for k in range(10):
+        assert_close(step(x), compiled(x))
+        assert_close(model.weight, twin.weight)
+        for o, m in ((optimizer, model), (other, twin)):
+            if k == 3:
+                saved = copy.deepcopy(o.state_dict())
+                o.load_state_dict(saved)
+            if k == 6:
+                o.add_param_group({"params": [m.bias], "lr": 0.01})
+
+
+def test_gradients_that_somebody_holds_are_theirs() -> None:
+    """Two compiled steps of equal graphs share their code, and the table of what it reads and writes."""
+    held = []
+    steps = []
+    for _ in range(2):
+        model = nn.Linear(3, 2)
+
+        def step(x: Any, model: Any = model) -> Any:
+            model.zero_grad()
+            loss = model(x).square().sum()
+            loss.backward()
+            return loss
+
+        steps.append((model, torch.compile(step, fullgraph=True)))
+    for k in range(6):
+        for model, compiled in steps:
+            compiled(torch.full((4, 3), float(k)))
+            held += [(p.grad.numpy(), p.grad.numpy().copy()) for p in model.parameters()]  # type: ignore[union-attr]
+    assert all(np.array_equal(a, b) for a, b in held)
