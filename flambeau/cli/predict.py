@@ -62,8 +62,9 @@ def predict(
             picture.save(target)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+        what = f": {answer['class']} ({answer['confidence']:.0%})" if "class" in answer else ""
         output.result(
-            f"{question.path} -> {target}", event="predicted", out=str(target), **answer
+            f"{question.path}{what} -> {target}", event="predicted", out=str(target), **answer
         )
     if problems:
         output.say(f"{len(problems)} bad pictures are left out; the first: {problems[0]}")

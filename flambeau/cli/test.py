@@ -27,7 +27,8 @@ def test(
     trainer = Trainer(folder.load_config(with_skip_bad(overrides, skip_bad)))
     path = checkpoint or folder.weights()
     trainer.load(path)
-    content = read_checkpoint(path)
+    # The best weights know the run up to their own epoch only.
+    content = read_checkpoint(path if checkpoint or not folder.last.is_file() else folder.last)
     if "progress" in content:
         trainer.progress.load_state_dict(content["progress"])
     test_run(trainer, folder, output)

@@ -231,3 +231,11 @@ def test_comparing_names_the_runs_meant(digits: Path) -> None:
     run(digits, "train", "digits", "trainer.epochs=1", "name=twin", "optimizer.args.lr=0.01")
     (result,) = run(digits, "compare", "twin", "twin-2", "--out", "twins.html")
     assert result["differences"] == {"optimizer.args.lr": ["0.02", "0.01"]}
+
+
+def test_a_report_of_a_test_has_the_whole_run(digits: Path) -> None:
+    """The best weights may be of an early epoch; the curves go to the end."""
+    run(digits, "train", "digits", "trainer.epochs=3", "name=whole", "checkpoint.mode=min")
+    run(digits, "test", "whole")
+    page = (digits / "runs" / "whole" / "report.html").read_text()
+    assert "<dt>epochs</dt><dd>3</dd>" in page and "multiply-adds" in page

@@ -12,7 +12,10 @@ from PIL import Image
 import flambeau as torch
 from flambeau.train import ConfigError, RunFolder, Trainer, UserError
 from flambeau.train.config_files import from_dict
+from flambeau.train.evaluation import Evaluation
 from flambeau.train.objective import Objective, main_output
+from flambeau.train.tasks import Classification
+from flambeau.train.tasks.classification import _with_caption
 from flambeau.vision.models.googlenet import GoogLeNetOutputs
 
 CLASSES = ("cat", "dog", "été")
@@ -112,3 +115,36 @@ def test_numbers_from_the_environment(pictures: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RATE", "fast")
     with pytest.raises(ConfigError, match=r"optimizer\.args\.lr = 'fast'"):
         Trainer(config(pictures, "optimizer.args.lr=${oc.env:RATE}")).fit()
+
+
+def test_mistakes_come_first_the_confident_ones_before_all() -> None:
+    task = Classification()
+    outputs = np.log([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.51, 0.49]])
+    errors = task.sample_errors(None, outputs, np.array([1, 0, 0, 0]))
+    np.testing.assert_allclose(errors, [1.9, 0.4, 1.7, 0.49])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (600, 20), (20, 600)])
+@pytest.mark.parametrize("name", ["cat", "a name that is far too long for any picture of this size, with no end"])
+def test_a_caption_fits_below_any_picture(size: tuple[int, int], name: str) -> None:
+    drawn = _with_caption(Image.new("RGB", size, "red"), name)
+    assert drawn.width == max(160, size[0]) and drawn.height <= 32 + max(160, size[1])
+    edge = np.asarray(drawn)[-30:, -4:].reshape(-1, 3)
+    assert (edge == edge[0]).all()  # nothing runs out of the picture
+
+
+@pytest.mark.parametrize("classes", [2, 12, 40])
+def test_confusion_of_few_classes_and_of_many(classes: int) -> None:
+    """Names that are long are shortened and upright; of very many, only the colours are drawn."""
+    from matplotlib.figure import Figure
+
+    random = np.random.default_rng(0)
+    task = Classification(classes=[f"a long name of a class, number {c}" for c in range(classes)])
+    outputs, targets = random.normal(size=(90, classes)), random.integers(0, classes, 90)
+    errors = task.sample_errors(None, outputs, targets)
+    chart, *ranking = task.charts(None, Evaluation({}, outputs, targets, errors, 0.0))
+    axes = Figure().add_subplot()
+    chart.draw(axes)
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    assert len(ranking) == 2 and (len(names) == classes) == (classes <= 30)
+    assert classes > 30 or (max(map(len, names)) == 16 and all(name.startswith("a long n") for name in names))

@@ -114,6 +114,7 @@ def _losses(axes: Axes, runs: Sequence[Run]) -> None:
         marker = "o" if len(points) == 1 else None
         axes.plot(*zip(*points, strict=True), linewidth=1.3, marker=marker, markersize=3, label=run.name)
     log_scale(axes)
+    name_epochs(axes)
     axes.set_xlabel("step")
     axes.legend()
 

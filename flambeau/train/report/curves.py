@@ -37,16 +37,17 @@ def curves(progress: Progress) -> list[Plot]:
 
 def _losses(axes: Axes, progress: Progress) -> None:
     rows = progress.epochs
-    if progress.curve:
-        axes.plot(*zip(*progress.curve, strict=True), linewidth=1.1, label="training")
+    # Of a short run, the steps' points are few; those of its epochs are there always.
+    points = progress.curve if len(progress.curve) > 1 else [[row["step"], row["loss"]] for row in rows]
+    axes.plot(*zip(*points, strict=True), linewidth=1.1, marker=marker_of(points), markersize=2, label="training")
     if "val_loss" in rows[0]:
         steps = [row["step"] for row in rows]
         values = [row["val_loss"] for row in rows]
         axes.plot(steps, values, linewidth=1.8, marker=marker_of(rows), markersize=3, label="validation")
     log_scale(axes)
+    name_epochs(axes)
     axes.set_xlabel("step")
-    if axes.has_data():
-        axes.legend()
+    axes.legend()
 
 
 def log_scale(axes: Axes) -> None:

@@ -151,8 +151,9 @@ def _layers(trainer: Trainer, dataset: Any) -> str:
     note = f", {frozen:,} of them frozen" if frozen else ""
     shape = " × ".join(map(str, table.input[1:]))
     return (
-        f"<p>{escape(table.model)}: {table.parameters:,} parameters{note}; "
-        f"input {shape}.</p><div class=scroll><table><thead><tr><th>layer<th>kind"
+        f"<p>{escape(table.model)}: {table.parameters:,} parameters{note}; of an input of {shape}: "
+        f"{table.multiply_adds:,} multiply-adds, {table.inference_bytes / 2**20:.1f} MiB for inference, "
+        f"{table.training_bytes / 2**20:.1f} MiB for training.</p><div class=scroll><table><thead><tr><th>layer<th>kind"
         f"<th class=n>output<th class=n>parameters<tbody>{rows}</table></div>"
     )
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PICTURE = 128
+#: The least width of a picture with a caption.
+_LEAST = 160
+#: As many classes as a confusion matrix has room to name and count.
+_NUMBERED = 30
 
 
 class Classification(Task):
@@ -62,8 +66,14 @@ class Classification(Task):
     def sample_errors(
         self, dataset: Any, outputs: np.ndarray, targets: np.ndarray
     ) -> np.ndarray:
-        """The cross-entropy of each sample."""
-        return -_log_shares(outputs)[np.arange(len(targets)), targets]
+        """What a sample has to do with a mistake, from 0 to 2.
+
+        Of a mistake, 1 and the confidence in it; of a sample that is right, what its confidence lacks.
+        """
+        shares = np.exp(_log_shares(outputs))
+        predicted = shares.argmax(1)
+        confidence = shares.max(1)
+        return np.where(predicted == targets, 1 - confidence, 1 + confidence)
 
     def picture(self, dataset: Any, evaluation: Evaluation, index: int) -> Image.Image:
         sample = np.asarray(dataset[index][0], np.float32)
@@ -87,7 +97,8 @@ class Classification(Task):
         count = evaluation.outputs.shape[1]
         matrix = np.zeros((count, count), int)
         np.add.at(matrix, (evaluation.targets, evaluation.outputs.argmax(1)), 1)
-        names = [self._name(dataset, label) for label in range(count)]
+        names = [_short(self._name(dataset, label)) for label in range(count)]
+        readable = count <= _NUMBERED
 
         def confusion(axes: Axes) -> None:
             shares = matrix / np.maximum(1, matrix.sum(1, keepdims=True))
@@ -96,19 +107,19 @@ class Classification(Task):
             cells[..., :3] = to_rgb("C0")
             cells[..., 3] = np.sqrt(shares)
             axes.imshow(cells)
-            for row, column in zip(*np.nonzero(matrix), strict=True):
+            for row, column in zip(*np.nonzero(matrix), strict=True) if readable else ():
                 ink = "white" if shares[row, column] > 0.3 else rcParams["text.color"]
                 text = str(matrix[row, column])
                 axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
-            axes.set_xticks(range(count), names)
-            axes.set_yticks(range(count), names)
+            if readable:
+                axes.set_xticks(range(count), names, rotation=90 if sum(map(len, names)) > 40 else 0)
+                axes.set_yticks(range(count), names)
             axes.set_xlabel("predicted")
             axes.set_ylabel("true")
             axes.grid(False)
 
-        found = [Chart("confusion matrix", confusion, 4.4)] if count <= 30 else []
         shares = np.exp(_log_shares(evaluation.outputs))
-        return [*found, *_ranking_charts(shares, evaluation.targets, names)]
+        return [Chart("confusion matrix", confusion, 4.4), *_ranking_charts(shares, evaluation.targets, names)]
 
     def ask(self, path: Path, box: Box | None = None) -> list[Question]:
         """The picture, or the part of it in `box`."""
@@ -171,6 +182,11 @@ def _ranking_charts(shares: np.ndarray, targets: np.ndarray, names: Sequence[str
     return [Chart("ROC curves", roc, 3.8), Chart("precision and recall", precision_recall, 3.8)]
 
 
+def _short(name: str, length: int = 16) -> str:
+    """A name that fits beside a plot: where names are long, their ends are what differs."""
+    return name if len(name) <= length else f"{name[: length // 2]}…{name[1 - length // 2 :]}"
+
+
 def _lowest(scores: dict[int, float]) -> list[int]:
     return sorted(sorted(scores, key=lambda c: scores[c])[:10])
 
@@ -182,11 +198,18 @@ def _log_shares(scores: np.ndarray) -> np.ndarray:
 
 
 def _with_caption(picture: Image.Image, text: str) -> Image.Image:
-    """The picture, at least wide enough to read the text that stands below it."""
-    wide = max(picture.width, 160)
-    tall = round(picture.height * wide / picture.width)
-    canvas = Image.new("RGB", (wide, tall + 32), (17, 24, 39))
-    canvas.paste(picture.resize((wide, tall), Image.Resampling.NEAREST), (0, 0))
-    font = ImageFont.load_default(18)
-    ImageDraw.Draw(canvas).text((8, tall + 5), text, fill=(243, 244, 246), font=font)
+    """The picture, small ones enlarged, with a text below it that fits."""
+    scale = max(1.0, min(_LEAST / picture.width, _LEAST / picture.height))
+    picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.NEAREST)
+    wide = max(picture.width, _LEAST)
+    canvas = Image.new("RGB", (wide, picture.height + 32), (17, 24, 39))
+    canvas.paste(picture, ((wide - picture.width) // 2, 0))
+    draw = ImageDraw.Draw(canvas)
+    for size in (18, 14, 11):
+        font = ImageFont.load_default(size)
+        if draw.textlength(text, font) <= wide - 16:
+            break
+    else:
+        text = _short(text, 2 * int((wide - 16) / draw.textlength(text, font) * len(text) / 2 - 1))
+    draw.text((8, picture.height + 16), text, fill=(243, 244, 246), font=font, anchor="lm")
     return canvas
