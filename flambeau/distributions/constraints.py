@@ -156,7 +156,7 @@ class _IndependentConstraint(Constraint):
         if result.dim() < dims:
             expected = self.base_constraint.event_dim + dims
             raise ValueError(f"Expected value.dim() >= {expected} but got {value.dim()}")
-        return result.reshape(tuple(result.shape[: result.dim() - dims]) + (-1,)).all(-1)
+        return result.flatten(-dims).all(-1) if dims else result
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__[1:]}({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"

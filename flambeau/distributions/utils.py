@@ -71,9 +71,7 @@ def tiny_uniform(shape: Sequence[int], like: Tensor) -> Tensor:
 
 def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
     """The sum over the last `dim` dimensions."""
-    if dim == 0:
-        return value
-    return value.reshape(tuple(value.shape[:-dim]) + (-1,)).sum(-1)
+    return value.flatten(-dim).sum(-1) if dim else value
 
 
 def logits_to_probs(logits: Tensor, is_binary: bool = False) -> Tensor:
