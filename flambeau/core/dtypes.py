@@ -154,7 +154,7 @@ def dtype_of_number(x: object) -> dtype:
         return bool_
     if isinstance(x, (int, np.integer)):
         return int64
-    if isinstance(x, (float, np.floating)):
+    if isinstance(x, (float, np.floating, ml_dtypes.bfloat16)):
         return _Default.dtype
     if isinstance(x, (complex, np.complexfloating)):
         return _Default.dtype.to_complex()

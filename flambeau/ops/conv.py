@@ -7,6 +7,7 @@ the derivative of each is made of the other two.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,8 +71,8 @@ def _forward(
         part = windows[:, group * each : (group + 1) * each]
         # (C/g, *kernel, N, *out): one product of matrices for all samples
         order = (1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
-        columns = part.transpose(order).reshape(-1, n * int(np.prod(places)))
-        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, -1)
+        columns = part.transpose(order).reshape(each * math.prod(w.shape[2:]), n * math.prod(places))
+        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, len(columns))
         product = (rows @ columns).reshape(per_group, n, *places)
         out[:, group * per_group : (group + 1) * per_group] = np.moveaxis(product, 0, 1)
     return out.astype(stored, copy=False)
@@ -93,9 +94,9 @@ def _input_gradient(
         for s, p, o, t, d, k in zip(size, padding, places, stride, dilation, kernel, strict=True)
     )
     out = np.zeros((n, each * groups, *padded), g.dtype)
-    flat = np.moveaxis(g, 1, 0).reshape(groups, per_group, -1)
+    flat = np.moveaxis(g, 1, 0).reshape(groups, per_group, n * math.prod(places))
     for group in range(groups):
-        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, -1)
+        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, each * math.prod(kernel))
         columns = (rows.T @ flat[group]).reshape(each, *kernel, n, *places)
         target = out[:, group * each : (group + 1) * each]
         for offset in np.ndindex(*kernel):
@@ -124,8 +125,8 @@ def _weight_gradient(
     order = (0, *range(2, 2 + rank), 1, *range(2 + rank, 2 + 2 * rank))
     for group in range(groups):
         part = windows[:, group * each : (group + 1) * each].transpose(order)
-        columns = part.reshape(n * int(np.prod(places)), -1)
-        rows = np.moveaxis(g[:, group * per_group : (group + 1) * per_group], 1, 0).reshape(per_group, -1)
+        columns = part.reshape(n * math.prod(places), each * math.prod(kernel))
+        rows = np.moveaxis(g[:, group * per_group : (group + 1) * per_group], 1, 0).reshape(per_group, len(columns))
         out[group * per_group : (group + 1) * per_group] = (rows @ columns).reshape(per_group, each, *kernel)
     return out.astype(stored, copy=False)
 

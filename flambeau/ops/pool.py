@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -215,7 +216,7 @@ def _maximum(x: np.ndarray, kernel: Ints, stride: Ints, padding: Ints, dilation:
         return fast
     windows = _windows(x, kernel, stride, padding, dilation, places, _lowest(x.dtype))
     lead = x.shape[:-rank]
-    flat = windows.reshape(*lead, *places, -1)
+    flat = windows.reshape(*lead, *places, math.prod(kernel))
     if flat.dtype.kind == "V":
         flat = flat.astype(np.float32)
     best = flat.argmax(-1)
@@ -256,7 +257,7 @@ def _scattered(g: np.ndarray, positions: np.ndarray, size: Ints, window: Any = N
         return fast
     planes = int(np.prod(g.shape[:-rank])) if g.ndim > rank else 1
     area = int(np.prod(size))
-    flat = positions.reshape(planes, -1) + np.arange(planes)[:, None] * area
+    flat = positions.reshape(planes, math.prod(positions.shape[-rank:])) + np.arange(planes)[:, None] * area
     if g.dtype.kind == "c":
         out = np.zeros(planes * area, g.dtype)
         np.add.at(out, flat.reshape(-1), g.reshape(-1))
@@ -267,8 +268,9 @@ def _scattered(g: np.ndarray, positions: np.ndarray, size: Ints, window: Any = N
 
 def _collected(x: np.ndarray, positions: np.ndarray, rank: int) -> np.ndarray:
     lead = x.shape[:-rank]
-    flat = x.reshape(*lead, -1)
-    return np.take_along_axis(flat, positions.reshape(*lead, -1), -1).reshape(positions.shape)
+    flat = x.reshape(*lead, math.prod(x.shape[-rank:]))
+    places = positions.reshape(*lead, math.prod(positions.shape[-rank:]))
+    return np.take_along_axis(flat, places, -1).reshape(positions.shape)
 
 
 #: Adds each gradient to the plane's element from which the maximum came. `window` is the pooling's (kernel,

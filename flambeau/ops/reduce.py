@@ -147,7 +147,7 @@ def _product_gradient(g: Tensor, input: Tensor, out: Tensor, dims: Any, keepdim:
     g = _spread(g, shape, dims, keepdim)
     flat = input.movedim(dims, tuple(builtins.range(len(shape) - len(dims), len(shape))))
     rest = flat._array.shape[: len(shape) - len(dims)]
-    rows = flat.reshape(*rest, -1)
+    rows = flat.reshape(*rest, math.prod(flat._array.shape[len(rest) :]))
     ones = rows.new_ones((*rest, 1))
     size = rows._array.shape[-1]
     before = cat_([ones, rows.narrow(-1, 0, size - 1)]).cumprod(-1) if size else rows

@@ -231,7 +231,7 @@ def multi_head_attention_forward(
         mask, padding = _with_one_more(mask), _with_one_more(padding)
 
     def by_head(x: Tensor) -> Tensor:  # (steps, N, E) to (N * heads, steps, E / heads)
-        return x.reshape(-1, batch * num_heads, head_width).transpose(0, 1)
+        return x.reshape(x.size(0), batch * num_heads, head_width).transpose(0, 1)
 
     q = by_head(q)
     k = by_head(k) if static_k is None else static_k
@@ -255,7 +255,7 @@ def multi_head_attention_forward(
             raise AssertionError(
                 f"expecting key_padding_mask shape of {(batch, source)}, but got {padding.shape}"
             )
-        padding = padding.reshape(batch, 1, 1, source).expand(-1, num_heads, -1, -1).reshape(-1, 1, source)
+        padding = padding.reshape(batch, 1, 1, source).expand(-1, num_heads, -1, -1).reshape(batch * num_heads, 1, source)
         mask = padding if mask is None else mask + padding
     attention = None
     if need_weights or (dropout_p > 0 and training) or not _fits_a_kernel(q, k, v, mask):
@@ -267,7 +267,7 @@ def multi_head_attention_forward(
     else:
         out = _in_one_pass(q, k, v, mask, math.sqrt(1.0 / head_width), False, True).transpose(0, 1)
     out = out.reshape(length * batch, width)
-    out = linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
+    out = linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, out_proj_weight.size(0))
     shown: Tensor | None = None
     if attention is not None and need_weights:
         shown = attention.reshape(batch, num_heads, length, source)

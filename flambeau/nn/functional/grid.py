@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -146,7 +147,7 @@ class _Sampler:
         self.sizes = tuple(input.shape[2:])
         self.padding_mode = padding_mode
         self.align_corners = align_corners
-        self.flat = input.reshape(*input.shape[:2], -1)
+        self.flat = input.reshape(*input.shape[:2], math.prod(self.sizes))
 
     def inside(self, place: Tensor, axis: int) -> Tensor:
         """A position moved into the input, unless zeros lie around it."""
@@ -169,7 +170,7 @@ class _Sampler:
             index = index * size + where(beyond, 0, position).long()
         count, channels = self.flat.shape[:2]
         shape = tuple(index.shape[1:])
-        spread = index.reshape(count, 1, -1).expand(count, channels, -1)
+        spread = index.reshape(count, 1, math.prod(index.shape[1:])).expand(count, channels, -1)
         taken = self.flat.gather(2, spread).reshape(count, channels, *shape)
         return where(outside.unsqueeze(1), 0, taken)
 

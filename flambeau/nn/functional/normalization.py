@@ -48,10 +48,11 @@ def batch_norm(
     ):
         if t is not None and t.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.numel()}")
+    if training and not input.numel():  # an empty batch has no moments
+        return _by_moments(input, input.new_zeros(channels), input.new_ones(channels), weight, bias, eps)
     if training:
         out, mean, variance = _by_its_moments(input, weight, bias, eps)
-        # An empty batch has no moments.
-        if running_mean is not None and running_var is not None and input.numel():
+        if running_mean is not None and running_var is not None:
             count = input.numel() // channels
             with no_grad():
                 running_mean.mul_(1 - momentum).add_(

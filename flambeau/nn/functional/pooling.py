@@ -98,7 +98,7 @@ def _adaptive_maximum(
         for i, at in enumerate(place):
             a, b = bounds[i][at]
             x = x.narrow(len(lead) + i, a, b - a)
-        return x.reshape(*lead, -1)
+        return x.reshape(*lead, math.prod(x.shape[len(lead) :]))
 
     values, indices = [], []
     for flat in range(math.prod(sizes)):
