@@ -62,6 +62,8 @@ def run() -> int:
         return 1
     except SystemExit as leaving:
         code = int(leaving.code or 0)
+        if code == 130:
+            complain("stopped at once; what the last checkpoint holds is kept")
         if code == 2 and (hint := _keys_for_options(sys.argv[1:])):
             complain(hint)
         return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 #: What the command line needs beyond the core: import names.
@@ -20,7 +21,11 @@ def main() -> None:
             "first). Install them with: pip install 'flambeau[train]'\n"
         )
         sys.exit(1)
-    sys.exit(run())
+    except KeyboardInterrupt:  # while Python was still reading the program
+        sys.exit(130)
+    code = run()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a further Ctrl-C has nothing left to stop
+    sys.exit(code)
 
 
 if __name__ == "__main__":

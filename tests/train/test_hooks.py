@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.train import Callback, ConfigError, Trainer
+from flambeau.train import Callback, ConfigError, RunFolder, Trainer, UserError
+from flambeau.train.callbacks import TensorBoardLog
 from flambeau.train.callbacks.base import INSIDE
 from flambeau.train.config_files import from_dict
 
@@ -133,3 +135,16 @@ def test_the_share_of_waiting_for_data(tmp_path: Path) -> None:
     Trainer(config(), callbacks=[Watcher()]).fit()
     assert len(shares) == 2 and all(0 < share <= 1 for share in shares)
     assert waiting(0.256) == "  26% data wait" and waiting(0.01) == ""
+
+
+def test_tensorboard_leaves_pytorch_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its writer is there without `torch`; and where it is not installed, the message says what to install."""
+    program = (
+        "import sys; from flambeau.train.callbacks.tensorboard import _summary_writer; "
+        "assert _summary_writer().__name__ == 'SummaryWriter' and 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    run = RunFolder(tmp_path)
+    with pytest.raises(UserError, match=r"needs tensorboardX, which is not installed: pip install 'flambeau\[train\]'"):
+        Trainer(config(), run, [TensorBoardLog()]).fit()

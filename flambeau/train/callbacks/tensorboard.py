@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from flambeau.train.callbacks.base import Callback
+from flambeau.train.errors import UserError
 
 if TYPE_CHECKING:
     from flambeau.train.trainer import Trainer
+
+
+def _summary_writer() -> Any:
+    """tensorboardX's writer. It would import PyTorch where that is installed, a second and 200 MB that it needs for nothing here."""
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]  # Python then says that it is not there
+    try:
+        from tensorboardX import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the TensorBoard log needs {error.name}, which is not installed: pip install 'flambeau[train]'"
+        ) from error
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return SummaryWriter
 
 
 class TensorBoardLog(Callback):
@@ -19,11 +38,9 @@ class TensorBoardLog(Callback):
     def on_train_start(self, trainer: Trainer) -> None:
         if trainer.run is None:
             return
-        from tensorboardX import SummaryWriter
-
         # What a killed run had written past its checkpoint is hidden from here on.
         step = trainer.progress.step
-        self._writer = SummaryWriter(
+        self._writer = _summary_writer()(
             str(trainer.run.events), purge_step=step + 1 if step else None
         )
 
