@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 import ml_dtypes
 import numpy as np
 
+from . import rejection
 from .box_muller import fma32, fma64, libm, normals32, normals64
 from .device import check_device, device
 
@@ -85,11 +86,6 @@ _STATE = np.dtype(
         "itemsize": 5056,
     }
 )
-_STIRLING_TAILS = (
-    0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509,
-    0.0166446911898211, 0.0138761288230707, 0.0118967099458917, 0.0104112652619720,
-    0.00925546218271273, 0.00833056343336287,
-)  # fmt: skip
 _NEVER_DRAWN = np.empty(0, np.uint32)
 _SPENT = np.empty(_STATE_WORDS, np.uint32)
 _CHUNK = 1 << 14  # numbers transformed at a time, to stay in the cache
@@ -114,17 +110,17 @@ class _Engine:
     save.
     """
 
-    __slots__ = ("_lock", "_seeder", "_source", "_twister", "_used", "_words", "seed")
+    __slots__ = ("_seeder", "_source", "_twister", "_used", "_words", "lock", "seed")
 
     def __init__(self, seed: int):
         self._twister = np.random.MT19937(0)
         self._seeder = np.random.RandomState(self._twister)
         self._source = np.random.Generator(self._twister)
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:
-        with self._lock:
+        with self.lock:
             self.seed = seed
             self._seeder.seed(seed & 0xFFFFFFFF)
             self._words, self._used = _NEVER_DRAWN, _STATE_WORDS
@@ -134,25 +130,28 @@ class _Engine:
 
     def words(self, count: int) -> Array:
         """The next `count` words. Read only: they may be a view of the stream."""
-        with self._lock:
-            begin, end = self._used, self._used + count
-            if end <= _STATE_WORDS:
-                self._used = end
-                return self._words[begin:end]
-            drawn = np.empty(count, np.uint32)
-            filled = _STATE_WORDS - begin
-            drawn[:filled] = self._words[begin:]
-            states, rest = divmod(count - filled, _STATE_WORDS)
-            if states:
-                bulk = states * _STATE_WORDS
-                drawn[filled : filled + bulk] = self._fresh(bulk)
-                filled += bulk
-            if rest:
-                self._words, self._used = self._fresh(_STATE_WORDS), rest
-                drawn[filled:] = self._words[:rest]
-            else:
-                self._words, self._used = _SPENT, _STATE_WORDS
-            return drawn
+        with self.lock:
+            return self._take(count)
+
+    def _take(self, count: int) -> Array:
+        begin, end = self._used, self._used + count
+        if end <= _STATE_WORDS:
+            self._used = end
+            return self._words[begin:end]
+        drawn = np.empty(count, np.uint32)
+        filled = _STATE_WORDS - begin
+        drawn[:filled] = self._words[begin:]
+        states, rest = divmod(count - filled, _STATE_WORDS)
+        if states:
+            bulk = states * _STATE_WORDS
+            drawn[filled : filled + bulk] = self._fresh(bulk)
+            filled += bulk
+        if rest:
+            self._words, self._used = self._fresh(_STATE_WORDS), rest
+            drawn[filled:] = self._words[:rest]
+        else:
+            self._words, self._used = _SPENT, _STATE_WORDS
+        return drawn
 
     def words64(self, count: int) -> Array:
         """The next `count` pairs of words as 64-bit words; the first drawn is the high half."""
@@ -161,6 +160,16 @@ class _Engine:
             swapped = pairs.view(np.uint64)
             return (swapped << _BITS32) | (swapped >> _BITS32)
         return (pairs[0::2].astype(np.uint64) << _BITS32) | pairs[1::2]
+
+    def doubles_at_hand(self, most: int) -> list[float]:
+        """The next uniform numbers of 53 bits that the words drawn so far hold, at least one. Needs the lock."""
+        pairs = self._take(2 * max(min((_STATE_WORDS - self._used) // 2, most), 1))
+        bits = (pairs[0::2] & np.uint64(0x1FFFFF)) << _BITS32 | pairs[1::2]
+        return (bits * _TINY53).tolist()
+
+    def give_back(self, count: int) -> None:
+        """Makes the last `count` words of `doubles_at_hand` the next ones again. Needs the lock."""
+        self._used -= count
 
     def save(self, state: Array) -> None:
         state["seed"], state["seeded"] = self.seed, 1
@@ -177,7 +186,7 @@ class _Engine:
         if not state["seeded"] or not (at_end or midway):
             raise RuntimeError("Invalid mt19937 state")
         key = state["key"].astype(np.uint32)
-        with self._lock:
+        with self.lock:
             self.seed = int(state["seed"])
             self._twister.state = {
                 "bit_generator": "MT19937",
@@ -329,10 +338,6 @@ class Generator:
             part[:] = self._engine.words64(part.size) & _MASK53
             part *= _TINY53
         return numbers
-
-    def _one_uniform64(self) -> float:
-        high, low = self._engine.words(2).tolist()
-        return ((high & 0x1FFFFF) << 32 | low) * 2.0**-53
 
     # ---- uniform numbers
 
@@ -624,137 +629,21 @@ class Generator:
 
     def poisson(self, rates: Array) -> Array:
         """Counts of the given rates, as `torch.poisson`."""
-        counts = [self._one_poisson(rate) for rate in rates.ravel().tolist()]
-        return _from_float64(np.array(counts, np.float64), rates.dtype).reshape(rates.shape)
-
-    def _one_poisson(self, rate: float) -> float:
-        if not rate >= 0:
-            raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-        draw = self._one_uniform64
-        if rate == 0:
-            return 0.0
-        if rate < 10:  # uniforms multiplied until they fall below exp(-rate)
-            bound, product, count = math.exp(-rate), draw(), 0
-            while product > bound:
-                count += 1
-                product *= draw()
-            return float(count)
-        # Transformed rejection: Hormann, "The transformed rejection method for generating
-        # Poisson random variables", Insurance: Mathematics and Economics 1993.
-        log_rate = math.log(rate)
-        b = 0.931 + 2.53 * math.sqrt(rate)
-        a = -0.059 + 0.02483 * b
-        inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
-        accept_below = 0.9277 - 3.6224 / (b - 2)
-        while True:
-            u, v = draw() - 0.5, draw()
-            tail = 0.5 - abs(u)
-            k = math.floor((2 * a / tail + b) * u + rate + 0.43) if tail else -1
-            if tail >= 0.07 and v <= accept_below:
-                return float(k)
-            if k < 0 or (tail < 0.013 and v > tail):
-                continue
-            hat = math.log(v) + math.log(inverse_alpha) - math.log(a / (tail * tail) + b)
-            if hat <= -rate + k * log_rate - math.lgamma(k + 1):
-                return float(k)
+        with rejection.Reader(self) as reader:
+            counts = rejection.poisson(reader, rates)
+        return _from_float64(counts, rates.dtype).reshape(rates.shape)
 
     def standard_gamma(self, concentration: Array) -> Array:
         """Gamma numbers of rate one, as `torch._standard_gamma`."""
-        dtype = concentration.dtype
-        if dtype not in (FLOAT32, FLOAT64):
-            raise _not_implemented("gamma_cpu", dtype)
-        drawn = np.array([self._one_gamma(alpha) for alpha in concentration.ravel()], dtype)
-        return np.maximum(drawn, np.finfo(dtype).tiny).reshape(concentration.shape)
-
-    def _one_gamma(self, alpha: np.floating) -> float:
-        # Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 2000.
-        # `alpha` keeps its precision: PyTorch adds to it and divides by it in its own type.
-        one = alpha.dtype.type(1)
-        scale = 1.0
-        if alpha < 1:
-            if alpha == 0:
-                return 0.0
-            scale = math.pow(1 - self._one_uniform64(), float(one / alpha))
-            alpha = alpha + one
-        d = float(alpha - alpha.dtype.type(np.float32(1) / np.float32(3)))
-        c = 1.0 / math.sqrt(9.0 * d)
-        squeeze = float(np.float32(0.0331))
-        while True:
-            y = 0.0
-            while y <= 0:
-                x = float(self._paired_normals(1, 0.0, 1.0)[0])
-                y = 1.0 + c * x
-            v = y * y * y
-            u = 1 - self._one_uniform64()
-            xx = x * x
-            if u < 1.0 - squeeze * xx * xx:
-                return scale * d * v
-            if math.log(u) < 0.5 * xx + d * (1.0 - v + math.log(v)):
-                return scale * d * v
+        if concentration.dtype not in (FLOAT32, FLOAT64):
+            raise _not_implemented("gamma_cpu", concentration.dtype)
+        with rejection.Reader(self) as reader:
+            return rejection.standard_gamma(reader, concentration).reshape(concentration.shape)
 
     def binomial(self, count: Array, prob: Array) -> Array:
         """Numbers of successes, as `torch.binomial`."""
-        count, prob = np.broadcast_arrays(count, prob)
-        pairs = zip(count.ravel(), prob.ravel(), strict=True)
-        drawn = [self._one_binomial(n, p) for n, p in pairs]
-        return np.array(drawn, count.dtype).reshape(count.shape)
-
-    def _one_binomial(self, count: np.floating, prob: np.floating) -> float:
-        one = prob.dtype.type(1)
-        if count <= 0 or prob <= 0:
-            return 0.0
-        if prob >= 1:
-            return float(count)
-        if prob > 0.5:
-            return float(count) - self._one_binomial_of_rare(count, one - prob)
-        return self._one_binomial_of_rare(count, prob) if prob <= 0.5 else math.nan
-
-    def _one_binomial_of_rare(self, count: np.floating, prob: np.floating) -> float:
-        draw = self._one_uniform64
-        one = prob.dtype.type(1)
-        if count * prob < 10:  # the waits for successes, one geometric number each
-            log_failure = float(prob.dtype.type(math.log1p(-float(prob))))
-            waited, successes = 0.0, -1
-            while waited <= count:
-                successes += 1
-                waited += math.ceil(math.log(draw() or 5e-324) / log_failure)
-            return float(successes)
-        # Transformed rejection: Hormann, "The generation of binomial random variates", 1993.
-        p, n = float(prob), float(count)
-        deviation = float(np.sqrt(count * prob * (one - prob)))
-        b = 1.15 + 2.53 * deviation
-        a = -0.0873 + 0.0248 * b + 0.01 * p
-        center = float(count * prob) + 0.5
-        accept_below = 0.92 - 4.2 / b
-        odds = float(prob / (one - prob))
-        alpha = (2.83 + 5.1 / b) * deviation
-        m = float(np.floor((count + one) * prob))
-        while True:
-            u, v = draw() - 0.5, draw()
-            tail = 0.5 - abs(u)
-            k = float(math.floor((2 * a / tail + b) * u + center)) if tail else -1.0
-            if k < 0 or k > n:
-                continue
-            if tail >= 0.07 and v <= accept_below:
-                return k
-            v = math.log(v * alpha / (a / (tail * tail) + b)) if v else -math.inf
-            bound = (
-                (m + 0.5) * math.log((m + 1) / (odds * (n - m + 1)))
-                + (n + 1) * math.log((n - m + 1) / (n - k + 1))
-                + (k + 0.5) * math.log(odds * (n - k + 1) / (k + 1))
-                + _stirling_tail(m) + _stirling_tail(n - m)
-                - _stirling_tail(k) - _stirling_tail(n - k)
-            )  # fmt: skip
-            if v <= bound:
-                return k
-
-
-def _stirling_tail(k: float) -> float:
-    """log k! less Stirling's approximation of it."""
-    if k < len(_STIRLING_TAILS):
-        return _STIRLING_TAILS[int(k)]
-    square = (k + 1) * (k + 1)
-    return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)
+        with rejection.Reader(self) as reader:
+            return rejection.binomial(reader, count, prob)
 
 
 def _check_multinomial(probabilities: Array, num_samples: int, replacement: bool) -> None:

@@ -145,3 +145,31 @@ def test_a_generator_of_its_own() -> None:
     first = torch.poisson(rates, generator=torch.Generator().manual_seed(5))
     again = torch.poisson(rates, generator=torch.Generator().manual_seed(5))
     assert bool((first == again).all())
+
+
+@pytest.mark.parametrize("name", ["_standard_gamma", "poisson", "binomial"])
+def test_numbers_do_not_depend_on_how_many_are_drawn_at_once(name: str) -> None:
+    """What is read ahead is given back: also the words of the generator that come next are the same."""
+    rates = torch.linspace(0.1, 30, 700, dtype=torch.float64)
+    arguments = (rates.round() + 20, rates / 31) if name == "binomial" else (rates,)
+    draw = getattr(torch, name)
+    at_once, one_by_one = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    all_of_them = draw(*arguments, generator=at_once)
+    single = [draw(*[a[i : i + 1] for a in arguments], generator=one_by_one) for i in range(700)]
+    assert all_of_them.equal(torch.cat(single))
+    assert at_once.get_state().equal(one_by_one.get_state())
+
+
+def test_an_error_gives_back_what_was_read_ahead() -> None:
+    generator, expected = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    torch.poisson(torch.tensor([2.0]), generator=expected)
+    with pytest.raises(RuntimeError, match="non-negative"):
+        torch.poisson(torch.tensor([2.0, -1.0]), generator=generator)
+    assert generator.get_state().equal(expected.get_state())
+
+
+def test_special_parameters() -> None:
+    x = torch.binomial(torch.tensor([9.0, 9.0, 0.0, 9.0]), torch.tensor([0.0, 1.0, 0.5, float("nan")]))
+    assert x[:3].tolist() == [0, 9, 0] and bool(x[3].isnan())
+    assert float(torch.poisson(torch.tensor([0.0]))) == 0
+    assert 0 < float(torch._standard_gamma(torch.tensor([0.0]))) < 1e-30
