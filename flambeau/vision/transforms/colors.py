@@ -7,7 +7,7 @@ from typing import Any
 
 import flambeau
 from flambeau import Tensor, nn
-from flambeau.vision.transforms import draws, pil_images
+from flambeau.vision.transforms import draws, pil_images, tensor_color
 from flambeau.vision.transforms import functional as F
 from flambeau.vision.transforms.samples import on_samples
 
@@ -176,9 +176,7 @@ def _adjust(img: Any, changes: list[tuple[str, Any]]) -> Any:
     if not isinstance(img, Tensor):
         pil_images.check(img)
         return pil_images.adjust_colors(img, changes)
-    for name, factor in changes:
-        img = getattr(F, f"adjust_{name}")(img, factor)
-    return img
+    return tensor_color.adjust(img, changes)
 
 
 def _factor_range(

@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 import flambeau
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 from flambeau.vision.transforms import convert, geometry, samples
 from flambeau.vision.transforms import pil_images as pil
@@ -91,7 +92,12 @@ def normalize(
     spread = spread.reshape(-1, 1, 1) if spread.ndim == 1 else spread
     if inplace:
         return tensor.sub_(centre).div_(spread)
-    return (tensor - centre).div_(spread)
+    return _normalized(tensor, centre, spread)
+
+
+@native
+def _normalized(tensor: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+    return (tensor - centre) / spread
 
 
 # Moves --------------------------------------------------------------------------------------------

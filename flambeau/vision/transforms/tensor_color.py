@@ -1,6 +1,7 @@
 """What the colour functions of `functional` do to tensors (…, C, H, W).
 
-Floating point is from 0 to 1, integers from 0 to the largest of their type.
+Floating point is from 0 to 1, integers from 0 to the largest of their type. Large tensors of floating point, as batches
+are, go through the compiler: a change of colours, or several of them one after the other, is one pass over memory.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import flambeau
 import flambeau.nn.functional as F
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 from flambeau.vision.transforms.convert import convert_image_dtype, max_value
 from flambeau.vision.transforms.tensor_geometry import check
@@ -32,45 +34,76 @@ def check_bytes(img: Tensor) -> None:
         raise TypeError(f"Only torch.uint8 image tensors are supported, but found {img.dtype}")
 
 
-def blend(img: Tensor, other: Tensor | float, share: float) -> Tensor:
+def adjust(img: Tensor, changes: Sequence[tuple[str, float]]) -> Tensor:
+    """Several of "brightness", "contrast", "saturation" and "hue" by their factors, in this order."""
+    for name, factor in changes:
+        _check_factor(img, name, factor)
+    kinds = tuple(name for name, _ in changes if (name != "saturation" and name != "hue") or channels(img) == 3)
+    factors = [_as_input(factor) for name, factor in changes if name in kinds]
+    return _adjusted(img, kinds, *factors) if kinds else img
+
+
+def _check_factor(img: Tensor, name: str, factor: float) -> None:
+    if name != "hue" and factor < 0:
+        raise ValueError(f"{name}_factor ({factor}) is not non-negative.")
+    check(img)
+    check_channels(img, [1, 3])
+
+
+def _as_input(number: float) -> Tensor:
+    """A number that changes from call to call, as what a compiled program takes."""
+    return flambeau.tensor(number, dtype=flambeau.float64)
+
+
+@native
+def _adjusted(img: Tensor, kinds: tuple[str, ...], *factors: Tensor) -> Tensor:
+    for kind, factor in zip(kinds, factors, strict=True):
+        img = _CHANGES[kind](img, factor)
+    return img
+
+
+def blend(img: Tensor, other: Tensor | float, share: Tensor) -> Tensor:
     """share · img + (1 - share) · other, cut to what the type of `img` holds."""
     mixed = share * img + (1.0 - share) * other
     return mixed.clamp(0, max_value(img.dtype)).to(img.dtype)
 
 
 def adjust_brightness(img: Tensor, factor: float) -> Tensor:
-    if factor < 0:
-        raise ValueError(f"brightness_factor ({factor}) is not non-negative.")
-    check(img)
-    check_channels(img, [1, 3])
-    return (factor * img).clamp(0, max_value(img.dtype)).to(img.dtype)
+    return adjust(img, [("brightness", factor)])
 
 
 def adjust_contrast(img: Tensor, factor: float) -> Tensor:
-    if factor < 0:
-        raise ValueError(f"contrast_factor ({factor}) is not non-negative.")
-    check(img)
-    check_channels(img, [3, 1])
+    return adjust(img, [("contrast", factor)])
+
+
+def adjust_saturation(img: Tensor, factor: float) -> Tensor:
+    return adjust(img, [("saturation", factor)])
+
+
+def adjust_hue(img: Tensor, factor: float) -> Tensor:
+    return adjust(img, [("hue", factor)])
+
+
+def _brightness(img: Tensor, factor: Tensor) -> Tensor:
+    return (factor * img).clamp(0, max_value(img.dtype)).to(img.dtype)
+
+
+def _contrast(img: Tensor, factor: Tensor) -> Tensor:
     kind = img.dtype if img.is_floating_point() else flambeau.float32
     grey = to_grayscale(img, 1) if channels(img) == 3 else img
     return blend(img, grey.to(kind).mean(dim=(-3, -2, -1), keepdim=True), factor)
 
 
-def adjust_saturation(img: Tensor, factor: float) -> Tensor:
-    if factor < 0:
-        raise ValueError(f"saturation_factor ({factor}) is not non-negative.")
-    check(img)
-    check_channels(img, [1, 3])
-    return img if channels(img) == 1 else blend(img, to_grayscale(img, 1), factor)
+def _saturation(img: Tensor, factor: Tensor) -> Tensor:
+    return blend(img, to_grayscale(img, 1), factor)
 
 
-def adjust_hue(img: Tensor, factor: float) -> Tensor:
-    check(img)
-    check_channels(img, [1, 3])
-    if channels(img) == 1:
-        return img
+def _hue(img: Tensor, factor: Tensor) -> Tensor:
     hue, saturation, value = _to_hsv(convert_image_dtype(img, flambeau.float32))
     return convert_image_dtype(_to_rgb((hue + factor) % 1.0, saturation, value), img.dtype)
+
+
+_CHANGES = {"brightness": _brightness, "contrast": _contrast, "saturation": _saturation, "hue": _hue}
 
 
 def _to_hsv(img: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,6 +147,11 @@ def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 def adjust_gamma(img: Tensor, gamma: float, gain: float) -> Tensor:
     check(img)
     check_channels(img, [1, 3])
+    return _corrected(img, _as_input(gamma), _as_input(gain))
+
+
+@native
+def _corrected(img: Tensor, gamma: Tensor, gain: Tensor) -> Tensor:
     result = img if img.is_floating_point() else convert_image_dtype(img, flambeau.float32)
     return convert_image_dtype((gain * result**gamma).clamp(0, 1), img.dtype)
 
@@ -143,6 +181,11 @@ def adjust_sharpness(img: Tensor, factor: float) -> Tensor:
     check_channels(img, [1, 3])
     if img.shape[-1] <= 2 or img.shape[-2] <= 2:
         return img
+    return _sharpened(img, _as_input(factor))
+
+
+@native
+def _sharpened(img: Tensor, factor: Tensor) -> Tensor:
     return blend(img, _smooth(img), factor)
 
 
@@ -212,6 +255,11 @@ def autocontrast(img: Tensor) -> Tensor:
     if img.ndim < 3:
         raise TypeError(f"Input image tensor should have at least 3 dimensions, but found {img.ndim}")
     check_channels(img, [1, 3])
+    return _stretched(img)
+
+
+@native
+def _stretched(img: Tensor) -> Tensor:
     top = max_value(img.dtype)
     kind = img.dtype if img.is_floating_point() else flambeau.float32
     low = img.amin(dim=(-2, -1), keepdim=True).to(kind)
