@@ -2,7 +2,8 @@
 
 A normalisation is a dozen operators that each pass over memory. Marked `@native`, it is traced and compiled
 like any compiled function when its first tensor is large, forward and backward; small tensors take the operators
-themselves, and so does whoever differentiates twice. Both are the same lines of Python.
+themselves, and so does whoever differentiates twice. Both are the same lines of Python. Programs are made for shapes:
+the first ones that come, and later those that come again (`familiar.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from flambeau.autograd import enable_grad, grad, is_grad_enabled, no_grad
 from flambeau.autograd.function import Function
 from flambeau.core.state import state
+from flambeau.ops.familiar import Familiar
 from flambeau.tensor import Tensor
 
 #: Elements of the first argument from which on a native program is usually worth its call.
@@ -22,13 +24,17 @@ _WORTH_A_PROGRAM = 1 << 15
 _MOST_PROGRAMS = 512
 
 
-def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM) -> Callable[..., Any]:
+def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM, at_once: int = 48) -> Callable[..., Any]:
     """Makes a pure function of tensors (its other arguments are constants) run natively.
 
-    Its results are new tensors; it changes nothing and draws no random numbers. `worth`: elements of the first
-    argument from which on it does.
+    Its results are new tensors; it changes nothing and draws no random numbers.
+
+    Args:
+        function: of tensors and constants that hash.
+        worth: elements of the first argument from which on it runs natively.
+        at_once: for how many shapes it does so on sight.
     """
-    programs = _Programs(function)
+    programs, familiar = _Programs(function), Familiar(at_once)
     names = inspect.signature(function)
 
     @functools.wraps(function)
@@ -39,6 +45,8 @@ def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM) -> Calla
             bound = names.bind(*args, **kwargs)
             bound.apply_defaults()
             args = bound.args
+        if not familiar(tuple([a._array.shape if isinstance(a, Tensor) else a for a in args])):
+            return function(*args)
         if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             return _Native.apply(programs, *args)
         return programs.forward(*args)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def interpolate(
     return _resized(input, tuple(sizes), tuple(factors), mode, bool(align_corners), antialias)
 
 
-@native
+@partial(native, at_once=4)  # crops of any size are what is resized most
 def _resized(
     input: Tensor, sizes: tuple[int, ...], factors: tuple[float | None, ...], mode: str, align_corners: bool,
     antialias: bool,
