@@ -12,10 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.ops.familiar import Familiar
+
 Ints = tuple[int, ...]
 
 #: Multiplications from which on a product, and a convolution, are worth a kernel of their own, and elements for a pooling.
 PRODUCTS = 1 << 21
+#: And up to which a shape that is not familiar is left to NumPy: more take longer than making code for them.
+FEW_PRODUCTS = 1 << 32
 MULTIPLICATIONS = 1 << 18
 ELEMENTS = 1 << 13
 #: Elements from which on a function of each element is.
@@ -107,10 +111,15 @@ def _reduction() -> Any:
     return Reduction
 
 
+_familiar = Familiar(at_once=256)
+
+
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     """(*, n, k) @ (*, k, m) -> (*, n, m)"""
     work = math.prod(a.shape) * b.shape[-1]
     if work < PRODUCTS or a.dtype not in _DTYPES or a.dtype != b.dtype:
+        return None
+    if work < FEW_PRODUCTS and not _familiar((a.shape, b.shape, a.strides[-1] < a.strides[-2], b.strides[-1] < b.strides[-2])):
         return None
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     result = np.empty((*batch, a.shape[-2], b.shape[-1]), a.dtype)

@@ -212,19 +212,34 @@ class _Axis:
         self, x: Tensor, kernel: tuple[Callable[[np.ndarray], np.ndarray], int]
     ) -> Tensor:
         """Each output element is a mean of all that it covers, weighted by a filter."""
-        weigh, width = kernel
-        stretch = max(float(self.step), 1.0)
-        support = width * 0.5 * stretch
-        matrix = np.zeros((self.places, self.size))
-        for place in range(self.places):
-            centre = float(self.step) * (place + 0.5)
-            first = max(int(centre - support + 0.5), 0)
-            end = min(int(centre + support + 0.5), self.size)
-            weights = weigh((np.arange(first, end) - centre + 0.5) / stretch)
-            matrix[place, first:end] = weights / weights.sum()
+        matrix = _filter_matrix(self.size, self.places, float(self.step), kernel)
         weights = ops.from_numpy(matrix).to(x.dtype)
         moved = ops.matmul(x.transpose(self.dim, -1), weights.transpose(0, 1))
         return moved.transpose(self.dim, -1)
+
+
+def _filter_matrix(
+    size: int, places: int, step: float, kernel: tuple[Callable[[np.ndarray], np.ndarray], int]
+) -> np.ndarray:
+    """(places, size): what each input element is worth to an output element `step` of them after the one before."""
+    weigh, width = kernel
+    stretch = max(step, 1.0)
+    support = width * 0.5 * stretch
+    centres = step * (np.arange(places) + 0.5)
+    first = np.maximum((centres - support + 0.5).astype(np.int64), 0)
+    end = np.minimum((centres + support + 0.5).astype(np.int64), size)
+    taps = first[:, None] + np.arange((end - first).max())
+    weights = weigh((taps - centres[:, None] + 0.5) / stretch)
+    weights[taps >= end[:, None]] = 0
+    matrix = np.zeros((places, size))
+    inside = np.minimum(taps, size - 1)
+    np.add.at(matrix, (np.arange(places)[:, None], inside), weights / weights.sum(1, keepdims=True))
+    return matrix
+
+
+def filter_matrix(size: int, places: int, mode: str) -> np.ndarray:
+    """(places, size): what `interpolate(mode, antialias=True)` multiplies a dimension by."""
+    return _filter_matrix(size, places, float(np.float32(size) / np.float32(places)), _FILTERS[mode])
 
 
 def _cubic(distance: np.ndarray, a: float) -> np.ndarray:

@@ -208,6 +208,11 @@ def resized_crop(
     antialias: bool | None = True,
 ) -> Any:
     """A piece of the image, resized."""
+    mode = as_mode(interpolation)
+    if isinstance(img, Tensor) and antialias and mode.value in ("bilinear", "bicubic") and len(size) == 2:
+        found = planes.resized_crop(img, (top, left, height, width), (size[0], size[1]), mode.value)
+        if found is not None:
+            return found
     piece = crop(img, top, left, height, width)
     return resize(piece, size, interpolation, antialias=antialias)
 

@@ -9,6 +9,8 @@ import numpy as np
 
 import flambeau
 import flambeau.nn.functional as F
+from flambeau.nn.functional.resize import filter_matrix
+from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 from flambeau.vision.transforms.geometry import four_paddings, rotated_size
 
@@ -63,6 +65,47 @@ def resize(img: Tensor, height: int, width: int, mode: str, antialias: bool | No
         return resized.clamp(0, 255) if mode == "bicubic" and img.dtype == flambeau.uint8 else resized
 
     return _as_float_batch(img, interpolate)
+
+
+#: A crop is taken a little larger, by so many rows and columns: then one compiled program serves many crops.
+_COARSE = 64
+
+
+def resized_crop(img: Tensor, crop: Sequence[int], size: tuple[int, int], mode: str) -> Tensor | None:
+    """The piece (top, left, height, width) of a batch, resized with antialiasing: two products with matrices.
+
+    `None` where cropping and resizing one after the other does as well: images that are no large batch of floating
+    point, pieces beyond the edges.
+    """
+    check(img)
+    (top, left, height, width), (all_height, all_width) = crop, img.shape[-2:]
+    inside = 0 <= top <= top + height <= all_height and 0 <= left <= left + width <= all_width
+    if not inside or img.ndim < 4 or not img.is_floating_point() or min(height, width, *size) < 1:
+        return None
+    rows, first_row = _coarse(top, height, all_height)
+    columns, first_column = _coarse(left, width, all_width)
+    piece = img[..., first_row : first_row + rows, first_column : first_column + columns]
+    down = _resizing(height, size[0], mode, top - first_row, rows, img.dtype)
+    across = _resizing(width, size[1], mode, left - first_column, columns, img.dtype)
+    return _resampled(piece, down, across)
+
+
+def _coarse(start: int, count: int, all: int) -> tuple[int, int]:
+    """A range around one that has a round length: how many, and the first."""
+    more = min(-(-count // _COARSE) * _COARSE, all)
+    return more, min(start, all - more)
+
+
+def _resizing(count: int, places: int, mode: str, before: int, all: int, kind: Any) -> Tensor:
+    """The matrix (places, all) that resizes `count` elements, the first of them at `before`."""
+    matrix = np.zeros((places, all))
+    matrix[:, before : before + count] = filter_matrix(count, places, mode)
+    return flambeau.from_numpy(matrix).to(kind)
+
+
+@native
+def _resampled(img: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    return flambeau.matmul(down, flambeau.matmul(img, across.transpose(0, 1)))
 
 
 def pad(img: Tensor, padding: int | Sequence[int], fill: Any, mode: str) -> Tensor:
