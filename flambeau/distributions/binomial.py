@@ -40,6 +40,7 @@ class Binomial(ProbsOrLogits):
     }
     has_enumerate_support = True
     _event_dims = {"total_count": 0, "probs": 0, "logits": 0}
+    total_count: Tensor
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class Dirichlet(WithParameters, ExponentialFamily):
     support = constraints.simplex
     has_rsample = True
     _event_dims = {"concentration": 1}
+    concentration: Tensor
 
     def __init__(self, concentration: Tensor, validate_args: bool | None = None) -> None:
         if concentration.dim() < 1:

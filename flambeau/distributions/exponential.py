@@ -20,6 +20,7 @@ class Exponential(WithParameters, ExponentialFamily):
     support = constraints.nonnegative
     has_rsample = True
     _event_dims = {"rate": 0}
+    rate: Tensor
     _mean_carrier_measure = 0
 
     def __init__(self, rate: Tensor | float, validate_args: bool | None = None) -> None:

@@ -23,6 +23,8 @@ class FisherSnedecor(WithParameters):
     support = constraints.positive
     has_rsample = True
     _event_dims = {"df1": 0, "df2": 0}
+    df1: Tensor
+    df2: Tensor
 
     def __init__(self, df1: Tensor | float, df2: Tensor | float, validate_args: bool | None = None) -> None:
         self._take(validate_args, df1=df1, df2=df2)

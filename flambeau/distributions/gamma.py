@@ -22,6 +22,8 @@ class Gamma(WithParameters, ExponentialFamily):
     support = constraints.nonnegative
     has_rsample = True
     _event_dims = {"concentration": 0, "rate": 0}
+    concentration: Tensor
+    rate: Tensor
     _mean_carrier_measure = 0
 
     def __init__(

@@ -29,6 +29,9 @@ class GeneralizedPareto(WithParameters):
     }
     has_rsample = True
     _event_dims = {"loc": 0, "scale": 0, "concentration": 0}
+    loc: Tensor
+    scale: Tensor
+    concentration: Tensor
 
     def __init__(
         self,

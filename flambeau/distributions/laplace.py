@@ -21,6 +21,8 @@ class Laplace(WithParameters):
     support = constraints.real
     has_rsample = True
     _event_dims = {"loc": 0, "scale": 0}
+    loc: Tensor
+    scale: Tensor
 
     def __init__(self, loc: Tensor | float, scale: Tensor | float, validate_args: bool | None = None) -> None:
         self._take(validate_args, loc=loc, scale=scale)

@@ -30,6 +30,7 @@ class LKJCholesky(WithParameters):
     arg_constraints = {"concentration": constraints.positive}
     support = constraints.corr_cholesky
     _event_dims = {"concentration": 0}
+    concentration: Tensor
 
     def __init__(
         self, dim: int, concentration: Tensor | float = 1.0, validate_args: bool | None = None

@@ -41,6 +41,9 @@ class LowRankMultivariateNormal(WithParameters):
     support = constraints.real_vector
     has_rsample = True
     _event_dims = {"loc": 1, "cov_factor": 2, "cov_diag": 1}
+    loc: Tensor
+    cov_factor: Tensor
+    cov_diag: Tensor
 
     def __init__(
         self, loc: Tensor, cov_factor: Tensor, cov_diag: Tensor, validate_args: bool | None = None

@@ -63,6 +63,7 @@ class MultivariateNormal(WithParameters):
     support = constraints.real_vector
     has_rsample = True
     _event_dims = {"loc": 1, "covariance_matrix": 2, "precision_matrix": 2, "scale_tril": 2}
+    loc: Tensor
 
     def __init__(
         self,

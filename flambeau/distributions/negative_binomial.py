@@ -31,6 +31,7 @@ class NegativeBinomial(ProbsOrLogits):
     }
     support = constraints.nonnegative_integer
     _event_dims = {"total_count": 0, "probs": 0, "logits": 0}
+    total_count: Tensor
 
     def __init__(
         self,

@@ -23,6 +23,8 @@ class Normal(WithParameters, ExponentialFamily):
     support = constraints.real
     has_rsample = True
     _event_dims = {"loc": 0, "scale": 0}
+    loc: Tensor
+    scale: Tensor
     _mean_carrier_measure = 0
 
     def __init__(self, loc: Tensor | float, scale: Tensor | float, validate_args: bool | None = None) -> None:

@@ -22,6 +22,7 @@ class Poisson(WithParameters, ExponentialFamily):
     arg_constraints = {"rate": constraints.nonnegative}
     support = constraints.nonnegative_integer
     _event_dims = {"rate": 0}
+    rate: Tensor
 
     def __init__(self, rate: Tensor | float, validate_args: bool | None = None) -> None:
         self._take(validate_args, rate=rate)

@@ -27,6 +27,9 @@ class StudentT(WithParameters):
     support = constraints.real
     has_rsample = True
     _event_dims = {"df": 0, "loc": 0, "scale": 0}
+    df: Tensor
+    loc: Tensor
+    scale: Tensor
 
     def __init__(
         self,

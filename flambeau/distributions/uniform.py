@@ -20,6 +20,8 @@ class Uniform(WithParameters):
 
     has_rsample = True
     _event_dims = {"low": 0, "high": 0}
+    low: Tensor
+    high: Tensor
 
     def __init__(self, low: Tensor | float, high: Tensor | float, validate_args: bool | None = None) -> None:
         self._take(validate_args, low=low, high=high)

@@ -27,6 +27,8 @@ class VonMises(WithParameters):
     support = constraints.real
     has_rsample = False
     _event_dims = {"loc": 0, "concentration": 0}
+    loc: Tensor
+    concentration: Tensor
 
     def __init__(
         self, loc: Tensor | float, concentration: Tensor | float, validate_args: bool | None = None

@@ -40,6 +40,7 @@ class Wishart(WithParameters, ExponentialFamily):
     has_rsample = True
     _mean_carrier_measure = 0
     _event_dims = {"df": 0, "covariance_matrix": 2, "precision_matrix": 2, "scale_tril": 2}
+    df: Tensor
 
     def __init__(
         self,
