@@ -97,6 +97,7 @@ from flambeau.tensor.types import TYPES as _TYPES
 from flambeau.tensor.types import set_default_tensor_type as set_default_tensor_type
 
 __version__ = "0.1.0"
+_release = __version__  # stays what it is when a program is told PyTorch's version
 e, inf, nan, newaxis, pi = _math.e, _math.inf, _math.nan, None, _math.pi
 globals().update(_DTYPES)
 globals().update(_ALIASES)
@@ -105,10 +106,10 @@ globals().update(_OPERATORS)
 
 # Packages that take time to load come at first use.
 _PACKAGES = {
-    "accelerator", "amp", "backends", "cli", "cluster", "compiler", "cuda", "distributed", "distributions", "fft",
-    "func", "hub", "jit", "kernels", "linalg", "masked", "metrics", "mps", "multiprocessing", "nn", "onnx", "optim",
-    "profiler", "random", "run", "serialization", "signal", "sparse", "special", "testing", "train", "utils", "version",
-    "vision", "xpu",
+    "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler", "cpu", "cuda",
+    "distributed", "distributions", "fft", "func", "hub", "jit", "kernels", "linalg", "masked", "metrics", "mps",
+    "multiprocessing", "nn", "onnx", "optim", "profiler", "random", "run", "serialization", "signal", "sparse",
+    "special", "storage", "testing", "torch_version", "train", "types", "utils", "version", "vision", "xpu",
 }  # fmt: skip
 _FUNCTIONS = {
     "get_num_threads": "kernels.threads",
@@ -180,4 +181,6 @@ def __getattr__(name: str) -> _Any:
         found = getattr(importlib.import_module(f"flambeau.{_FUNCTIONS[name]}"), name)
         globals()[name] = found
         return found
+    if name.startswith("_foreach_"):
+        return getattr(importlib.import_module("flambeau.ops.foreach"), name)
     raise AttributeError(f"module 'flambeau' has no attribute '{name}'")

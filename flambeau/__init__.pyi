@@ -1,7 +1,6 @@
 """Written by tools/write_stubs.py from the operator table; not to be edited."""
 
 import builtins
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,24 +16,30 @@ from flambeau.tensor.storage import TypedStorage as _TypedStorage
 from flambeau.tensor.storage import UntypedStorage as _UntypedStorage
 from flambeau.tensor.tensor import Tensor as _Tensor
 
+from flambeau import _dynamo as _dynamo
+from flambeau import _inductor as _inductor
 from flambeau import accelerator as accelerator
 from flambeau import amp as amp
 from flambeau import backends as backends
 from flambeau import cli as cli
 from flambeau import cluster as cluster
 from flambeau import compiler as compiler
+from flambeau import cpu as cpu
 from flambeau import cuda as cuda
 from flambeau import distributed as distributed
 from flambeau import distributions as distributions
 from flambeau import fft as fft
 from flambeau import func as func
+from flambeau import hub as hub
 from flambeau import jit as jit
 from flambeau import kernels as kernels
 from flambeau import linalg as linalg
 from flambeau import masked as masked
 from flambeau import metrics as metrics
 from flambeau import mps as mps
+from flambeau import multiprocessing as multiprocessing
 from flambeau import nn as nn
+from flambeau import onnx as onnx
 from flambeau import optim as optim
 from flambeau import profiler as profiler
 from flambeau import random as random
@@ -43,8 +48,11 @@ from flambeau import serialization as serialization
 from flambeau import signal as signal
 from flambeau import sparse as sparse
 from flambeau import special as special
+from flambeau import storage as storage
 from flambeau import testing as testing
+from flambeau import torch_version as torch_version
 from flambeau import train as train
+from flambeau import types as types
 from flambeau import utils as utils
 from flambeau import version as version
 from flambeau import vision as vision

@@ -28,7 +28,6 @@ HEADER = '"""Written by tools/write_stubs.py from the operator table; not to be 
 
 _IMPORTS = """
 import builtins
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any

@@ -26,6 +26,8 @@ _LATER = {
     "graph": "",
     "profiler": "",
     "forward_ad": "",
+    "grad_mode": "",
+    "variable": "",
 }
 
 

@@ -106,7 +106,7 @@ def _restore(name: str) -> Code | None:
 
 def _circumstances(target: Target) -> tuple[str, ...]:
     """All that machine code depends on besides the text."""
-    version = str(getattr(sys.modules.get("flambeau"), "__version__", ""))
+    version = str(getattr(sys.modules.get("flambeau"), "_release", ""))
     llvm_version = ".".join(map(str, _llvm().llvm_version_info))
     return target.triple, target.cpu, target.features, llvm_version, version
 

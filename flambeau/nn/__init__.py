@@ -1,5 +1,6 @@
 """Networks: modules, layers, functions, initial values."""
 
+from flambeau.nn import attention as attention
 from flambeau.nn import functional as functional
 from flambeau.nn import init as init
 from flambeau.nn import parallel as parallel

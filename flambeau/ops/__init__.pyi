@@ -1,7 +1,6 @@
 """Written by tools/write_stubs.py from the operator table; not to be edited."""
 
 import builtins
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -37,8 +36,10 @@ from flambeau.ops import dlpack as dlpack
 from flambeau.ops import draws as draws
 from flambeau.ops import equations as equations
 from flambeau.ops import factorizations as factorizations
+from flambeau.ops import familiar as familiar
 from flambeau.ops import flat as flat
 from flambeau.ops import flips as flips
+from flambeau.ops import foreach as foreach
 from flambeau.ops import fourier as fourier
 from flambeau.ops import grids as grids
 from flambeau.ops import implicit_gradients as implicit_gradients

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.core import device as devices
+from flambeau.core import shared
 from flambeau.core.shapes import Size, as_shape
 from flambeau.ops.creation import stored_number, tensor
 from flambeau.ops.shape import reshape
@@ -140,7 +141,7 @@ def share_memory_(self: Tensor) -> Tensor:
     step = array.dtype.itemsize
     begin = address(root._array)
     room = step + sum((n - 1) * s for n, s in zip(root._array.shape, root._array.strides, strict=True))
-    memory = np.frombuffer(mmap.mmap(-1, room), np.uint8)
+    memory = np.frombuffer(shared.block(room), np.uint8)
 
     def moved(x: np.ndarray) -> np.ndarray:
         return np.ndarray(x.shape, x.dtype, memory, address(x) - begin, x.strides)

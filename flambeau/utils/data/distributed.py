@@ -18,8 +18,8 @@ class DistributedSampler(_ResumableSampler[int]):
 
     Args:
         dataset: what has a length.
-        num_replicas: the number of processes.
-        rank: which of them this one is.
+        num_replicas: the number of processes; left out, the process group is asked.
+        rank: which of them this one is; likewise.
         shuffle: use a random order, another one each epoch (see `set_epoch`).
         seed: where it comes from; the same in all processes.
         drop_last: make the shares equal by dropping samples instead of repeating some.
@@ -38,10 +38,10 @@ class DistributedSampler(_ResumableSampler[int]):
         drop_last: bool = False,
     ) -> None:
         if num_replicas is None or rank is None:
-            raise RuntimeError(
-                "DistributedSampler needs num_replicas and rank: there is no process group to "
-                "ask for them"
-            )
+            from flambeau import distributed
+
+            num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
+            rank = distributed.get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(
                 f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]"
