@@ -87,22 +87,31 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     Raises `RuntimeError` for negative rates.
     """
     expect_tensor(input, "poisson")
+    _expect(input, "poisson_cpu", "float32", "float64", "float16", "bfloat16")
     return _poisson_of(wrap(_generator("poisson", generator).poisson(input._array)), input)
 
 
 @operator(method=False)
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """Numbers of successes among `count` trials of probability `prob`; it has no derivative."""
-    expect_tensor(count, "binomial")
-    expect_tensor(prob, "binomial")
+    for name, x in (("count", count), ("prob", prob)):
+        expect_tensor(x, "binomial", name)
+        if not x.is_floating_point():
+            raise ValueError(f"binomial only supports floating-point dtypes for {name}, got: {_title(x)}")
     if count.dtype != prob.dtype:
         raise RuntimeError(f"Found dtype {_title(prob)} but expected {_title(count)}")
+    _expect(count, "binomial_cpu", "float32", "float64", "float16")
     made = wrap(_generator("binomial", generator).binomial(count._array, prob._array))
     return _binomial_of(made, prob)
 
 
 def _title(x: Tensor) -> str:
     return x.type().split(".")[-1].removesuffix("Tensor")
+
+
+def _expect(x: Tensor, kernel: str, *stored: str) -> None:
+    if x._array.dtype.name not in stored:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{_title(x)}'")
 
 
 @operator(method=False)
@@ -116,6 +125,7 @@ def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor
 def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Dirichlet numbers: gamma numbers of concentrations `input`, (*, n), over their sum in each row."""
     expect_tensor(input, "_sample_dirichlet")
+    _expect(input, "dirichlet", "float32", "float64")
     stored = input._array.dtype
     source = _generator("_sample_dirichlet", generator)
     drawn = source.standard_gamma(input._array.astype(np.float64))

@@ -136,8 +136,16 @@ def test_errors() -> None:
         torch.poisson(torch.tensor([-1.0]))
     with pytest.raises(RuntimeError, match="Found dtype Double but expected Float"):
         torch.binomial(torch.tensor([3.0]), torch.tensor([0.5]).double())
-    with pytest.raises(NotImplementedError, match="not implemented for 'Long'"):
+    with pytest.raises(ValueError, match="only supports floating-point dtypes for prob, got: Long"):
+        torch.binomial(torch.ones(2), torch.tensor([1, 1]))
+    with pytest.raises(NotImplementedError, match="\"poisson_cpu\" not implemented for 'Long'"):
+        torch.poisson(torch.tensor([1, 1]))
+    with pytest.raises(NotImplementedError, match="\"gamma_cpu\" not implemented for 'Long'"):
         torch._standard_gamma(torch.tensor([1, 2]))
+    with pytest.raises(NotImplementedError, match="\"dirichlet\" not implemented for 'Half'"):
+        torch._sample_dirichlet(torch.ones(2, dtype=torch.float16))
+    with pytest.raises(NotImplementedError, match="not implemented for 'BFloat16'"):
+        torch.binomial(torch.ones(2, dtype=torch.bfloat16), torch.ones(2, dtype=torch.bfloat16))
 
 
 def test_a_generator_of_its_own() -> None:
