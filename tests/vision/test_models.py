@@ -408,12 +408,23 @@ def test_a_file_of_weights(tmp_path: Any) -> None:
 
 
 def test_a_published_googlenet_has_auxiliary_weights(tmp_path: Any) -> None:
-    flambeau.save(models.googlenet(init_weights=False).state_dict(), tmp_path / "googlenet.pth")
-    plain = models.googlenet(weights=tmp_path / "googlenet.pth")
+    """A published file is known by its name; what others trained is read as it was saved."""
+    published = tmp_path / models.GoogLeNet_Weights.DEFAULT.value.file
+    flambeau.save(models.googlenet(init_weights=False).state_dict(), published)
+    plain = models.googlenet(weights=published)
     assert plain.aux1 is None
     assert plain.transform_input
-    whole = models.googlenet(weights=tmp_path / "googlenet.pth", aux_logits=True)
+    whole = models.googlenet(weights=published, aux_logits=True)
     assert whole.aux1 is not None
+    own = models.googlenet(weights=published.rename(tmp_path / "mine.pth"))
+    assert own.aux1 is not None and not own.transform_input
+
+
+def test_a_checkpoint_of_a_run_as_weights(tmp_path: Any) -> None:
+    first = evaluated("squeezenet1_1", num_classes=4)
+    flambeau.save({"model": first.state_dict(), "epoch": 3}, tmp_path / "best.pt")
+    second = models.squeezenet1_1(weights=tmp_path / "best.pt", num_classes=4).eval()
+    np.testing.assert_array_equal(first(pictures()).detach().numpy(), second(pictures()).detach().numpy())
 
 
 def test_a_downloaded_file_is_found_and_checked(

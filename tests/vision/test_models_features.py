@@ -117,3 +117,15 @@ def test_children_one_after_another() -> None:
     assert {name: value.shape[1] for name, value in found.items()} == {"low": 64, "high": 256}
     with pytest.raises(ValueError, match="return_layers are not present in model"):
         IntermediateLayerGetter(model, {"layer9": "x"})
+
+
+def test_stages_of_the_own_networks() -> None:
+    face = models.FaceKeypointNet()
+    body = models.features_only(face)
+    assert body.feature_info.channels() == [8, 16, 24, 80] and body.feature_info.reduction() == [2, 5, 14, 28]
+    face.reset_classifier(10)
+    assert face(flambeau.zeros(2, 1, 112, 112)).shape == (2, 10)
+    grey = models.features_only(models.LeNet(in_channels=1), out_indices=(1, 2))
+    assert grey.feature_info.channels() == [16, 16]
+    with pytest.raises(TypeError, match="features_only needs a network that names its stages, .* got Linear"):
+        models.features_only(nn.Linear(2, 2))  # type: ignore[arg-type]

@@ -39,6 +39,11 @@ class FeatureMaps(nn.Module):
 
     def __init__(self, model: ImageClassifier, out_indices: Sequence[int] | None = None):
         super().__init__()
+        if not isinstance(model, ImageClassifier):
+            raise TypeError(
+                f"features_only needs a network that names its stages, as those of flambeau.vision.models, got "
+                f"{type(model).__name__}; create_feature_extractor gives what modules of any network give"
+            )
         count = len(model.stages())
         chosen = range(count) if out_indices is None else out_indices
         if not chosen or not all(-count <= i < count for i in chosen):
@@ -60,7 +65,9 @@ class FeatureMaps(nn.Module):
         """Channels and reductions of the maps, found by running an empty picture."""
         size = getattr(self.model, "image_size", 128)
         with evaluating(self), flambeau.no_grad():
-            maps = self(flambeau.zeros(1, 3, size, size))
+            first = next((m for m in self.modules() if isinstance(m, nn.Conv2d)), None)
+            channels = 3 if first is None else first.in_channels
+            maps = self(flambeau.zeros(1, channels, size, size))
         return FeatureInfo([m.shape[1] for m in maps], [round(size / m.shape[2]) for m in maps])
 
 
@@ -80,6 +87,7 @@ def features_only(
             last one wanted are left out of the network.
 
     Raises:
+        TypeError: for a network that does not name its stages.
         ValueError: for a stage that is not there.
     """
     return FeatureMaps(model, out_indices)

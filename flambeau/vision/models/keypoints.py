@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from flambeau import Tensor, nn
+from flambeau.vision.models.classifier import ImageClassifier
 
 #: What a 112x112 face has become when it reaches the linear layers: 80 maps of 4x4.
 _FEATURES = 80 * 4 * 4
 
 
-class FaceKeypointNet(nn.Module):
+class FaceKeypointNet(ImageClassifier):
     """Points on a face from its grey 112x112 picture.
 
     Four stages of small convolutions, each followed by a PReLU, halve the picture down to
@@ -16,7 +17,12 @@ class FaceKeypointNet(nn.Module):
 
     Arguments:
         num_points: the number of points.
+
+    `reset_classifier` takes the number of coordinates, twice that of the points.
     """
+
+    last_layer = "ip3"
+    image_size = 112
 
     def __init__(self, num_points: int = 21):
         super().__init__()
@@ -42,6 +48,15 @@ class FaceKeypointNet(nn.Module):
         self.ip2 = nn.Linear(128, 128)
         self.preluip2 = nn.PReLU()
         self.ip3 = nn.Linear(128, 2 * num_points)
+
+    def stages(self) -> list[list[str]]:
+        """The layers in front of each pooling, and those after the last one."""
+        return [
+            ["conv1_1", "prelu1_1"],
+            ["pool1", "conv2_1", "prelu2_1", "conv2_2", "prelu2_2"],
+            ["pool2", "conv3_1", "prelu3_1", "conv3_2", "prelu3_2"],
+            ["pool3", "conv4_1", "prelu4_1", "conv4_2", "prelu4_2"],
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """The coordinates, (batch, 2 * num_points), of faces (batch, 1, 112, 112)."""

@@ -6,6 +6,7 @@ import fnmatch
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import flambeau
@@ -20,8 +21,8 @@ _BUILDERS: dict[str, Callable[..., nn.Module]] = {}
 _OPTIONS = """
 
     Arguments:
-        weights: a file with a `state_dict`, as torchvision publishes them, or the name of
-            published weights (`"DEFAULT"`, `ResNet18_Weights.IMAGENET1K_V1`), which are read from
+        weights: a file with a `state_dict`, as torchvision publishes them, a checkpoint of a training run, or the
+            name of published weights (`"DEFAULT"`, `ResNet18_Weights.IMAGENET1K_V1`), which are read from
             PyTorch's folder of downloads if the file is there. Nothing is downloaded.
         progress: torchvision's switch for its download bar; there is no download here.
         features_only: return the maps after each stage, see `features_only`.
@@ -68,13 +69,13 @@ def register_model(
         if out_indices is not None and not features_only:
             raise ValueError("out_indices chooses among maps: it needs features_only=True")
         path, published = locate(key, weights)
-        if path is not None:
+        if published is not None:
             options = {**(pretrained or {}), **options}
         if published is not None and sized is not None:
             options.setdefault(sized, published.crop_size)
         model: Any = build(**options)
         if path is not None:
-            model.load_state_dict(model.fitting(flambeau.load(path, map_location="cpu")))
+            model.load_state_dict(model.fitting(_state(path)))
         return only_features(model, out_indices) if features_only else model
 
     builder.__doc__ = (build.__doc__ or "") + _OPTIONS
@@ -84,6 +85,15 @@ def register_model(
     if published is not None:  # torchvision has it beside the builder
         build.__globals__[published.__name__] = published
     return builder
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """The weights by name in a file: a `state_dict`, or a checkpoint with one under its usual name."""
+    content = flambeau.load(path, map_location="cpu")
+    for key in ("model", "state_dict", "model_state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            return dict(content[key])
+    return content  # type: ignore[no-any-return]
 
 
 def get_model_builder(name: str) -> Callable[..., nn.Module]:

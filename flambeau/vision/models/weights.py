@@ -163,7 +163,7 @@ def get_model_weights(name: Any) -> type[WeightsEnum]:
 
 
 def locate(name: str, weights: Any) -> tuple[Path | None, Weights | None]:
-    """The file of `weights` for the builder called `name`, and the table's line if it is there.
+    """The file of `weights` for the builder called `name`, and the table's line if it is a published one.
 
     Arguments:
         name: the builder's name.
@@ -195,4 +195,5 @@ def locate(name: str, weights: Any) -> tuple[Path | None, Weights | None]:
             " with a state_dict (nothing is downloaded), or use"
             " load_state_dict(flambeau.load(path))"
         )
-    return path, None
+    # A published file may lie anywhere; it is known by its name.
+    return path, next((m.value for m in published or () if m.value.file == path.name), None)
