@@ -107,7 +107,7 @@ globals().update(_OPERATORS)
 # Packages that take time to load come at first use.
 _PACKAGES = {
     "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler", "cpu", "cuda",
-    "distributed", "distributions", "fft", "func", "hub", "jit", "kernels", "linalg", "masked", "metrics", "mps",
+    "distributed", "distributions", "fft", "func", "fx", "hub", "jit", "kernels", "linalg", "masked", "metrics", "mps",
     "multiprocessing", "nn", "onnx", "optim", "profiler", "random", "run", "serialization", "signal", "sparse",
     "special", "storage", "testing", "torch_version", "train", "types", "utils", "version", "vision", "xpu",
 }  # fmt: skip

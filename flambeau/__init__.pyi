@@ -30,6 +30,7 @@ from flambeau import distributed as distributed
 from flambeau import distributions as distributions
 from flambeau import fft as fft
 from flambeau import func as func
+from flambeau import fx as fx
 from flambeau import hub as hub
 from flambeau import jit as jit
 from flambeau import kernels as kernels

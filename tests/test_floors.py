@@ -18,7 +18,7 @@ FLOORS = [
     {"tensor", "autograd"},
     {"ops"},
     {"linalg", "fft", "special", "signal", "masked", "sparse", "func", "testing", "random"},
-    {"amp", "accelerator", "backends", "cpu", "jit", "mps", "storage", "torch_version", "types", "version", "xpu"},
+    {"amp", "accelerator", "backends", "cpu", "fx", "jit", "mps", "storage", "torch_version", "types", "version", "xpu"},
     {"nn", "optim", "utils", "serialization", "distributions", "cuda", "hub", "multiprocessing"},
     {"compiler", "profiler", "_dynamo", "_inductor"},
     {"vision", "metrics", "cluster", "distributed", "onnx"},

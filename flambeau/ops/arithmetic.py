@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import warnings
 from typing import Any
 
 import numpy as np
@@ -69,9 +70,18 @@ def _scaled(other: Any, alpha: Any, common: Any) -> Any:
     return other
 
 
+def _tell_of_older_form(name: str, number: str) -> None:
+    warnings.warn(
+        f"This overload of {name} is deprecated: its number is the keyword argument {number!r}", UserWarning, stacklevel=4
+    )
+
+
 @operator(out=True)
-def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
-    """`input + alpha * other`, broadcast and promoted."""
+def add(input: Tensor, other: Any, *older: Any, alpha: Any = 1) -> Tensor:
+    """`input + alpha * other`, broadcast and promoted. `add(input, alpha, other)` is an older form."""
+    if older:
+        alpha, (other,) = other, older
+        _tell_of_older_form("add", "alpha")
     if not _is_one(alpha):
         other = _times(other, alpha, input)
     return _add(input, other)
@@ -85,8 +95,14 @@ def _times(other: Any, alpha: Any, input: Any) -> Any:
 
 
 @operator(out=True, aliases=("subtract",))
-def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
-    """`input - alpha * other`, broadcast and promoted. Raises `RuntimeError` on two bool tensors."""
+def sub(input: Tensor, other: Any, *older: Any, alpha: Any = 1) -> Tensor:
+    """`input - alpha * other`, broadcast and promoted. `sub(input, alpha, other)` is an older form.
+
+    Raises `RuntimeError` on two bool tensors.
+    """
+    if older:
+        alpha, (other,) = other, older
+        _tell_of_older_form("sub", "alpha")
     if not _is_one(alpha):
         other = _times(other, alpha, input)
     if isinstance(input, Tensor) and input._array.dtype.kind == "b" and _both_bool(input, other):
@@ -562,15 +578,21 @@ reciprocal = operator(
 
 
 @operator(inplace=True, out=True)
-def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """`input + value * tensor1 * tensor2`."""
+def addcmul(input: Tensor, tensor1: Any, tensor2: Any, *older: Any, value: Any = 1) -> Tensor:
+    """`input + value * tensor1 * tensor2`. `addcmul(input, value, tensor1, tensor2)` is an older form."""
+    if older:
+        value, tensor1, (tensor2,) = tensor1, tensor2, older
+        _tell_of_older_form("addcmul", "value")
     product = tensor1 * tensor2
     return input + (product if _is_one(value) else product * value)
 
 
 @operator(inplace=True, out=True)
-def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
-    """`input + value * tensor1 / tensor2`. Raises `RuntimeError` for integer tensors."""
+def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *older: Any, value: Any = 1) -> Tensor:
+    """`input + value * tensor1 / tensor2`. Raises `RuntimeError` for integer tensors. `addcdiv(input, value, tensor1, tensor2)` is an older form."""
+    if older:
+        value, tensor1, (tensor2,) = tensor1, tensor2, older
+        _tell_of_older_form("addcdiv", "value")
     if all(t.dtype.kind < dtypes.FLOATING for t in (tensor1, tensor2)):
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
@@ -602,8 +624,8 @@ def _in_place(name: str, ufunc: Any, f: Any, takes_alpha: bool = False) -> Any:
     """The in-place form of `f`; without a gradient, and where NumPy's result is PyTorch's, by one ufunc."""
     general = make_inplace(f, name)
 
-    def call(self: Tensor, other: Any, **options: Any) -> Tensor:
-        if not options and not state.busy and self._view is None and not (
+    def call(self: Tensor, other: Any, *older: Any, **options: Any) -> Tensor:
+        if not options and not older and not state.busy and self._view is None and not (
             self._requires_grad and modes.grad_enabled
         ):
             array = self._array
@@ -627,7 +649,7 @@ def _in_place(name: str, ufunc: Any, f: Any, takes_alpha: bool = False) -> Any:
                 else:
                     self._changes[0] += 1
                 return self
-        return general(self, other, **options)
+        return general(self, other, *older, **options)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = general.__doc__

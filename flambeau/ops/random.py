@@ -99,10 +99,14 @@ def randint(
 
 
 @operator(method=False)
-def randint_like(input: Tensor, low: Any, high: Any = None, *, dtype: dtype | None = None, **options: Any) -> Tensor:
+def randint_like(
+    input: Tensor, low: Any = None, high: Any = None, *, dtype: dtype | None = None, **options: Any
+) -> Tensor:
     """`randint` of the shape and dtype of `input`."""
     options.pop("memory_format", None)
-    low, high = (0, low) if high is None else (low, high)
+    if low is None and high is None:
+        raise TypeError("randint_like() missing 1 required positional arguments: \"high\"")
+    low, high = (0, low) if high is None else (low or 0, high)
     return randint(low, high, tuple(input._array.shape), dtype=input.dtype if dtype is None else dtype, **options)
 
 

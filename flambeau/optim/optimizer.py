@@ -91,6 +91,8 @@ def _with_step_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def hooked_step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if "_optimizer_step_pre_hooks" not in self.__dict__:  # a class that does not call `Optimizer.__init__`
+            return step(self, *args, **kwargs)
         for hook in chain(
             _global_step_pre_hooks.values(), self._optimizer_step_pre_hooks.values()
         ):

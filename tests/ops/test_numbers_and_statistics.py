@@ -176,3 +176,15 @@ def test_unique_inverse_and_counts() -> None:
 def test_errors(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(RuntimeError, match=message):
         call()
+
+
+def test_older_forms_with_a_number_first() -> None:
+    """`x.add_(number, tensor)` and its kin, as optimizers were written before PyTorch 1.5."""
+    x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+    with pytest.warns(UserWarning, match="add is deprecated"):
+        assert torch.equal(torch.add(x, 2, y), x + 2 * y)
+        assert torch.equal(x.clone().add_(2, y), x + 2 * y)
+        assert torch.equal(x.sub(0.5, y), x - 0.5 * y)
+        assert torch.equal(x.clone().mul_(0.9).addcmul_(0.1, y, y), 0.9 * x + 0.1 * y * y)
+        assert torch.equal(x.addcdiv(-0.1, y, x), x - 0.1 * y / x)
+    assert torch.randint_like(x, high=2).max() < 2

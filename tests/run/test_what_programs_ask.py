@@ -81,3 +81,14 @@ def test_a_function_that_is_not_compiled() -> None:
         compiled = torch.compile(lambda x: look(x) * 2)
         assert compiled(torch.ones(1)).item() == 4
     assert seen == [False]
+
+
+def test_graphs_of_programs_are_not_there() -> None:
+    @torch.fx.wrap
+    def triple(x: float) -> float:
+        return 3 * x
+
+    assert triple(1) == 3
+    assert not isinstance(torch.nn.Identity(), torch.fx.GraphModule)
+    with pytest.raises(NotImplementedError, match="symbolic_trace"):
+        torch.fx.symbolic_trace(torch.nn.Identity())

@@ -179,6 +179,10 @@ fuser = optimized_execution = _Block
 
 
 def __getattr__(name: str) -> Any:
+    if name == "annotations":
+        import importlib
+
+        return importlib.import_module("flambeau.jit.annotations")
     if name in ("ScriptModule", "RecursiveScriptModule", "TracedModule", "TopLevelTracedModule"):
         from flambeau.nn.module import Module
 
