@@ -154,3 +154,8 @@ def test_brightness_of_other_depths(tmp_path: Path) -> None:
     Image.fromarray(np.ones((3, 4), np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(DataError, match=r"float\.tiff: numbers of 32 bits \(mode F\)"):
         default_loader(tmp_path / "float.tiff")
+
+
+def test_no_folder_at_all() -> None:
+    with pytest.raises(DataError, match="ImageFolder: root, the folder of its files, is not set"):
+        ImageFolder(None)  # type: ignore[arg-type]

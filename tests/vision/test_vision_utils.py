@@ -254,3 +254,9 @@ def test_flow():
 def test_wrong_tensors(call, error, message):
     with pytest.raises(error, match=message):
         call(flambeau.zeros(3, 4, 4))
+
+
+@pytest.mark.parametrize("nothing", [[], flambeau.empty(0, 3, 4, 4)], ids=["list", "tensor"])
+def test_a_grid_of_nothing(nothing: object) -> None:
+    with pytest.raises(ValueError, match="make_grid got no images"):
+        make_grid(nothing)

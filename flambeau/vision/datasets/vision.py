@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flambeau.utils.data import Dataset
+from flambeau.vision.datasets.errors import MissingFilesError
 
 Transform = Callable[[Any], Any]
 
@@ -43,7 +44,8 @@ class VisionDataset(Dataset[tuple[Any, Any]]):
     @property
     def folder(self) -> Path:
         """`root` as a path."""
-        assert self.root is not None
+        if self.root is None:
+            raise MissingFilesError(f"{type(self).__name__}: root, the folder of its files, is not set")
         return Path(self.root).expanduser()
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:

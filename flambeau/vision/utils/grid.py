@@ -27,6 +27,8 @@ def make_grid(
     accepted.
     """
     if isinstance(tensor, list | tuple):
+        if not tensor:
+            raise ValueError("make_grid got no images")
         images = np.stack([to_array(image) for image in tensor])
         like = tensor[0]
     else:
@@ -39,6 +41,8 @@ def make_grid(
         raise ValueError(
             f"make_grid takes (N, C, H, W), (C, H, W) or (H, W), not {images.shape}"
         )
+    if not len(images):
+        raise ValueError("make_grid got no images")
     if images.shape[1] == 1:
         images = images.repeat(3, axis=1)
     if normalize:
