@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import warnings
 from typing import Any
 
@@ -70,6 +71,7 @@ def _scaled(other: Any, alpha: Any, common: Any) -> Any:
     return other
 
 
+@functools.cache  # once a process
 def _tell_of_older_form(name: str, number: str) -> None:
     warnings.warn(
         f"This overload of {name} is deprecated: its number is the keyword argument {number!r}", UserWarning, stacklevel=4

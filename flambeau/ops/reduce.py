@@ -295,7 +295,7 @@ def _extreme_of(input: Tensor, args: tuple, kwargs: dict, name: str) -> Any:
     if args and isinstance(args[0], Tensor):
         other, args = args[0], args[1:]
     if other is not None:
-        return getattr(arithmetic, "maximum" if name == "max" else "minimum")(input, other)
+        return getattr(arithmetic, "maximum" if name == "max" else "minimum")(input, other, **kwargs)
     out = kwargs.pop("out", None)
     if not args and "dim" not in kwargs:
         if input._array.size == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -181,10 +182,18 @@ def test_errors(call: Callable[[], Any], message: str) -> None:
 def test_older_forms_with_a_number_first() -> None:
     """`x.add_(number, tensor)` and its kin, as optimizers were written before PyTorch 1.5."""
     x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
-    with pytest.warns(UserWarning, match="add is deprecated"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # told once a process
         assert torch.equal(torch.add(x, 2, y), x + 2 * y)
         assert torch.equal(x.clone().add_(2, y), x + 2 * y)
         assert torch.equal(x.sub(0.5, y), x - 0.5 * y)
         assert torch.equal(x.clone().mul_(0.9).addcmul_(0.1, y, y), 0.9 * x + 0.1 * y * y)
         assert torch.equal(x.addcdiv(-0.1, y, x), x - 0.1 * y / x)
     assert torch.randint_like(x, high=2).max() < 2
+
+
+def test_the_larger_of_two_goes_where_it_is_told() -> None:
+    largest, x = torch.tensor([1.0, 5.0]), torch.tensor([3.0, 4.0])
+    assert torch.max(largest, x, out=largest) is largest
+    assert largest.tolist() == [3, 5]
+    assert torch.min(largest, x, out=largest).tolist() == [3, 4]
