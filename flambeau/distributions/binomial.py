@@ -11,6 +11,7 @@ from flambeau.core.shapes import Size
 from flambeau.distributions import constraints
 from flambeau.distributions.distribution import Distribution, ProbsOrLogits
 from flambeau.distributions.utils import broadcast_all, enumerated
+from flambeau.nn.functional import logsigmoid
 from flambeau.tensor import Tensor
 
 __all__ = ["Binomial"]
@@ -23,11 +24,6 @@ def take_counted(self: Any, total_count: Any, probs: Any, logits: Any, validate_
     count, tensor = broadcast_all(total_count, given)
     self.__dict__["total_count"], self.__dict__[name] = count.type_as(tensor), tensor
     Distribution.__init__(self, tensor.size(), validate_args=validate_args)
-
-
-def _positive_part(x: Tensor) -> Tensor:
-    """max(x, 0), with slope 1/2 at 0."""
-    return (x.clamp(min=0) + x - x.clamp(max=0)) / 2
 
 
 class Binomial(ProbsOrLogits):
@@ -73,12 +69,12 @@ class Binomial(ProbsOrLogits):
             return ops.binomial(self.total_count.expand(shape), self.probs.expand(shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log of the binomial coefficient + k logit(p) + n log(1 - p), the last as -n softplus(logit(p))."""
+        """log n! - log k! - log (n - k)! + k logit(p) + n log(1 - p)."""
         if self._validate_args:
             self._validate_sample(value)
         n, logits = self.total_count, self.logits
-        normalizer = n * _positive_part(logits) + n * (-logits.abs()).exp().log1p() - (n + 1).lgamma()
-        return value * logits - (value + 1).lgamma() - (n - value + 1).lgamma() - normalizer
+        ways = (n + 1).lgamma() - (value + 1).lgamma() - (n - value + 1).lgamma()
+        return ways + value * logits + n * logsigmoid(-logits)
 
     def entropy(self) -> Tensor:
         """The sum over all values; one count for the whole batch."""

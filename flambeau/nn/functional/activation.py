@@ -158,7 +158,8 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 @native
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(input)), without overflow."""
-    return input.clamp(max=0) - (-input.abs()).exp().log1p()
+    negative = input < 0  # one formula on each side, so that derivatives are right at 0 as well
+    return where(negative, input, 0) - where(negative, input, -input).exp().log1p()
 
 
 @native
