@@ -448,6 +448,8 @@ class Tracer:
         symbol = tensor._array
         if symbol.storage.source >= 0:
             return self._shown(symbol)
+        if tensor._retains():
+            raise Untraceable("a result that retains its gradient")
         self.graph.outputs.append(self.value_of(tensor))
         return Result(len(self.graph.outputs) - 1, tensor.requires_grad)
 

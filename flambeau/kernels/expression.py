@@ -94,8 +94,7 @@ def _relu(f: Function, x: Value) -> Value:
 
 def _sign(f: Function, x: Value) -> Value:
     zero = f.zero(x.element, x.lanes)
-    result = f.select(x > 0, 1, f.select(x < 0, f.constant_like(-1, x), zero))
-    return f.select(x.is_nan(), x, result) if x.element.is_float else result
+    return f.select(x > 0, f.constant_like(1, x), f.select(x < 0, f.constant_like(-1, x), zero))
 
 
 def _divide(f: Function, x: Value, y: Value) -> Value:
@@ -117,12 +116,23 @@ def _safe_divisor(f: Function, y: Value) -> Value:
 
 def _floor_divide(f: Function, x: Value, y: Value) -> Value:
     if x.element.is_float:
-        return f.intrinsic("floor", x / y)
+        return _float_floor_divide(f, x, y)
     quotient = _divide(f, x, y)
     if x.element.kind == "unsigned":
         return quotient
     inexact = (quotient * y).ne(x) & ((x ^ y) < 0)
     return f.select(inexact, quotient - 1, quotient)
+
+
+def _float_floor_divide(f: Function, x: Value, y: Value) -> Value:
+    """From what is left, as Python and C do it: `floor(x / y)` is one too many where the quotient is rounded up."""
+    rest = _c_remainder(f, x, y)
+    quotient = (x - rest) / y
+    zero = f.zero(x.element, x.lanes)
+    quotient = f.select(rest.ne(0) & ((rest < zero) ^ (y < zero)), quotient - 1, quotient)
+    whole = f.intrinsic("floor", quotient)
+    whole = f.select(quotient - whole > 0.5, whole + 1, whole)
+    return f.select(y.eq(0), x / y, whole)
 
 
 def _c_remainder(f: Function, x: Value, y: Value) -> Value:

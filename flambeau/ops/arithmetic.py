@@ -153,11 +153,7 @@ def _integer_zero(x: np.ndarray, y: np.ndarray) -> None:
 
 def _floor_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     _integer_zero(x, y)
-    if x.dtype.kind in "iu":
-        return np.floor_divide(x, y)
-    # As C's fmod-based floor division, infinite where y is 0.
-    exact = np.divide(x, y)
-    return np.where(np.equal(y, 0) | ~np.isfinite(exact), exact, np.floor_divide(x, y))
+    return np.floor_divide(x, y)
 
 
 def _trunc_quotient(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -501,12 +497,18 @@ def _zero(g: Tensor) -> Tensor:
     return g.new_zeros(g.shape)
 
 
-sign = operator(unary("sign", np.sign, _zero, kind="same", doc="-1, 0 or 1."), inplace=True, out=True)
+def _signs(x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind == "b":
+        return x.copy()
+    return np.where(np.not_equal(x, x), np.zeros((), x.dtype), np.sign(x))  # of no number 0, as in PyTorch
+
+
+sign = operator(unary("sign", _signs, _zero, kind="same", doc="-1, 0 or 1."), inplace=True, out=True)
 
 
 def _sgn(x: np.ndarray) -> np.ndarray:
     if x.dtype.kind != "c":
-        return np.sign(x)
+        return _signs(x)
     size = np.abs(x)
     return np.where(size == 0, 0, x / np.where(size == 0, 1, size))
 

@@ -22,7 +22,9 @@ def _root(total: Tensor, p: float) -> Tensor:
 
 
 def vector_norm_of(x: Tensor, p: float, dims: Any, keepdim: bool) -> Tensor:
-    """The `p`-norm of real or complex numbers over `dims`."""
+    """The `p`-norm of real or complex numbers over `dims`; squares of half-precision numbers are summed in single."""
+    if x.dtype in (dtypes.float16, dtypes.bfloat16) and p not in (0, math.inf, -math.inf):
+        return vector_norm_of(x.float(), p, dims, keepdim).to(x.dtype)
     if p == 0:
         return x.abs().masked_fill(x != 0, 1).sum(dims, keepdim)  # a count, whose gradient is 0
     if p == 2:

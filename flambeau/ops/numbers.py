@@ -77,7 +77,11 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     return _heaviside(input, values)
 
 
-_heaviside = binary("heaviside", np.heaviside, None, HOST, doc="The step function.")
+def _step(x: np.ndarray, at_zero: np.ndarray) -> np.ndarray:
+    return np.where(np.equal(x, 0), at_zero, (x > 0).astype(x.dtype))
+
+
+_heaviside = binary("heaviside", _step, None, HOST, doc="The step function.")
 
 
 @operator(inplace=True, out=True)

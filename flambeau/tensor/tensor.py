@@ -446,7 +446,11 @@ class Tensor(TensorMethods):
 
     def _retain(self, grad: Tensor) -> None:
         value = grad if modes.grad_enabled else grad.detach().clone()
-        self._grad = value if self._grad is None else self._grad + value
+        if state.busy and (tracer := state.tracer) is not None:
+            held = tracer.grad_of(self)
+            tracer.set_grad(self, value if held is None else held + value)
+        else:
+            self._grad = value if self._grad is None else self._grad + value
 
     def _ones(self) -> Tensor:
         """Ones of this shape and dtype: what a backward pass starts from."""

@@ -375,3 +375,15 @@ def test_gradients_that_somebody_holds_are_theirs() -> None:
             compiled(torch.full((4, 3), float(k)))
             held += [(p.grad.numpy(), p.grad.numpy().copy()) for p in model.parameters()]  # type: ignore[union-attr]
     assert all(np.array_equal(a, b) for a, b in held)
+
+
+def test_gradients_of_tensors_between_are_retained() -> None:
+    def f(x: Any) -> Any:
+        y = (x * 2).split(2)[0]
+        y.retain_grad()
+        loss = (y * 3).sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+        return y.grad
+
+    assert torch.compile(f, fullgraph=True)(torch.ones(3, requires_grad=True)).tolist() == [6, 6]

@@ -197,3 +197,19 @@ def test_the_larger_of_two_goes_where_it_is_told() -> None:
     assert torch.max(largest, x, out=largest) is largest
     assert largest.tolist() == [3, 5]
     assert torch.min(largest, x, out=largest).tolist() == [3, 4]
+
+
+def test_signs_steps_and_floors_of_special_numbers() -> None:
+    x = torch.tensor([float("nan"), float("inf"), -2.0, 0.0])
+    assert x.sign().tolist() == x.sgn().tolist() == [0, 1, -1, 0]
+    assert torch.sign(torch.tensor([True, False])).tolist() == [True, False]
+    assert torch.heaviside(x, torch.full((4,), 7.0)).tolist() == [0, 1, 0, 7]
+    assert torch.heaviside(torch.tensor([0, 2]), torch.tensor([5, 6])).dtype is torch.int64
+    assert bool(torch.floor_divide(torch.tensor(float("inf")), 1.0).isnan())
+    assert torch.div(torch.tensor(1.0), 0.1, rounding_mode="floor") == 9
+
+
+def test_norms_of_half_precision_do_not_overflow_on_the_way() -> None:
+    x = torch.full((4,), 300.0, dtype=torch.float16).requires_grad_()
+    x.norm().backward()
+    assert x.norm() == 600 and x.grad.tolist() == [0.5] * 4
