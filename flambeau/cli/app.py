@@ -20,6 +20,7 @@ from flambeau.cli.predict import predict
 from flambeau.cli.run import run_program
 from flambeau.cli.test import test
 from flambeau.cli.train import train
+from flambeau.train.atomic import DISK_FULL
 from flambeau.train.errors import UserError, from_worker, in_short
 from flambeau.vision.datasets.errors import DataError, SampleError
 
@@ -55,10 +56,15 @@ def run() -> int:
             raise
         complain(_message(error))
         return error.exit_code if isinstance(error, UserError) else 1
+    except BrokenPipeError:  # who reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        if error.filename is None or os.environ.get("FLAMBEAU_TRACEBACK"):
+        full = error.errno in DISK_FULL
+        if not (full or error.filename) or os.environ.get("FLAMBEAU_TRACEBACK"):
             raise
-        complain(f"{error.filename}: {error.strerror}; FLAMBEAU_TRACEBACK=1 shows where it happened")
+        place = f"{error.filename}: " if error.filename else "the disk is full: " if full else ""
+        complain(f"{place}{error.strerror}; FLAMBEAU_TRACEBACK=1 shows where it happened")
         return 1
     except SystemExit as leaving:
         code = int(leaving.code or 0)

@@ -10,7 +10,8 @@ from typing import IO
 
 from flambeau.train.errors import CheckpointError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+#: How the system says that there is no room.
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -47,7 +48,7 @@ def _flush_folder(folder: Path) -> None:
 
 def _explain(path: Path, error: OSError) -> str:
     kept = "the one before it is kept" if path.exists() else "nothing was written"
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         then = "resume" if path.exists() else "start again"
         return f"the disk is full: {path} could not be written, {kept}; make room, then {then}"
     return f"{path} could not be written ({error.strerror}); {kept}"

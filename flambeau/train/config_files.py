@@ -16,6 +16,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from flambeau.train.atomic import write_atomically
 from flambeau.train.config import Component, Config
 from flambeau.train.errors import ConfigError, nearest, nearest_of
 
@@ -107,7 +108,8 @@ def merge(layers: Sequence[_Layer]) -> Config:
 
 def save_config(config: Config, path: Path) -> None:
     """Writes the merged config as a YAML file that `load_config` reads."""
-    path.write_text(to_yaml(config), encoding="utf-8")
+    text = to_yaml(config).encode()
+    write_atomically(path, lambda file: file.write(text))
 
 
 def to_yaml(config: Config) -> str:

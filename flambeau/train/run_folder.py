@@ -87,7 +87,11 @@ class RunFolder:
                     f"cannot make the run folder {path}: {error.strerror}"
                 ) from error
         run = cls(path)
-        save_config(config, run.config)
+        try:
+            save_config(config, run.config)
+        except BaseException:
+            run.remove()
+            raise
         return run
 
     @classmethod
