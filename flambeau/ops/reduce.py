@@ -125,10 +125,16 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return _mean(x, dims=dims, keepdim=keepdim)
 
 
+def _average(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
+    if x.size:
+        return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
+    return np.full_like(np.sum(x, axis=axis, keepdims=keepdims), np.nan)  # without NumPy's warnings
+
+
 _mean = Primitive(
     "mean",
     "input",
-    widened(np.mean),
+    widened(_average),
     rule=_rule,
     derivative={
         "input": lambda g, input_shape, dims, keepdim: _spread(g, input_shape, dims, keepdim)
