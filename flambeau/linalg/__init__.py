@@ -39,6 +39,9 @@ from flambeau.ops.factorizations import linalg_qr as qr
 from flambeau.ops.factorizations import linalg_svd as svd
 from flambeau.ops.factorizations import linalg_svdvals as svdvals
 from flambeau.ops.solvers import LinAlgError as LinAlgError
+from flambeau.ops.symmetric import linalg_ldl_factor as ldl_factor
+from flambeau.ops.symmetric import linalg_ldl_factor_ex as ldl_factor_ex
+from flambeau.ops.symmetric import linalg_ldl_solve as ldl_solve
 
 __all__ = [
     "LinAlgError",
@@ -55,6 +58,9 @@ __all__ = [
     "householder_product",
     "inv",
     "inv_ex",
+    "ldl_factor",
+    "ldl_factor_ex",
+    "ldl_solve",
     "lstsq",
     "lu",
     "lu_factor",
