@@ -84,12 +84,16 @@ rand_like, randn_like = _like("rand_like", rand), _like("randn_like", randn)
 
 @operator(method=False)
 def randint(
-    low: Any, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+    low: Any = None, high: Any = None, size: Any = None, *, generator: Generator | None = None,
     out: Tensor | None = None, dtype: dtype | None = None, requires_grad: bool = False, **options: Any,
 ) -> Tensor:  # fmt: skip
     """Whole numbers of [low, high), `low` 0 if left out: `randint(10, (2, 3))`, `randint(3, 10, (2,))`."""
     if size is None:
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    elif low is None:
+        low = 0
     shape, low, high = as_shape((size,)), int(low), int(high)
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")

@@ -192,6 +192,16 @@ def test_older_forms_with_a_number_first() -> None:
     assert torch.randint_like(x, high=2).max() < 2
 
 
+def test_whole_numbers_by_name() -> None:
+    for options in ({"low": 5}, {"high": 5}, {"low": 0, "high": 5}):
+        torch.manual_seed(0)
+        assert torch.equal(torch.randint(size=(9,), **options), _of_five())
+
+
+def _of_five() -> torch.Tensor:
+    return torch.randint(5, (9,), generator=torch.Generator().manual_seed(0))
+
+
 def test_the_larger_of_two_goes_where_it_is_told() -> None:
     largest, x = torch.tensor([1.0, 5.0]), torch.tensor([3.0, 4.0])
     assert torch.max(largest, x, out=largest) is largest
