@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,3 +54,11 @@ def build_schedule(config: Config, optimizer: Optimizer, placeholders: Mapping[s
     rise = LinearLR(optimizer, start_factor=wanted.warmup_start, total_iters=wanted.warmup)
     after = build(wanted, "schedule", optimizer, placeholders={**placeholders, name: left})
     return _WarmUp(optimizer, [rise, after], milestones=[wanted.warmup])
+
+
+def fast_forward(schedule: Any, moves: int) -> None:
+    """Moves a fresh schedule on to where a run stands."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer made no steps
+        for _ in range(moves):
+            schedule.step()

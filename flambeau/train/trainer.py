@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 import flambeau
+from flambeau.optim.lr_scheduler import ReduceLROnPlateau
 from flambeau.train import randomness
 from flambeau.train.averaging import WeightAverage
 from flambeau.train.callbacks.base import Callback, inside_hooks
@@ -61,7 +62,7 @@ from flambeau.train.pretrained import (
 )
 from flambeau.train.progress import Progress
 from flambeau.train.run_folder import RunFolder
-from flambeau.train.schedule import build_schedule
+from flambeau.train.schedule import build_schedule, fast_forward
 
 
 class Trainer:
@@ -80,6 +81,7 @@ class Trainer:
         frozen: the names of the parameters that are not trained.
         classes: the names of the classes that the network was trained on, where the data set tells them.
         data_wait: the share of the present epoch's time in which the step waited for data.
+        replanned: whether a resumed run's config has other rates than it was stopped with.
         images: how many samples this process has trained on.
         should_stop: set by a callback to end the run after the present epoch.
     """
@@ -104,6 +106,7 @@ class Trainer:
         self.should_stop = False
         self.data_wait = 0.0
         self.images = 0
+        self.replanned = False
         self._outputs: int | None = None  # of the network, for each sample; told when the step first runs
         self._clock = time.perf_counter()
         self._interrupts = Interrupts()
@@ -583,10 +586,8 @@ class Trainer:
         try:
             if self.average is not None:
                 self.average.load_state_dict(checkpoint["average"])
-            self.optimizer.load_state_dict(checkpoint["optimizer"])
-            if self.schedule is not None and checkpoint["schedule"] is not None:
-                self.schedule.load_state_dict(checkpoint["schedule"])
             self.progress.load_state_dict(checkpoint["progress"])
+            self._restore_rates(checkpoint)
             self.order.set_state(checkpoint["order"])
             if 0 < self.progress.batch < len(self.loader):
                 self.loader.load_state_dict(checkpoint["loader"])
@@ -599,6 +600,26 @@ class Trainer:
             raise CheckpointError(
                 f"the checkpoint {path} does not fit this config: {error}"
             ) from error
+
+    def _restore_rates(self, checkpoint: dict[str, Any]) -> None:
+        """Restores the optimizer and the schedule; where the config now plans otherwise, they follow the new plan."""
+        planned = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        before, now = checkpoint["config"], to_dict(self.config)
+        other_optimizer = before["optimizer"] != now["optimizer"]
+        other_schedule = before["schedule"] != now["schedule"] or before["trainer"]["epochs"] != now["trainer"]["epochs"]
+        plateau = isinstance(self.schedule, ReduceLROnPlateau)
+        self.replanned = other_optimizer or (other_schedule and self.schedule is not None and not plateau)
+        if self.replanned:
+            for group, values in zip(self.optimizer.param_groups, planned, strict=True):
+                group.update(values)
+        if self.schedule is None:
+            return
+        if not self.replanned or (plateau and before["schedule"] == now["schedule"]):
+            self.schedule.load_state_dict(checkpoint["schedule"])
+        elif not plateau:
+            each_step = self.config.schedule is not None and self.config.schedule.every is Interval.step
+            fast_forward(self.schedule, self.progress.step if each_step else self.progress.epoch)
 
     def _stop(self) -> None:
         """Saves and ends the run, as Ctrl-C wishes."""

@@ -172,3 +172,45 @@ def test_a_plateau_that_cannot_be(changes: tuple[str, ...], message: str) -> Non
     schedule = {"target": "flambeau.optim.lr_scheduler.ReduceLROnPlateau", "every": "epoch"}
     with pytest.raises(ConfigError, match=message):
         Trainer(config(schedule, *changes)).fit()
+
+
+def resumed(tmp_path: Path, first: Any, then: Any) -> list[float]:
+    """The rates of a run of two epochs and of what comes after it by another config."""
+    before, after = Rates(), Rates()
+    run = run_of(tmp_path / "run")
+    Trainer(first, run, [before]).fit()
+    Trainer(then, run, [after]).fit(resume=True)
+    return before.seen + after.seen
+
+
+@pytest.mark.parametrize("every", ["step", "epoch"])
+@pytest.mark.parametrize("name", ["CosineAnnealingLR", "OneCycleLR", "StepLR"])
+def test_a_run_that_is_made_longer(name: str, every: str, tmp_path: Path) -> None:
+    """Its rates go on as if the run had been planned so."""
+    schedule = named(name, every)
+    whole = Rates()
+    Trainer(config(schedule), callbacks=[whole]).fit()
+    rates = resumed(tmp_path, config(schedule, "trainer.epochs=2"), config(schedule))
+    np.testing.assert_allclose(rates[4:], whole.seen[4:], rtol=1e-6)
+
+
+def test_a_rate_changed_on_resuming(tmp_path: Path) -> None:
+    constant = {"target": "flambeau.optim.lr_scheduler.ConstantLR", "args": {"factor": 1.0}, "every": "epoch"}
+    then = config(constant, "optimizer.args.lr=0.02", "trainer.epochs=4")
+    assert resumed(tmp_path, config(constant, "trainer.epochs=2"), then) == [0.1] * 4 + [0.02] * 4
+
+
+def test_a_rate_changed_without_a_schedule(tmp_path: Path) -> None:
+    first = config(named("StepLR", "step"), "schedule=null", "trainer.epochs=2")
+    then = config(named("StepLR", "step"), "schedule=null", "optimizer.args.lr=0.02", "trainer.epochs=3")
+    assert resumed(tmp_path, first, then) == [0.1] * 4 + [0.02] * 2
+
+
+def test_a_plateau_goes_on_when_the_run_is_made_longer(tmp_path: Path) -> None:
+    schedule = {
+        "target": "flambeau.optim.lr_scheduler.ReduceLROnPlateau", "args": {"patience": 0, "threshold": 9.0}, "every": "epoch",
+    }  # fmt: skip
+    whole = Rates()
+    Trainer(config(schedule), callbacks=[whole]).fit()
+    assert resumed(tmp_path, config(schedule, "trainer.epochs=2"), config(schedule)) == whole.seen
+    assert whole.seen[-1] < 0.1

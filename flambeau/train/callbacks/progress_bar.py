@@ -45,7 +45,8 @@ class ProgressBar(Callback):
         self._started = time.perf_counter()
         self._first = progress.step
         if progress.step:
-            self.console.print(f"going on from step {progress.step}", highlight=False)
+            change = ", with learning rates planned anew" if trainer.replanned else ""
+            self.console.print(f"going on from step {progress.step}{change}", highlight=False)
         if not self.console.is_terminal:
             return
         self._bar = Progress(
