@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
+
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops.arithmetic import where
 from flambeau.ops.autocasting import in_float32
 from flambeau.ops.native import native
+from flambeau.ops.pointwise import binary
 from flambeau.ops.reduce import log_softmax
 from flambeau.ops.table import operator
 from flambeau.tensor.tensor import Tensor
@@ -207,3 +210,29 @@ def _with_probabilities(
     if reduction == "mean":
         return terms.sum() / (logs._array.size / classes)
     return terms.sum() if reduction == "sum" else terms.sum(dim)
+
+
+# Of a probability p and what came, t: -(t log p + (1 - t) log(1 - p)) with logarithms of at least -100. The
+# derivative (p - t) / (p (1 - p)) has a denominator of at least 1e-12.
+
+
+def _surprise(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return (t - 1) * np.maximum(np.log1p(-p), -100) - t * np.maximum(np.log(p), -100)
+
+
+def _surprise_of_elements(k: Any, p: Any, t: Any) -> Any:
+    one = k.const(1, p)
+    failure, success = (k.clamp(x, -100, None) for x in (k.log1p(k.neg(p)), k.log(p)))
+    return k.sub(k.mul(k.sub(t, one), failure), k.mul(t, success))
+
+
+binary_surprise = binary(
+    "binary_cross_entropy",
+    _surprise,
+    {
+        "input": lambda g, input, other: g * (input - other) / ((1 - input) * input).clamp(min=1e-12),
+        "other": lambda g, input: g * ((-input).log1p() - input.log()),
+    },
+    _surprise_of_elements,
+)

@@ -36,8 +36,8 @@ def relu_(input: Tensor) -> Tensor:
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """`input` where above `threshold`, else `value`."""
-    return in_place(input, where(input > threshold, input, value), inplace)
+    """`value` where `input` is at most `threshold`, else `input`."""
+    return in_place(input, where(input <= threshold, value, input), inplace)
 
 
 def hardtanh(

@@ -14,9 +14,10 @@ from flambeau.nn.functional.activation import logsigmoid
 from flambeau.nn.functional.distance import pairwise_distance
 from flambeau.ops import where
 from flambeau.ops.autocasting import in_float32
-from flambeau.ops.loss import reduced, reduction_of
+from flambeau.ops.loss import binary_surprise, reduced, reduction_of
 from flambeau.ops.native import native
 from flambeau.tensor import Tensor
+from flambeau.tensor.tracing import is_tracing
 
 
 def _matched(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,30 +103,26 @@ def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:  # fmt: skip
-    """`-(t log p + (1 - t) log(1 - p))`, the logarithms at least -100."""
+    """`-(t log p + (1 - t) log(1 - p))`, the logarithms at least -100. Raises `RuntimeError` unless 0 <= p <= 1."""
     reduction = reduction_of(reduction, size_average, reduce)
     if target.shape != input.shape:
         raise ValueError(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is "
             "deprecated. Please ensure they have the same size."
         )
+    if not is_tracing():
+        p = input._array
+        if p.size and not (p.min() >= 0 and p.max() <= 1):
+            raise RuntimeError("all elements of input should be between 0 and 1")
     return _binary(input, target, weight, reduction)
 
 
 @native
 def _binary(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
-    loss = -(target * _log_at_least(input) + (1 - target) * _log_at_least(1 - input))
+    loss = binary_surprise(input, target)
     if weight is not None:
         loss = loss * weight
     return reduced(loss, reduction)
-
-
-def _log_at_least(p: Tensor) -> Tensor:
-    """log(p), at least -100, with PyTorch's gradient: 1 / p with p at least 1e-12."""
-    exact = p.log().clamp(min=-100)
-    bounded = p.clamp(min=1e-12)
-    passing = p / bounded.detach()
-    return exact.detach() + (passing - passing.detach())
 
 
 @in_float32
@@ -347,7 +344,7 @@ def multilabel_margin_loss(
     safe = where(valid, flat, 0)
     is_target = ops.zeros(rows.shape, dtype=dtypes.int64).scatter_add(1, safe, valid.long()) > 0
     chosen = rows.gather(1, safe)  # (N, targets)
-    gaps = (1 - (chosen.unsqueeze(2) - rows.unsqueeze(1))).clamp_min(0)  # (N, targets, C)
+    gaps = (1 - (chosen.unsqueeze(2) - rows.unsqueeze(1))).relu()  # (N, targets, C)
     counts = valid.unsqueeze(2) & ~is_target.unsqueeze(1)
     loss = where(counts, gaps, 0).sum((1, 2)) / classes
     if reduction == "none" and input.ndim < 2:
