@@ -14,7 +14,7 @@ from flambeau.core import dtypes
 from flambeau.core.dtypes import dtype, from_numpy_dtype
 from flambeau.core.shapes import as_shape
 from flambeau.ops.pointwise import number_as
-from flambeau.ops.table import operator, write_out
+from flambeau.ops.table import Primitive, Spec, operator, write_out
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
@@ -467,6 +467,26 @@ def frombuffer(
 # Complex numbers, and filling ---------------------------------------------------------------------
 
 
+def _with_parts(real: np.ndarray, imag: np.ndarray) -> np.ndarray:
+    shape, stored = np.broadcast_shapes(real.shape, imag.shape), np.result_type(real.dtype, np.complex64)
+    made = np.empty(shape, stored)
+    made.real, made.imag = real, imag
+    return made
+
+
+#: Not real + 1j * imag, which spoils infinite parts and negative zeros.
+_complex_of = Primitive(
+    "complex",
+    "real imag",
+    _with_parts,
+    rule=lambda real, imag: Spec(
+        np.broadcast_shapes(real.shape, imag.shape), np.result_type(real.dtype, np.complex64)
+    ),
+    derivative={"real": lambda g: g.real, "imag": lambda g: g.imag},
+    broadcasts=True,
+)
+
+
 @operator(method=False)
 def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A complex tensor from its parts, of equal floating-point dtype."""
@@ -475,7 +495,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
             f"Expected object of scalar type {real.dtype.tensor_type} but got scalar type "
             f"{imag.dtype.tensor_type} for second argument"
         )
-    made = real + imag * 1j
+    made = _complex_of(real, imag)
     return made if out is None else write_out(out, made, "complex")
 
 

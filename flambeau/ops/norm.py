@@ -37,6 +37,9 @@ def vector_norm_of(x: Tensor, p: float, dims: Any, keepdim: bool) -> Tensor:
         return size.amin(dims, keepdim)
     if p == 1:
         return size.sum(dims, keepdim)
+    if 0 < p < 1:  # the slope of |x|^p is infinite at 0; as in PyTorch zeros take no gradient
+        zero = size == 0
+        return _root((size.masked_fill(zero, 1) ** p).masked_fill(zero, 0).sum(dims, keepdim), p)
     return _root((size**p).sum(dims, keepdim), p)
 
 

@@ -116,11 +116,25 @@ def kthvalue(
     return KthvalueResult(*_one_of_order(input, indices, dim, keepdim))
 
 
+def _evenly(g: Tensor, middle: Tensor, input: Tensor) -> Tensor:
+    """`g` in equal parts for all elements that are the median."""
+    equal = ((input == middle) | (input.isnan() & middle.isnan())).to(g.dtype)
+    return g * equal / equal.sum()
+
+
+#: `middle`, the median of all of `input`.
+_spread = Primitive(
+    "median", "middle input", lambda middle, input: middle, rule=lambda middle, input: middle,
+    derivative={"input": _evenly},
+)  # fmt: skip
+
+
 def _median(input: Tensor, dim: int | None, keepdim: bool, ignore_nan: bool, kind: Any) -> Any:
     if dim is None:
         if input._array.size == 0:
             return input.new_full((), math.nan if input.is_floating_point() else 0)
-        return _median(input.reshape(-1), 0, False, ignore_nan, kind)[0]
+        middle = _median(input.detach().reshape(-1), 0, False, ignore_nan, kind)[0]
+        return _spread(middle, input)
     dim = wrap_dim(dim, input.ndim)
     if input.ndim == 0:
         return kind(input.clone(), wrap(np.zeros((), np.int64)))
