@@ -17,11 +17,12 @@ from flambeau.train.run_folder import RunFolder
 from flambeau.train.tasks.base import Box
 from flambeau.train.trainer import Trainer
 from flambeau.vision.datasets.errors import SampleError
+from flambeau.vision.datasets.folder import is_image_file
 
 
 def predict(
     images: Annotated[
-        list[Path], typer.Argument(help="Pictures, or a list file with the boxes of faces.")
+        list[Path], typer.Argument(help="Pictures, folders of them, or a list file with the boxes of faces.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder for the pictures.")],
     checkpoint: Checkpoint = None,
@@ -42,7 +43,7 @@ def predict(
     trainer.load(path)
     edges = _edges(box)
     questions, problems = [], []
-    for image in images:
+    for image in _files(images):
         try:
             questions += trainer.task.ask(image, edges)
         except SampleError as error:
@@ -70,6 +71,17 @@ def predict(
         output.say(f"{len(problems)} bad pictures are left out; the first: {problems[0]}")
     if not questions:
         raise UserError("none of the pictures could be used")
+
+
+def _files(images: list[Path]) -> list[Path]:
+    """The pictures; of a folder, all that lie in it, also in folders below."""
+    found: list[Path] = []
+    for path in images:
+        below = [file for file in sorted(path.rglob("*")) if is_image_file(file.name)] if path.is_dir() else [path]
+        if not below:
+            raise UserError(f"{path}: no pictures lie in this folder")
+        found += below
+    return found
 
 
 def _weights(checkpoint: Path | None) -> Path:

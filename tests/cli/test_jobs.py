@@ -239,3 +239,17 @@ def test_a_report_of_a_test_has_the_whole_run(digits: Path) -> None:
     run(digits, "test", "whole")
     page = (digits / "runs" / "whole" / "report.html").read_text()
     assert "<dt>epochs</dt><dd>3</dd>" in page and "multiply-adds" in page
+
+
+def test_predicting_a_folder(digits: Path) -> None:
+    for name in ("a/one.png", "a/more/one.png", "a/notes.txt"):
+        (digits / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("png"):
+            Image.new("L", (32, 32)).save(digits / "pictures" / name)
+        else:
+            (digits / "pictures" / name).write_text("no picture")
+    results = run(digits, "predict", "pictures", "--out", "folder")
+    assert [Path(each["out"]).name for each in results] == ["one.png", "one-2.png"]
+    (digits / "nothing").mkdir()
+    with pytest.raises(AssertionError, match="nothing: no pictures lie in this folder"):
+        run(digits, "predict", "nothing", "--out", "folder")
