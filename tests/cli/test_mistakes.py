@@ -243,7 +243,8 @@ CHECKPOINTS = [
 ]
 
 DATA = [
-    Mistake("a list that is not there", FACES, "faces.txt: cannot be read (No such file or directory)"),
+    Mistake("a list that is not there", FACES, "faces.txt: no such list of faces; it belongs beside the pictures, a line for each face. `flambeau demo` renders faces into "
+            "data/faces; the folders of your own are data.train.args.root and those of data.validation and data.test"),
     Mistake("a list of nothing", FACES, "faces.txt: holds no faces", face("# no face yet")),
     Mistake("a picture that is not there", FACES, f"none.jpg: no such image file{SKIP}", face(GOOD.replace("face", "none"))),
     Mistake("a picture cut short", FACES, f"cut.jpg: a damaged or truncated image (…){SKIP}", face(GOOD.replace("face", "cut"))),

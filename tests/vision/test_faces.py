@@ -298,7 +298,7 @@ def test_lists_without_faces(folder, tmp_path):
         FaceKeypoints(
             write_list(folder, line("gone.png"), "a.png 1"), "faces.txt", skip_bad=True
         )
-    with pytest.raises(DataError, match=r"no\.txt: cannot be read"):
+    with pytest.raises(DataError, match=r"no\.txt: no such list of faces"):
         FaceKeypoints(folder, "no.txt")
     with pytest.raises(DataError, match="no such folder"):
         FaceKeypoints(folder / "nowhere")

@@ -283,6 +283,12 @@ def _lines(file: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     try:
         lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise DatasetNotFoundError(
+                f"{file}: no such list of faces; it belongs beside the pictures, a line for each face. `flambeau demo` "
+                "renders faces into data/faces; the folders of your own are data.train.args.root and those of "
+                "data.validation and data.test"
+            ) from error
         raise DatasetNotFoundError(f"{file}: cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise DataError(
