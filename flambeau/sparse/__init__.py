@@ -10,3 +10,6 @@ from flambeau.sparse.functions import sampled_addmm as sampled_addmm
 from flambeau.sparse.functions import softmax as softmax
 from flambeau.sparse.functions import spdiags as spdiags
 from flambeau.sparse.functions import sum as sum
+from flambeau.sparse.types import TYPES as _TYPES
+
+globals().update(_TYPES)

@@ -95,3 +95,13 @@ def test_dense_tensors_know_that_they_are_not() -> None:
     x = torch.ones(2)
     assert not x.is_sparse and not x.is_sparse_csr and x.layout is torch.strided
     assert torch.sparse_coo_tensor([[0]], [1.0]).layout is torch.sparse_coo
+
+
+def test_the_type_names_of_old_programs() -> None:
+    from flambeau.sparse.types import TYPES
+
+    made = TYPES["FloatTensor"](torch.tensor([[0, 1], [1, 0]]), torch.tensor([2.0, 3.0]), torch.Size([2, 2]))
+    assert made.to_dense().tolist() == [[0, 2], [3, 0]]
+    assert isinstance(made, TYPES["FloatTensor"]) and not isinstance(made, TYPES["DoubleTensor"])
+    assert not isinstance(made.to_dense(), TYPES["FloatTensor"])
+    assert TYPES["LongTensor"](2, 3).to_dense().tolist() == [[0, 0, 0], [0, 0, 0]]
