@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 import subprocess
 import sys
 import types
@@ -10,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import flambeau as torch
 from flambeau.train import Callback, ConfigError, RunFolder, Trainer, UserError
-from flambeau.train.callbacks import TensorBoardLog
+from flambeau.train.callbacks import ProgressBar, TensorBoardLog
 from flambeau.train.callbacks.base import INSIDE
+from flambeau.train.callbacks.progress_bar import duration
 from flambeau.train.config_files import from_dict
 
 PARTS = """
@@ -148,3 +152,19 @@ def test_tensorboard_leaves_pytorch_alone(tmp_path: Path, monkeypatch: pytest.Mo
     run = RunFolder(tmp_path)
     with pytest.raises(UserError, match=r"needs tensorboardX, which is not installed: pip install 'flambeau\[train\]'"):
         Trainer(config(), run, [TensorBoardLog()]).fit()
+
+
+@pytest.mark.parametrize("width", [34, 60, 80, 120])
+def test_the_bar_fits_the_terminal(width: int) -> None:
+    """The time left is there always, the rest as there is room."""
+    page = io.StringIO()
+    console = Console(file=page, force_terminal=True, width=width, color_system=None)
+    Trainer(config("trainer.epochs=2"), callbacks=[ProgressBar(console)]).fit()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", page.getvalue())
+    bars = [line for line in re.split(r"[\r\n]+", plain) if " left" in line]
+    assert bars and max(map(len, bars)) <= width and "…" not in "".join(bars)
+    assert ("images/s" in bars[-1]) == (width >= 60) and ("accuracy" in bars[-1]) == (width >= 80)
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (7.9, 750, 3900)] == ["0:07", "12:30", "1:05:00"]

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
+from rich.table import Column
 
 from flambeau.train.callbacks.base import Callback
 
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from flambeau.train.trainer import Trainer
 
 _PERCENT = {"nme", "accuracy"}
+#: The columns of a terminal that the bar itself keeps.
+_LEAST_BAR = 12
 
 
 class ProgressBar(Callback):
@@ -51,12 +51,8 @@ class ProgressBar(Callback):
             return
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TextColumn("{task.fields[state]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
             console=self.console,
             refresh_per_second=5,
         )
@@ -74,13 +70,19 @@ class ProgressBar(Callback):
         progress = trainer.progress
         # A mean over about the last twenty steps is steadier to read than each one's loss.
         self._loss = outputs if self._loss is None else 0.95 * self._loss + 0.05 * outputs
-        state = f"loss {self._loss:.4g}{self._score}  {self._speed(trainer):,.0f} images/s{waiting(trainer.data_wait)}"
-        self._bar.update(
-            self._task,
-            completed=progress.step,
-            epoch=f"{progress.epoch + 1}/{trainer.config.trainer.epochs}",
-            state=state,
-        )
+        epoch = f"{progress.epoch + 1}/{trainer.config.trainer.epochs}"
+        # What matters most comes first; what the line has no room for is left out, and the bar keeps some.
+        parts = [
+            f"{self._left(trainer)} left", f"loss {self._loss:#.3g}", f"{self._speed(trainer):,.0f} images/s",
+            self._score.strip(), waiting(trainer.data_wait).strip(),
+        ]  # fmt: skip
+        room = self.console.width - len(f"epoch {epoch}") - _LEAST_BAR
+        state = ""
+        for part in filter(None, parts):
+            if len(state) + 2 * bool(state) + len(part) > room:
+                break
+            state = f"{state}  {part}" if state else part
+        self._bar.update(self._task, completed=progress.step, epoch=epoch, state=state)
 
     def on_train_epoch_end(self, trainer: Trainer) -> None:
         row = trainer.progress.epochs[-1]
@@ -113,8 +115,13 @@ class ProgressBar(Callback):
         progress = trainer.progress
         steps = trainer.config.trainer.epochs * len(trainer.loader) - progress.step
         done = max(1, progress.step - self._first)
-        seconds = steps * (time.perf_counter() - self._started) / done
-        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+        return duration(steps * (time.perf_counter() - self._started) / done)
+
+
+def duration(seconds: float) -> str:
+    """A time as clocks show it: `0:07`, `12:30`, `1:05:00`."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
 def waiting(share: float) -> str:
