@@ -41,15 +41,28 @@ def build_dataset(config: Config, part: str) -> Any:
 
 
 def without_augmentation(data: DataConfig) -> DataConfig:
-    """Training samples as they are: no blending, and neither `Augmented` nor an `augment` argument."""
-    return replace(data, mix=[], train=plain(data.train))
+    """Training samples as they are: no blending, and nothing that augments them (see `plain`)."""
+    return replace(data, mix=[], train=plain(data))
 
 
-def plain(dataset: Component) -> Component:
-    """A data set without what augments it."""
-    if dataset.target == "flambeau.train.samples.Augmented":
-        return plain(Component(**dataset.args["dataset"]))
-    return Component(dataset.target, {name: value for name, value in dataset.args.items() if name != "augment"})
+#: What brings a picture to the network, and often augments it on the way.
+_TRANSFORMS = ("transform", "transforms", "target_transform")
+
+
+def plain(data: DataConfig) -> Component:
+    """The training set without augmentation: neither `Augmented` nor an `augment` argument.
+
+    Where training and validation are data sets of the same kind, the transforms are those of validation, since the ones
+    of training may be random.
+    """
+    train = data.train
+    while train.target == "flambeau.train.samples.Augmented":
+        train = Component(**train.args["dataset"])
+    args = {name: value for name, value in train.args.items() if name != "augment"}
+    if data.validation is not None and data.validation.target == train.target:
+        args = {name: value for name, value in args.items() if name not in _TRANSFORMS}
+        args |= {name: value for name, value in data.validation.args.items() if name in _TRANSFORMS}
+    return Component(train.target, args)
 
 
 def train_loader(config: Config, dataset: Any, order: flambeau.Generator) -> DataLoader:

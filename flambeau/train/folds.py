@@ -17,7 +17,7 @@ def fold_configs(config: Config, folds: int) -> list[Config]:
     """The config of each fold: it trains on all but one part of `data.train`, and validates on that part.
 
     Pictures are augmented in training only: what an `Augmented` data set, or an `augment` argument, adds is left
-    out of the part that is scored.
+    out of the part that is scored, and its transforms are those of `data.validation` (see `flambeau.train.data.plain`).
 
     Raises `ConfigError` for fewer than two folds.
     """
@@ -36,5 +36,5 @@ def _fold_config(config: Config, folds: int, fold: int) -> Config:
         inner = Component(_AUGMENTED, {**train.args, "dataset": part(train.args["dataset"], False)})
     else:
         inner = Component(**part({"target": train.target, "args": dict(train.args)}, False))
-    data = replace(config.data, train=inner, validation=Component(**part(vars(plain(train)), True)))
+    data = replace(config.data, train=inner, validation=Component(**part(vars(plain(config.data)), True)))
     return replace(config, name=f"{config.name}-fold{fold + 1}", data=data)

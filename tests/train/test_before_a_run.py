@@ -6,13 +6,15 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flambeau.train import ConfigError, Trainer, load_config
+from flambeau.train import Component, ConfigError, Trainer, load_config
 from flambeau.train.config_files import settings
+from flambeau.train.data import without_augmentation
 from flambeau.train.finders import find_batch_size, find_learning_rate
 from flambeau.train.folds import fold_configs
 from flambeau.train.samples import Fold
@@ -89,3 +91,21 @@ def test_folds_of_a_config_augment_the_training_part_alone() -> None:
     np.testing.assert_array_equal(held[0][0], held.dataset[held.places[0]][0])
     with pytest.raises(ConfigError, match="at least 2"):
         fold_configs(configs[0], 1)
+
+
+def test_folds_score_with_the_transforms_of_validation() -> None:
+    """Those of training may be random."""
+
+    def folder(root: str, *names: str) -> Component:
+        steps = [{"target": f"flambeau.vision.transforms.{name}", "args": {}} for name in names]
+        compose = {"target": "flambeau.vision.transforms.Compose", "args": {"transforms": steps}}
+        return Component("flambeau.vision.datasets.ImageFolder", {"root": root, "transform": compose})
+
+    config = load_config("digits")
+    data = replace(config.data, train=folder("a", "RandomHorizontalFlip", "ToTensor"), validation=folder("b", "ToTensor"))
+    first = fold_configs(replace(config, data=data), 3)[0]
+    assert first.data.train.args["dataset"]["args"] == data.train.args
+    held = first.data.validation
+    assert held is not None and held.args["held"]
+    assert held.args["dataset"]["args"] == {"root": "a", "transform": folder("b", "ToTensor").args["transform"]}
+    assert without_augmentation(data).train.args == held.args["dataset"]["args"]
