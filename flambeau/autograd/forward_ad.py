@@ -7,10 +7,9 @@ anything; `unpack_dual` asks for the tangent of a result, by going back twice (s
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flambeau
-from flambeau.autograd.functional import pushed_forward
 from flambeau.autograd.modes import enable_grad
 from flambeau.tensor.tensor import Tensor
 
@@ -94,12 +93,16 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
             return UnpackedDualTensor(tensor, tangent)
     duals = tuple([d for d, _ in _levels[-1]])
     with enable_grad():
-        moved = flambeau.autograd.grad(
-            tensor, duals, flambeau.zeros_like(tensor), retain_graph=True, allow_unused=True
-        )
-        if all(g is None for g in moved):
+        weight = flambeau.zeros_like(tensor).requires_grad_()
+        back = flambeau.autograd.grad(tensor, duals, weight, create_graph=True, allow_unused=True)
+        if all(g is None for g in back):
             return UnpackedDualTensor(tensor, None)
-        tangents: Any = [t for _, t in _levels[-1]]
-        recorded = any(t.requires_grad for t in tangents)
-        (tangent,) = pushed_forward((tensor,), duals, tangents, create_graph=True)
+        pairs = [(g, t) for g, (_, t) in zip(back, _levels[-1], strict=True) if g is not None and g.requires_grad]
+        moved = [None]
+        if pairs:
+            moved = flambeau.autograd.grad(
+                [g for g, _ in pairs], weight, [t for _, t in pairs], create_graph=True, allow_unused=True
+            )
+        tangent = flambeau.zeros_like(tensor) if moved[0] is None else moved[0]
+        recorded = any(t.requires_grad for _, t in _levels[-1])
     return UnpackedDualTensor(tensor.detach(), tangent if recorded else tangent.detach())

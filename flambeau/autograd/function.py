@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,29 @@ __all__ = [
     "Variable",
     "once_differentiable",
 ]
+
+
+def _in_forward_mode() -> bool:
+    forward_ad = sys.modules.get("flambeau.autograd.forward_ad")
+    return forward_ad is not None and bool(forward_ad._levels)
+
+
+def _transposed_jvp(ctx: BackwardCFunction, *grads: Any) -> tuple[Any, ...]:
+    """`backward` from `jvp`, which is linear in its tangents: its transpose."""
+    from flambeau.autograd.engine import grad
+    from flambeau.autograd.modes import enable_grad
+
+    tangents = [None if spec is None else _zeros(spec).requires_grad_() for spec in ctx.input_specs]
+    with enable_grad():
+        moved = ctx._forward_cls.jvp(ctx, *tangents)
+    outputs = moved if isinstance(moved, tuple) else (moved,)
+    pairs = [(m, g) for m, g in zip(outputs, grads, strict=True) if m is not None and g is not None]
+    wanted = [t for t in tangents if t is not None]
+    found = iter(
+        grad([m for m, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
+    )
+    return tuple(None if t is None else next(found) for t in tangents)
+
 
 
 class FunctionCtx:
@@ -284,7 +308,10 @@ class Function(metaclass=_FunctionMeta):
 
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
-        """Accepted, and not called: forward mode is derived from `backward`."""
+        """The derivatives of the outputs along those of the arguments.
+
+        Forward mode is derived from `backward`; a function without one has it from this.
+        """
         raise NotImplementedError(
             "You must implement the jvp function for custom autograd.Function to use it with "
             "forward mode AD."
@@ -294,6 +321,8 @@ class Function(metaclass=_FunctionMeta):
     def _backward_function(cls) -> Callable[..., Any]:
         own_backward = cls.backward is not Function.backward
         own_vjp = cls.vjp is not Function.vjp
+        if not own_backward and not own_vjp and cls.jvp is not Function.jvp and _in_forward_mode():
+            return _transposed_jvp
         if own_backward and own_vjp:
             raise RuntimeError(
                 "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. "

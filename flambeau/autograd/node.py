@@ -205,16 +205,14 @@ class SavedTensor:
         self.edge = None
         if self.hooks is not None:
             self.edge = None if is_output else tensor._edge()
-            hooks, modes.saved_hooks = (
-                modes.saved_hooks,
-                (),
-            )  # what packing saves is not packed again
+            hooks, enabled = modes.saved_hooks, modes.grad_enabled
+            modes.saved_hooks, modes.grad_enabled = (), False  # what packing saves is not packed again
             try:
                 self.packed = self.hooks[0](
                     tensor.detach() if tensor._node is not None else tensor
                 )
             finally:
-                modes.saved_hooks = hooks
+                modes.saved_hooks, modes.grad_enabled = hooks, enabled
             self.tensor = None
         else:
             self.tensor = tensor._alias() if is_output else tensor

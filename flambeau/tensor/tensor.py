@@ -611,11 +611,11 @@ class Tensor(TensorMethods):
     # Values -----------------------------------------------------------------------------------
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
-        """The elements as a NumPy array on the same memory. Raises `RuntimeError` with
-        history.
+        """The elements as a NumPy array on the same memory. Raises `RuntimeError` for a tensor that wants
+        gradients, outside `no_grad`.
         """
         need_value("numpy()")
-        if not force and self.requires_grad:
+        if not force and modes.grad_enabled and self.requires_grad:
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
                 "instead."

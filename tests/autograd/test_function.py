@@ -247,3 +247,24 @@ def test_no_recording_without_gradients() -> None:
     assert Exp.apply(torch.ones(1)).grad_fn is None
     made = torch.autograd.Variable(torch.ones(1), requires_grad=True)
     assert made.requires_grad and isinstance(made, torch.autograd.Variable)
+
+
+def test_a_function_that_knows_only_its_forward_derivative() -> None:
+    import flambeau.autograd.forward_ad as forward
+
+    class Exponential(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            ctx.result = x.exp()
+            return ctx.result
+
+        @staticmethod
+        def jvp(ctx: Any, t: torch.Tensor) -> torch.Tensor:
+            return t * ctx.result
+
+    x, t = torch.tensor([0.5, 1.0]), torch.tensor([2.0, 3.0])
+    with forward.dual_level():
+        tangent = forward.unpack_dual(Exponential.apply(forward.make_dual(x, t))).tangent
+    torch.testing.assert_close(tangent, t * x.exp())
+    with pytest.raises(NotImplementedError, match="backward or vjp"):
+        Exponential.apply(x.requires_grad_()).sum().backward()

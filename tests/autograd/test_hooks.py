@@ -95,3 +95,16 @@ def test_a_hook_on_several_tensors() -> None:
     with register_multi_grad_hook([a, b], lambda g: seen.append("any"), mode="any"):
         (a * b).sum().backward()
     assert seen[2:] == ["any"]
+
+
+def test_numpy_where_nothing_is_recorded() -> None:
+    """Under `no_grad`, and while a tensor is packed, a tensor that wants gradients gives its array."""
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with torch.no_grad():
+        assert x.numpy().tolist() == [1, 2]
+    with pytest.raises(RuntimeError, match="detach"):
+        x.numpy()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy().copy(), torch.from_numpy):
+        y = x * x
+    y.sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [2, 4]
