@@ -35,7 +35,7 @@ def _tail_integral(integrand: Callable[[Array], Array], rate: Array) -> Array:
     """The integral from 0 to infinity of what decays about as exp(-rate s)."""
     values = integrand(_POINTS / rate[:, None])
     values *= _WEIGHTS
-    return values.sum(1) / rate  # row by row: a product of matrices would round by the size of the batch
+    return values.sum(1) / rate  # row by row: a product of matrices rounds as the size of the batch has it
 
 
 def _in_parts(function: Callable[..., Array], *arguments: Array) -> Array:

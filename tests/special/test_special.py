@@ -129,3 +129,19 @@ def test_windows(count: int, sym: bool) -> None:
         found = getattr(windows, name)(count, sym=sym, dtype=torch.float64, **options)
         expected = getattr(scipy.signal.windows, name)(count, *options.values(), sym=sym) if name != "exponential" else scipy.signal.windows.exponential(count, tau=3.0, sym=sym)
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["erf", "erfc", "lgamma", "digamma"])
+def test_few_numbers_and_many_agree(name: str) -> None:
+    """Few are computed one by one, many as arrays."""
+    x = torch.linspace(0.01, 12, 1199, dtype=torch.float64)
+    many = getattr(torch, name)(x).numpy()
+    few = np.concatenate([getattr(torch, name)(part).numpy() for part in x.split(40)])
+    np.testing.assert_allclose(few, many, rtol=1e-12, atol=1e-14)
+
+
+def test_lgamma_is_exact_near_its_zeros() -> None:
+    t = np.array([-0.05, -1e-9, 1e-12, 1e-3, 0.08])
+    np.testing.assert_allclose(torch.lgamma(torch.tensor(1 + t)).numpy(), sp.gammaln(1 + t), rtol=1e-13)
+    np.testing.assert_allclose(torch.lgamma(torch.tensor(2 + t)).numpy(), sp.gammaln(2 + t), rtol=1e-13)
+    assert torch.lgamma(torch.tensor([1.0, 2.0, 0.0])).tolist() == [0, 0, float("inf")]
