@@ -73,8 +73,11 @@ class Categorical(ProbsOrLogits):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        positions, logits = ops.broadcast_tensors(value.long().unsqueeze(-1), self.logits)
-        return logits.gather(-1, positions[..., :1]).squeeze(-1)
+        positions, logits = value.long().unsqueeze(-1), self.logits
+        if value.shape != logits.shape[:-1]:
+            positions, logits = ops.broadcast_tensors(positions, logits)
+            positions = positions[..., :1]
+        return logits.gather(-1, positions).squeeze(-1)
 
     def entropy(self) -> Tensor:
         logits = self.logits.clamp(min=dtypes.finfo(self.logits.dtype).min)  # 0 log 0 is 0

@@ -156,7 +156,9 @@ class _IndependentConstraint(Constraint):
         if result.dim() < dims:
             expected = self.base_constraint.event_dim + dims
             raise ValueError(f"Expected value.dim() >= {expected} but got {value.dim()}")
-        return result.flatten(-dims).all(-1) if dims else result
+        if dims > 1:
+            result = result.flatten(-dims)
+        return result.all(-1) if dims else result
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__[1:]}({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"

@@ -71,7 +71,9 @@ def tiny_uniform(shape: Sequence[int], like: Tensor) -> Tensor:
 
 def _sum_rightmost(value: Tensor, dim: int) -> Tensor:
     """The sum over the last `dim` dimensions."""
-    return value.flatten(-dim).sum(-1) if dim else value
+    if dim > 1:
+        value = value.flatten(-dim)
+    return value.sum(-1) if dim else value
 
 
 def logits_to_probs(logits: Tensor, is_binary: bool = False) -> Tensor:
