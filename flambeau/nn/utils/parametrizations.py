@@ -1,33 +1,20 @@
-"""Ready parametrisations: weight and spectral normalisation."""
+"""Ready parametrisations: orthogonal matrices, weight and spectral normalisation."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from flambeau import ops
 from flambeau.autograd import no_grad
 from flambeau.nn import functional as F
 from flambeau.nn.module import Module
+from flambeau.nn.utils.orthogonal import orthogonal as orthogonal
 from flambeau.nn.utils.parametrize import register_parametrization
 from flambeau.nn.utils.spectral_norm import output_dim
 from flambeau.nn.utils.weight_norm import norm_except_dim
 from flambeau.tensor import Tensor
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
-
-
-def orthogonal(
-    module: Module,
-    name: str = "weight",
-    orthogonal_map: str | None = None,
-    *,
-    use_trivialization: bool = True,
-) -> NoReturn:
-    """Not there: it needs matrix exponentials and Householder products with derivatives."""
-    raise NotImplementedError(
-        "nn.utils.parametrizations.orthogonal is not there; spectral_norm limits the singular "
-        "values, and nn.init.orthogonal_ begins with an orthogonal matrix"
-    )
 
 
 class _WeightNorm(Module):
