@@ -161,3 +161,13 @@ def test_misfits_are_explained() -> None:
         nn.Conv2d(3, 6, 5)(torch.randn(1, 1, 8, 8))
     with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):
         nn.Linear(3, 2)(torch.randn(4, 5))
+
+
+def test_the_derivative_of_sampling_at_pixel_centres() -> None:
+    """A spatial transformer begins with the identity, where the side of each centre decides: PyTorch's, bit for bit."""
+    theta = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]], requires_grad=True)
+    image = torch.arange(784.0).reshape(1, 1, 28, 28).sin()
+    grid = torch.nn.functional.affine_grid(theta, [1, 1, 28, 28], align_corners=False)
+    torch.nn.functional.grid_sample(image, grid, align_corners=False).square().sum().backward()
+    expected = [[-1274.5, -5.6076, -3538.7], [-52.624, -2676.4, -15394.0]]
+    np.testing.assert_allclose(theta.grad[0].numpy(), expected, rtol=1e-3)  # type: ignore[index]

@@ -59,7 +59,7 @@ def affine_grid(
             ops.linspace(-1, 1, count, dtype=theta.dtype) if count > 1 else theta.new_zeros(1)
         )
         if not align_corners:
-            line = line * ((count - 1) / count)
+            line = line * (count - 1) / count  # in this order: at pixel centres a last bit decides the derivative
         shape = [1] * rank
         shape[axis] = count
         coordinates.append(line.reshape(shape).expand(*spatial))
@@ -124,7 +124,7 @@ def _sampled(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_co
     sampler = _Sampler(input, padding_mode, align_corners)
     # The grid's last component belongs to the first spatial dimension.
     places = [
-        _unnormalised(grid[..., rank - 1 - axis], input.size(2 + axis), align_corners)
+        _unnormalised(grid[..., rank - 1 - axis], input.size(2 + axis), align_corners, rank == 2)
         for axis in range(rank)
     ]
     if mode == "bicubic":
@@ -133,11 +133,11 @@ def _sampled(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_co
     return sampler.nearest(places) if mode == "nearest" else sampler.linear(places)
 
 
-def _unnormalised(place: Tensor, size: int, align_corners: bool) -> Tensor:
+def _unnormalised(place: Tensor, size: int, align_corners: bool, flat: bool) -> Tensor:
     """A place between -1 and 1 as a position among `size` elements."""
     if align_corners:
-        return (place + 1) / 2 * (size - 1)
-    return ((place + 1) * size - 1) / 2
+        return (place + 1) * ((size - 1) / 2) if flat else (place + 1) / 2 * (size - 1)
+    return (place + 1) * (size / 2) - 0.5 if flat else ((place + 1) * size - 1) / 2
 
 
 class _Sampler:
