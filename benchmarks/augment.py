@@ -45,6 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     import torch
     import torchvision_oracle  # noqa: F401 (declares what torchvision's wheel expects)
+    from torchvision_oracle import oracle
 
     import flambeau
     import flambeau.vision.transforms as ours
