@@ -289,8 +289,33 @@ def _convolve(
 def _convolved(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Tensor:
-    out = _convolution(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    if groups == 1 and _is_of_patches(weight._array.shape[2:], stride, padding, dilation):
+        out = _of_patches(x, weight, stride)
+    else:
+        out = _convolution(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     return out if bias is None else out + bias.reshape(-1, *(1,) * len(stride))
+
+
+#: Taps from which on a convolution whose windows do not overlap is a product of matrices.
+_MANY_TAPS = 16
+
+
+def _is_of_patches(kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> bool:
+    """Whether many taps each meet every element once at most, as where a vision transformer begins."""
+    return kernel == stride and not any(padding) and set(dilation) == {1} and math.prod(kernel) >= _MANY_TAPS
+
+
+def _of_patches(x: Tensor, weight: Tensor, size: Ints) -> Tensor:
+    """(N, C, *in) cut into patches of `size`, each the sum of its elements times (O, C, *size): (N, O, *in / size)."""
+    rank = len(size)
+    counts = [n // s for n, s in zip(x._array.shape[2:], size, strict=True)]
+    for d, (count, s) in enumerate(zip(counts, size, strict=True)):
+        x = x.narrow(2 + d, 0, count * s)
+    cut = x.reshape(*x.shape[:2], *(n for pair in zip(counts, size, strict=True) for n in pair))
+    places, within = range(2, 2 + 2 * rank, 2), range(3, 3 + 2 * rank, 2)
+    patches = cut.permute(0, *places, 1, *within).reshape(len(x) * math.prod(counts), -1)
+    out = patches @ weight.reshape(len(weight), -1).t()
+    return out.reshape(len(x), *counts, -1).movedim(-1, 1).contiguous()
 
 
 #: Kernels are made for planes; a compiled program makes products of matrices of other ranks.
