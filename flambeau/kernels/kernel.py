@@ -15,7 +15,8 @@ All tasks of a stage are done before the next stage begins.
 
 which takes its buffers from a table of addresses, does its share of each stage's tasks and
 waits at a barrier where the next stage needs what other threads wrote. The share depends on the
-number of threads only, so a program computes the same every time.
+number of threads only, so a program computes the same every time. A long program is a list in
+memory that the driver goes through: code for each call would take LLVM longer than the kernels.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from flambeau.kernels.language import Buffer, Function, Index, Module, Pointer, 
 #: Fewer operations than this are not worth waking a thread for.
 WORTH_A_THREAD = 50_000
 _TURNS_BEFORE_YIELD = 4096
+_SHORT = 24  # stages that a driver calls one after the other, without a list
 _NANOSECONDS_A_TURN = 20
 
 
@@ -146,6 +148,38 @@ def emit_driver(
         return Pointer(f, where, I8) + place.offset
 
     shared, own = address(workspace), address(scratch) + thread * program.scratch
+    runs = _runs(calls)
+    if len(runs) > _SHORT:
+        _emit_listed(f, runs, barrier, shared, own)
+        return program
+    for run in runs:
+        if run.waits:
+            f.call(barrier, [meeting, threads])
+        tasks = run.stage.tasks
+        if run.shared:
+            begin, end = thread * tasks // threads, (thread + 1) * tasks // threads
+        else:
+            # The first thread gets all tasks, the others none.
+            begin, end = 0, f.convert(thread.eq(0), I64).index() * tasks
+        with f.when(end.exceeds(begin)):
+            arguments = [*(address(place) for place in run.arguments), shared, own]
+            f.call(run.stage.function, [*arguments, begin, end])
+    return program
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A stage on its buffers: whether threads share it, and wait for each other before."""
+
+    stage: Stage
+    arguments: tuple[Place, ...]
+    shared: bool
+    waits: bool
+
+
+def _runs(calls: Sequence[Call]) -> list[_Run]:
+    """What is run, in order. Threads meet where one of two neighbours is work of all."""
+    found: list[_Run] = []
     before = ""  # who was at work since the last barrier: "", "one" thread or "all"
     for call in calls:
         if len(call.arguments) != len(call.kernel.buffers):
@@ -153,24 +187,51 @@ def emit_driver(
                 f"kernel {call.kernel.name} takes {len(call.kernel.buffers)} buffers, "
                 f"got {len(call.arguments)}"
             )
-        arguments = [*(address(place) for place in call.arguments), shared, own]
-        stages = [stage for stage in call.kernel.stages if stage.tasks]
-        for stage in stages:
+        for stage in call.kernel.stages:
+            if not stage.tasks:
+                continue
             now = "all" if stage.parallel and stage.tasks > 1 else "one"
-            if before and "all" in (before, now):
-                f.call(barrier, [meeting, threads])
-            if now == "all":
-                begin = thread * stage.tasks // threads
-                end = (thread + 1) * stage.tasks // threads
-            else:
-                # The first thread gets all tasks, the others none.
-                begin, end = 0, f.convert(thread.eq(0), I64).index() * stage.tasks
-            with f.when(end.exceeds(begin)):
-                f.call(stage.function, [*arguments, begin, end])
+            waits = bool(before) and "all" in (before, now)
+            found.append(_Run(stage, call.arguments, now == "all", waits))
             before = now
         if not call.wait:
             before = ""
-    return program
+    return found
+
+
+def _emit_listed(f: Function, runs: Sequence[_Run], barrier: str, shared: Pointer, own: Pointer) -> None:
+    """The driver of a long program: a loop over records (buffers, tasks, flags, slot and offset of each buffer).
+
+    Functions of as many buffers share a call.
+    """
+    (table, meeting), (thread, threads) = f.buffers, f.indices
+    counts = sorted({len(run.arguments) for run in runs})
+    numbers: list[int] = []
+    for run in runs:
+        numbers += [len(run.arguments), run.stage.tasks, run.waits + 2 * run.shared]
+        numbers += [number for place in run.arguments for number in (place.slot, place.offset)]
+    records = f.table(numbers)
+    functions = f.function_table([run.stage.function for run in runs])
+    addresses = f.local(max(counts), I64)
+    with f.loop(0, len(runs), carry=[f.constant(0, I64)]) as loop:
+        cursor = loop.values[0].index()
+        here = records + cursor
+        count, tasks, flags = (here.load(), (here + 1).load(), (here + 2).load())
+        with f.when((flags & 1).ne(0)):
+            f.call(barrier, [meeting, threads])
+        total, by_all = tasks.index(), (flags & 2).ne(0)
+        begin = f.select(by_all, (thread * total // threads).value(), 0)
+        end = f.select(by_all, ((thread + 1) * total // threads).value(), f.select(thread.eq(0), tasks, 0))
+        with f.when(end > begin):
+            with f.range(0, count.index()) as k:
+                slot, offset = (here + 3 + k * 2).load(), (here + 4 + k * 2).load()
+                ((table + slot.index()).load() + offset).store(addresses + k)
+            function = (functions + loop.index).load_address()
+            for number in counts:
+                with f.when(count.eq(number)):
+                    buffers = [(addresses + k).load_address() for k in range(number)]
+                    f.call_address(function, [*buffers, shared, own, begin.index(), end.index()])
+        loop.next([(cursor + (count.index() * 2 + 3)).value()])
 
 
 def _patience(kernels: Sequence[Kernel]) -> int:

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Union
 
-from flambeau.kernels.element import BF16, BOOL, F16, F32, I64, U16, U32, Element
+from flambeau.kernels.element import BF16, BOOL, F16, F32, I8, I64, U16, U32, Element
 from flambeau.kernels.target import Target, host
 
 Number = int | float | bool
@@ -324,6 +324,10 @@ class Pointer:
                 f"{mask_type} {mask.name}, {kind} zeroinitializer)"
             )
         return f.widen(f.emit_name(text), element, lanes)
+
+    def load_address(self) -> Pointer:
+        """The address that stands here."""
+        return Pointer(self.f, self.f.emit_name(f"load ptr, ptr {self.name}, align 8"), I8)
 
     def broadcast(self, lanes: int) -> Value:
         """One element from here in every lane."""
@@ -661,6 +665,11 @@ class Function:
         ]
         self.line(f"call void @{name}({', '.join(parts)})")
 
+    def call_address(self, function: Pointer, arguments: Sequence[Pointer | Offset]) -> None:
+        """Calls the function at an address."""
+        parts = [f"ptr {a.name}" if isinstance(a, Pointer) else f"i64 {offset_name(a)}" for a in arguments]
+        self.line(f"call void {function.name}({', '.join(parts)})")
+
     def call_extern(self, name: str, *arguments: Value) -> Value:
         """Calls a C library function of one element type, as `erf(x)`, on scalars."""
         kind = arguments[0].type
@@ -762,6 +771,17 @@ class Function:
         kind = f"[{len(numbers)} x i64]"
         self.module.declare(f"{name} = internal constant {kind} [{texts}], align 8")
         return Pointer(self, name, I64)
+
+    def function_table(self, names: Sequence[str]) -> Pointer:
+        """The addresses of functions of this module in the program's constant memory."""
+        name, kind = f"@functions_{self.name}", f"[{len(names)} x ptr]"
+        texts = ", ".join(f"ptr @{n}" for n in names)
+        self.module.declare(f"{name} = internal constant {kind} [{texts}], align 8")
+        return Pointer(self, name, I64)
+
+    def local(self, count: int, element: Element) -> Pointer:
+        """Memory for so many elements while this function runs. To be asked for before any loop."""
+        return Pointer(self, self.emit_name(f"alloca [{count} x {element.stored}], align 16"), element)
 
     def opaque(self, pointer: Pointer) -> Pointer:
         """The same address, of which LLVM knows nothing: keeps it from hoisting loads."""
