@@ -39,6 +39,14 @@ SIZES = [1_000, 100_000, 4_000_000]
 REDUCTIONS = [((2048, 1024), (1,)), ((2048, 1024), (0,)), ((16, 64, 56, 56), (0, 2, 3)),
               ((2_000_000,), (0,))]  # fmt: skip
 
+ATTENTIONS = [
+    # batch, heads, length, width, causal
+    (16, 4, 128, 64, False), (8, 6, 64, 64, True), (1, 8, 1024, 64, False), (1, 8, 1024, 64, True),
+    (1, 12, 2048, 64, False), (2, 8, 512, 128, True), (32, 8, 32, 16, False),
+]  # fmt: skip
+ROWS = [(2048, 512), (512, 10_000), (16_384, 64)]  # of softmax and layer normalisation
+ADDED = [(20_000, 3000, 64), (4096, 65, 384)]  # rows that are added at positions, of how many, how wide
+
 Case = tuple[str, float, Callable[[], Any], str]
 
 
@@ -96,6 +104,54 @@ def flambeau_cases(threads: int) -> Iterator[Case]:
         yield (f"sum {'x'.join(map(str, shape_))} over {axes}", 4 * x.size,
                lambda v=((("input", 0),), [x], [Reduction("sum", 0)], axes, [out]):
                (call.reduction(*v), v[4][0])[1], "GB/s")  # fmt: skip
+
+
+    yield from _attentions(call, normal)
+    softmax = (("input", 0), ("reduce", "max", 0), ("sub", 0, 1), ("exp", 2), ("reduce", "sum", 3), ("div", 3, 4))
+    for rows, width in ROWS:
+        x, out = normal(rows, width), normal(rows, width)
+        count = ("constant", float(width), "float32")
+        norm = (
+            ("input", 0), count, ("reduce", "sum", 0), ("div", 2, 1), ("sub", 0, 3), ("mul", 4, 4), ("reduce", "sum", 5),
+            ("div", 6, 1), ("constant", 1e-5, "float32"), ("add", 7, 8), ("rsqrt", 9), ("mul", 4, 10),
+        )  # fmt: skip
+        for name, nodes in (("softmax", softmax), ("layer norm", norm)):
+            yield (f"{name} {rows}x{width}", 8 * x.size,
+                   lambda v=(nodes, [x], (1,), [out], (len(nodes) - 1,)): (call.slab(*v), v[3])[1][0], "GB/s")  # fmt: skip
+    for count, rows, width in ADDED:
+        index, source = rng.integers(0, rows, count), normal(count, width)
+
+        def added(index=index, source=source, rows=rows, width=width):
+            out = np.zeros((rows, width), np.float32)
+            call.add_rows(index, source, out)
+            return out
+
+        yield f"add {count} rows to {rows}x{width}", 4 * count * width * 3, added, "GB/s"
+
+
+def _attentions(call: Any, normal: Callable[..., np.ndarray]) -> Iterator[Case]:
+    from flambeau.kernels.attention import Attention
+
+    for batch, heads, length, width, causal in ATTENTIONS:
+        shape = Attention((batch, heads), length, length, width, width, width**-0.5, causal)
+        q, k, v, g = (normal(batch, heads, length, width) for _ in range(4))
+        out, total = np.empty_like(q), np.empty(q.shape[:-1], np.float32)
+        of_q, of_k, of_v = (np.empty_like(q) for _ in range(3))
+
+        def forward(q=q, k=k, v=v, out=out, total=total, shape=shape):
+            call.attend(q, k, v, None, out, total, shape)
+            return out
+
+        def backward(q=q, k=k, v=v, g=g, out=out, total=total, shape=shape, grads=(of_q, of_k, of_v)):
+            inner = np.einsum("...d,...d->...", g, out)
+            call.attend_query_gradient(q, k, v, None, total, g, inner, grads[0], shape)
+            call.attend_key_value_gradient(q, k, v, None, total, g, inner, *grads[1:], shape)
+            return grads[1]
+
+        name = f"attention {batch}x{heads} length {length} width {width}{' causal' if causal else ''}"
+        work = 4 * shape.pairs * width
+        yield f"{name} forward", work, forward, "GFLOP/s"
+        yield f"{name} gradients", work * 5 / 2, lambda f=forward, b=backward, o=total: (f() if not o.any() else 0, b())[1], "GFLOP/s"
 
 
 def torch_cases(threads: int) -> Iterator[Case]:
@@ -160,6 +216,25 @@ def torch_cases(threads: int) -> Iterator[Case]:
         x = normal(*shape_)
         yield (f"sum {'x'.join(map(str, shape_))} over {axes}", 4 * x.numel(),
                lambda x=x, axes=axes: x.sum(axes), "GB/s")  # fmt: skip
+    for batch, heads, length, width, causal in ATTENTIONS:
+        q, k, v, g = (normal(batch, heads, length, width) for _ in range(4))
+        leaves = [x.clone().requires_grad_() for x in (q, k, v)]
+        out = functional.scaled_dot_product_attention(*leaves, is_causal=causal)
+        name = f"attention {batch}x{heads} length {length} width {width}{' causal' if causal else ''}"
+        work = 4 * batch * heads * length * length * width // (2 if causal else 1)
+        yield (f"{name} forward", work,
+               lambda v=(q, k, v), c=causal: functional.scaled_dot_product_attention(*v, is_causal=c), "GFLOP/s")  # fmt: skip
+        yield (f"{name} gradients", work * 5 / 2,
+               lambda o=out, x=leaves, g=g: torch.autograd.grad(o, x, g, retain_graph=True)[1], "GFLOP/s")  # fmt: skip
+    for rows, width in ROWS:
+        x, _ = normal(rows, width), normal(rows, width)
+        yield f"softmax {rows}x{width}", 8 * x.numel(), lambda x=x: torch.softmax(x, 1), "GB/s"
+        yield (f"layer norm {rows}x{width}", 8 * x.numel(),
+               lambda x=x, w=width: functional.layer_norm(x, (w,)), "GB/s")  # fmt: skip
+    for count, rows, width in ADDED:
+        index, source = torch.from_numpy(rng.integers(0, rows, count)), normal(count, width)
+        yield (f"add {count} rows to {rows}x{width}", 4 * count * width * 3,
+               lambda i=index, s=source, v=(rows, width): torch.zeros(v).index_add_(0, i, s), "GB/s")  # fmt: skip
 
 
 def _shape(row: tuple[int, ...]) -> Any:
