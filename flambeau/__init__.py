@@ -102,8 +102,6 @@ e, inf, nan, newaxis, pi = _math.e, _math.inf, _math.nan, None, _math.pi
 globals().update(_DTYPES)
 globals().update(_ALIASES)
 globals().update(_TYPES)
-globals().update(_OPERATORS)
-
 # Packages that take time to load come at first use.
 _PACKAGES = {
     "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler", "cpu", "cuda",
@@ -133,16 +131,12 @@ _FUNCTIONS = {
     "use_deterministic_algorithms": "core.switches",
     "adaptive_avg_pool1d": "nn.functional",
     "adaptive_max_pool1d": "nn.functional",
-    "alpha_dropout": "nn.functional",
     "bilinear": "nn.functional",
     "celu": "nn.functional",
     "celu_": "nn.functional",
     "channel_shuffle": "nn.functional",
     "cosine_similarity": "nn.functional",
-    "feature_alpha_dropout": "nn.functional",
-    "group_norm": "nn.functional",
     "hardshrink": "nn.functional",
-    "layer_norm": "nn.functional",
     "pairwise_distance": "nn.functional",
     "pdist": "nn.functional",
     "pixel_shuffle": "nn.functional",
@@ -169,6 +163,24 @@ _FUNCTIONS = {
     "is_anomaly_check_nan_enabled": "autograd.anomaly",
     "set_anomaly_enabled": "autograd.anomaly",
 }
+#: Functions of layers in their plain form, which stands before an operator of that name.
+_FUNCTIONS |= dict.fromkeys(
+    (
+        "_batch_norm_with_update", "_embedding_bag", "_log_softmax", "_log_softmax_backward_data",
+        "_native_batch_norm_legit", "_safe_softmax", "_segment_reduce", "_softmax", "_softmax_backward_data",
+        "affine_grid_generator", "alpha_dropout", "alpha_dropout_", "batch_norm", "binary_cross_entropy_with_logits",
+        "cond", "conv_tbc", "convolution", "cosine_embedding_loss", "ctc_loss", "dropout", "dropout_", "embedding",
+        "embedding_bag", "embedding_renorm_", "feature_alpha_dropout", "feature_alpha_dropout_", "feature_dropout",
+        "feature_dropout_", "frobenius_norm", "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", "group_norm", "gru",
+        "gru_cell", "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm", "lstm", "lstm_cell",
+        "margin_ranking_loss", "native_batch_norm", "native_dropout", "native_group_norm",
+        "native_layer_norm", "native_norm", "norm_except_dim", "nuclear_norm", "poisson_nll_loss", "rnn_relu",
+        "rnn_relu_cell", "rnn_tanh", "rnn_tanh_cell", "segment_reduce", "triplet_margin_loss", "while_loop",
+    ),
+    "nn.direct",
+)  # fmt: skip
+_FUNCTIONS["native_channel_shuffle"] = "nn.functional"
+globals().update({_name: _function for _name, _function in _OPERATORS.items() if _name not in _FUNCTIONS})
 
 
 def __getattr__(name: str) -> _Any:

@@ -15,7 +15,7 @@ def _check_probability(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _drop_features(input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+def drop_features(input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
     """Whole channels (the dimensions after the second) are kept or dropped together."""
     _check_probability(p)
     if not training or p == 0 or input.numel() == 0:
@@ -37,8 +37,8 @@ def dropout1d(
             f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input."
         )
     if input.ndim == 2:
-        return _drop_features(input.unsqueeze(0), p, training, inplace).squeeze(0)
-    return _drop_features(input, p, training, inplace)
+        return drop_features(input.unsqueeze(0), p, training, inplace).squeeze(0)
+    return drop_features(input, p, training, inplace)
 
 
 def dropout2d(
@@ -52,7 +52,7 @@ def dropout2d(
             "an error in a future release.",
             stacklevel=2,
         )
-    return _drop_features(input, p, training, inplace)
+    return drop_features(input, p, training, inplace)
 
 
 def dropout3d(
@@ -61,8 +61,8 @@ def dropout3d(
     """Drops whole channels of (N, C, D, H, W) or (C, D, H, W)."""
     _check_probability(p)
     if input.ndim == 4:
-        return _drop_features(input.unsqueeze(0), p, training, inplace).squeeze(0)
-    return _drop_features(input, p, training, inplace)
+        return drop_features(input.unsqueeze(0), p, training, inplace).squeeze(0)
+    return drop_features(input, p, training, inplace)
 
 
 def _alpha(

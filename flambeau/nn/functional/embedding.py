@@ -25,7 +25,7 @@ def embedding(
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= count
     if max_norm is not None:
-        _renormalise(weight, input, max_norm, norm_type)
+        shorten_rows(weight, input, max_norm, norm_type)
     if sparse and weight.requires_grad and is_grad_enabled():
         kept = None if padding_idx is None else input.reshape(-1) != padding_idx
         return RowsOf.apply(weight, input.detach(), kept, scale_grad_by_freq)
@@ -65,7 +65,7 @@ class RowsOf(Function):
         return SparseTensor(places.unsqueeze(0), values, ctx.size), None, None, None
 
 
-def _renormalise(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+def shorten_rows(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
     """Scales the rows that are used to at most `max_norm`, in place."""
     with no_grad():
         used = sorted(set(input.reshape(-1).tolist()))

@@ -33,12 +33,20 @@ def batch_norm(
     """
     if training:
         _verify_batch(input.shape)
-    elif running_mean is None or running_var is None:
+    return batch_norm_and_moments(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+
+
+def batch_norm_and_moments(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None,
+    bias: Tensor | None, training: bool, momentum: float, eps: float,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:  # fmt: skip
+    """(`batch_norm`, the batch's mean and variance a channel), which it has only in training."""
+    if not training and (running_mean is None or running_var is None):
         raise RuntimeError(
             "Expected running_mean and running_var to be defined when training=False"
         )
     if input.ndim == 1 and not input.numel():
-        return input.clone()
+        return input.clone(), None, None
     channels = input.size(1)
     for name, t in (
         ("running_mean", running_mean),
@@ -49,7 +57,8 @@ def batch_norm(
         if t is not None and t.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {t.numel()}")
     if training and not input.numel():  # an empty batch has no moments
-        return _by_moments(input, input.new_zeros(channels), input.new_ones(channels), weight, bias, eps)
+        none = input.new_zeros(channels), input.new_ones(channels)
+        return _by_moments(input, *none, weight, bias, eps), None, None
     if training:
         out, mean, variance = _by_its_moments(input, weight, bias, eps)
         if running_mean is not None and running_var is not None:
@@ -58,12 +67,13 @@ def batch_norm(
                 running_mean.mul_(1 - momentum).add_(
                     mean.detach().reshape(-1).to(running_mean.dtype), alpha=momentum
                 )
-                unbiased = variance.detach().reshape(-1) * (count / (count - 1))
+                unbiased = variance.detach().reshape(-1) * (count / (count - 1) if count > 1 else math.inf)
                 running_var.mul_(1 - momentum).add_(
                     unbiased.to(running_var.dtype), alpha=momentum
                 )
-        return out
-    return _by_moments(input, running_mean, running_var, weight, bias, eps)
+        return out, mean, variance
+    assert running_mean is not None and running_var is not None
+    return _by_moments(input, running_mean, running_var, weight, bias, eps), None, None
 
 
 @native
@@ -104,6 +114,14 @@ def instance_norm(
         raise ValueError(
             f"Expected more than 1 spatial element when training, got input size {input.shape}"
         )
+    return by_instances(input, running_mean, running_var, weight, bias, momentum, eps)
+
+
+def by_instances(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None,
+    bias: Tensor | None, momentum: float, eps: float,
+) -> Tensor:  # fmt: skip
+    """`instance_norm` by the samples' own moments, of one element too."""
     dims = list(range(2, input.ndim))
     mean = input.mean(dims, keepdim=True)
     centred = input - mean
@@ -114,7 +132,7 @@ def instance_norm(
             running_mean.mul_(1 - momentum).add_(
                 mean.detach().mean(0).reshape(-1), alpha=momentum
             )
-            unbiased = variance.detach() * (count / (count - 1))
+            unbiased = variance.detach() * (count / (count - 1) if count > 1 else math.inf)
             running_var.mul_(1 - momentum).add_(unbiased.mean(0).reshape(-1), alpha=momentum)
     out = centred * (variance + eps).rsqrt()
     shape = _channel_shape(input)

@@ -85,11 +85,11 @@ def interpolate(
     if mode == "area":
         pool = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[rank - 1]
         return pool(input, sizes)
-    return _resized(input, tuple(sizes), tuple(factors), mode, bool(align_corners), antialias)
+    return resized(input, tuple(sizes), tuple(factors), mode, bool(align_corners), antialias)
 
 
 @partial(native, at_once=4)  # crops of any size are what is resized most
-def _resized(
+def resized(
     input: Tensor, sizes: tuple[int, ...], factors: tuple[float | None, ...], mode: str, align_corners: bool,
     antialias: bool,
 ) -> Tensor:  # fmt: skip

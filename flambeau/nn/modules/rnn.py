@@ -58,7 +58,7 @@ def _gru_step(gates: Tensor, state: State, recurrent: Callable[[Tensor], Tensor]
     return ((hidden - new) * update + new,)
 
 
-_STEPS: dict[str, Step] = {
+STEPS: dict[str, Step] = {
     "RNN_TANH": _tanh_step,
     "RNN_RELU": _relu_step,
     "LSTM": _lstm_step,
@@ -416,7 +416,7 @@ class RNNBase(Module):
         reverse: bool,
     ) -> tuple[Tensor, State]:
         """One layer in one direction."""
-        step = _STEPS[self.mode]
+        step = STEPS[self.mode]
         gates = F.linear(input, weights.input, weights.input_bias)
         if sizes is None:
             outputs, state = _run(step, weights, gates.unbind(0), state, reverse)
@@ -486,7 +486,7 @@ def _check_arguments(
         )
     if proj_size >= hidden_size:
         raise ValueError("proj_size has to be smaller than hidden_size")
-    if mode not in _STEPS:
+    if mode not in STEPS:
         raise ValueError(f"Unrecognized RNN mode: {mode}")
 
 
