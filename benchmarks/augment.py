@@ -44,7 +44,7 @@ def main() -> None:
         parser.add_argument(name, type=int, default=default)
     options = parser.parse_args()
     import torch
-    import torchvision_oracle  # noqa: F401 (declares what torchvision's wheel expects)
+    from torchvision_oracle import oracle
     from torchvision_oracle import oracle
 
     import flambeau

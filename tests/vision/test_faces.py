@@ -530,10 +530,11 @@ def test_a_transform_moves_crop_and_points_together(tmp_path):
     one_face(tmp_path)
     plain = FaceKeypoints(tmp_path, "faces.txt", size=40)
     crop, points = (part[0] for part in plain.raw_batch([0]))
-    flip = transforms.RandomHorizontalFlip(1.0, flip_pairs=FLIP_PAIRS)
-    flipped = FaceKeypoints(tmp_path, "faces.txt", size=40, augment=flip)
-    new_crop, new_points = (part[0] for part in flipped.raw_batch([0]))
-    np.testing.assert_allclose(new_points, flip_points(points), atol=1e-12)
+    for pairs in (FLIP_PAIRS, ()):  # the data set's table, where the flip has none
+        flip = transforms.RandomHorizontalFlip(1.0, flip_pairs=pairs)
+        flipped = FaceKeypoints(tmp_path, "faces.txt", size=40, augment=flip)
+        new_crop, new_points = (part[0] for part in flipped.raw_batch([0]))
+        np.testing.assert_allclose(new_points, flip_points(points), atol=1e-12)
     # The crop has a margin that is cut, so it is resized with its surroundings.
     assert abs(new_crop.astype(float) - crop[:, ::-1]).mean() < 12
     resized = FaceKeypoints(tmp_path, "faces.txt", size=40, augment=transforms.Resize((40, 40)))

@@ -132,3 +132,15 @@ def test_moves_that_points_cannot_follow(transform: str) -> None:
     image = flambeau.zeros(3, 64, 64, dtype=flambeau.uint8)
     with pytest.raises(NotImplementedError, match="points"):
         getattr(T, transform)()({"image": image, "keypoints": SPOTS})
+
+
+def test_a_sample_may_bring_its_pairs() -> None:
+    """A flip takes those of the sample where it has none of its own; unknown ones are an error."""
+    points = np.array([[1.0, 2.0], [7.0, 3.0], [4.0, 5.0]])
+    sample = {"image": Image.new("L", (10, 8)), "keypoints": points, "flip_pairs": [(0, 1)]}
+    for flip, moved in ((F.hflip, [10, 0]), (F.vflip, [0, 8])):
+        expected = np.abs(np.array(moved) - points)[[1, 0, 2]]
+        np.testing.assert_allclose(flip(sample)["keypoints"], expected)
+    np.testing.assert_allclose(F.hflip(sample, [(0, 2)])["keypoints"], np.abs([10, 0] - points)[[2, 1, 0]])
+    with pytest.raises(ValueError, match="which of 3 points change places in a mirror"):
+        F.hflip({**sample, "flip_pairs": None})

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flambeau.vision.datasets.augment import random_move, warp
 from flambeau.vision.datasets.errors import DataError
-from flambeau.vision.datasets.face_points import Pairs, flip_points
+from flambeau.vision.datasets.face_points import FLIP_PAIRS_OF, Pairs, flip_points
 
 #: A transform of samples: dictionaries with "image" and "keypoints" (see `flambeau.vision.transforms.samples`).
 Transformed = Callable[[dict[str, Any]], dict[str, Any]]
@@ -68,7 +68,8 @@ def change_sample(
     """A crop and its points as a transform of `flambeau.vision.transforms` changes them.
 
     Shapes and points are those of `FaceAugment`. The transform is given the crop as a PIL image of mode "L" and the
-    points in its pixels; the middle of what it gives is the result. The generators that transforms draw from, Flambeau's
+    points in its pixels, with the pairs that a flip swaps where the scheme is known; the middle of what it gives is the
+    result. The generators that transforms draw from, Flambeau's
     and Python's, are seeded from `rng` meanwhile, so that what happens to a sample depends on it alone.
 
     Raises:
@@ -77,7 +78,11 @@ def change_sample(
     import flambeau
 
     margin = (len(crop) - size) / 2
-    sample = {"image": Image.fromarray(crop), "keypoints": (points + 1) * (size / 2) + margin}
+    sample = {
+        "image": Image.fromarray(crop),
+        "keypoints": (points + 1) * (size / 2) + margin,
+        "flip_pairs": FLIP_PAIRS_OF.get(len(points)),
+    }
     states = flambeau.get_rng_state(), random.getstate()
     try:
         flambeau.manual_seed(int(rng.integers(2**63)))

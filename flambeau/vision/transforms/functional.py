@@ -229,8 +229,13 @@ def vflip(img: Any, flip_pairs: Sequence[tuple[int, int]] = ()) -> Any:
 
 def _flip(flip: Any, img: Any, flip_pairs: Sequence[tuple[int, int]]) -> Any:
     flipped = flip(img)
-    if flip_pairs and isinstance(img, dict) and "keypoints" in img:
-        flipped["keypoints"] = samples.swap_pairs(flipped["keypoints"], flip_pairs)
+    if isinstance(img, dict) and "keypoints" in img:
+        pairs = flip_pairs or img.get("flip_pairs", ())
+        if pairs is None:
+            raise ValueError(
+                f"which of {flipped['keypoints'].shape[-2]} points change places in a mirror? give flip_pairs"
+            )
+        flipped["keypoints"] = samples.swap_pairs(flipped["keypoints"], pairs)
     return flipped
 
 

@@ -13,9 +13,10 @@ entries as they were.
 Key points may leave the image. Boxes become the smallest upright boxes around their moved
 corners, cut at the image's edges; one that has left the image has no width or no height.
 
-A mirrored left eye is a right eye: `hflip(sample, flip_pairs)` and
-`RandomHorizontalFlip(flip_pairs=...)` swap the points of each pair, given as the data set's table
-(`flambeau.vision.datasets.face_points.flip_pairs_of(21)`). The same holds for `vflip`.
+A mirrored left eye is a right eye: flips swap the points of each pair of the sample's entry
+`"flip_pairs"`, the data set's table (`flambeau.vision.datasets.face_points.flip_pairs_of(21)`), or of
+their own: `hflip(sample, flip_pairs)`, `RandomHorizontalFlip(flip_pairs=...)`. An entry of `None` says
+that the pairs are not known: flipping such a sample is an error.
 """
 
 from __future__ import annotations
