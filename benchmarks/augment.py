@@ -45,7 +45,6 @@ def main() -> None:
     options = parser.parse_args()
     import torch
     from torchvision_oracle import oracle
-    from torchvision_oracle import oracle
 
     import flambeau
     import flambeau.vision.transforms as ours
