@@ -40,8 +40,11 @@ class group:
 
 
 def is_available() -> bool:
-    """True: a world of one process."""
-    return True
+    """False: libraries take that for leave to go on in one process, without what is not here.
+
+    A program that asks for a world of one process without asking this first gets it.
+    """
+    return False
 
 
 def is_initialized() -> bool:
