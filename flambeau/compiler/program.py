@@ -416,9 +416,12 @@ class Program:
             target = arguments[owner] if isinstance(owner, int) else owner
             target._grad = self.kept_gradients[key] if has else None
         tensors: list[Tensor] = []
+        made: dict[int, Tensor] = {}  # a tensor that is returned twice is one tensor
 
         def result(x: Any) -> Any:
-            if isinstance(x, Result):
+            if id(x) in made:
+                tensor = made[id(x)]
+            elif isinstance(x, Result):
                 tensor = wrap(outputs[x.output])
                 if modes.inference:
                     tensor._own_extra().inference = True
@@ -428,6 +431,7 @@ class Program:
             else:
                 return x
             tensors.append(tensor)
+            made[id(x)] = tensor
             return tensor
 
         results = map_tree(self.trace.results, result)

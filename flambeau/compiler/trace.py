@@ -24,6 +24,7 @@ import numpy as np
 
 from flambeau.compiler.graph import Graph, Node, Value, constant, make_node
 from flambeau.compiler.views import Step, contiguous_strides, stand_in, view_put
+from flambeau.core.locks import Guarded
 from flambeau.core.state import set_tracer, state
 from flambeau.ops.table import Primitive
 from flambeau.tensor import tensor as tensors
@@ -188,6 +189,7 @@ class Tracer:
         self.seen_guards: set[Hashable] = set()
         self.symbols: list[weakref.ref[Symbol]] = []
         self.touched: list[tuple[Tensor, Any, bool, Any, int]] = []
+        self.results: dict[int, Any] = {}  # by the id of the tensor
         self.keep: list[Any] = []  # keeps ids from being used again
 
     # Symbols ------------------------------------------------------------------------------------
@@ -440,6 +442,11 @@ class Tracer:
         trace.writes = [numbers[k] for k in trace.writes]
 
     def _result(self, tensor: Tensor) -> Any:
+        if id(tensor) not in self.results:
+            self.results[id(tensor)] = self._new_result(tensor)
+        return self.results[id(tensor)]
+
+    def _new_result(self, tensor: Tensor) -> Any:
         position = self.arguments.get(id(tensor))
         if position is not None:
             return Same(None, position)
@@ -488,7 +495,7 @@ class Tracer:
     def forget(self) -> None:
         """Drops everything but the trace, so that what is still alive has leaked."""
         self.storages, self.grads, self.grad_inputs, self.new = {}, {}, {}, {}
-        self.keep, self.numbers, self.arguments = [], {}, {}
+        self.keep, self.numbers, self.arguments, self.results = [], {}, {}, {}
 
     def leaked(self) -> bool:
         """Whether symbols outlive the trace, in attributes or lists of the program."""
@@ -527,7 +534,7 @@ class Same:
 DETACHED = "detached"
 
 
-_one_at_a_time = threading.RLock()
+_one_at_a_time = Guarded(threading.RLock)
 
 
 @contextmanager
@@ -537,7 +544,7 @@ def tracing(tracer: Tracer) -> Iterator[Tracer]:
 
     if state.tracer is not None:
         raise RuntimeError("a program is being traced already")
-    with _one_at_a_time:
+    with _one_at_a_time.lock:
         yield from _traced(tracer, register_module_forward_pre_hook)
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Iterable, Sequence
 
 import ml_dtypes
@@ -28,6 +27,7 @@ import numpy as np
 from . import rejection
 from .box_muller import fma32, fma64, libm, normals32, normals64
 from .device import check_device, device
+from .locks import own_inner_lock
 
 __all__ = [
     "Generator",
@@ -110,13 +110,13 @@ class _Engine:
     save.
     """
 
-    __slots__ = ("_seeder", "_source", "_twister", "_used", "_words", "lock", "seed")
+    __slots__ = ("__weakref__", "_seeder", "_source", "_twister", "_used", "_words", "lock", "seed")
 
     def __init__(self, seed: int):
         self._twister = np.random.MT19937(0)
         self._seeder = np.random.RandomState(self._twister)
         self._source = np.random.Generator(self._twister)
-        self.lock = threading.Lock()
+        own_inner_lock(self)
         self.reseed(seed)
 
     def reseed(self, seed: int) -> None:

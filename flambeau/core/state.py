@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from flambeau.core.locks import Guarded
+
 
 class _Own(threading.local):
     tracer: Any = None
@@ -35,12 +37,12 @@ class _State:
 
 
 state = _State()
-_counting = threading.Lock()
+_counting = Guarded()
 
 
 def add_busy(count: int) -> None:
     """Adds to the reasons to leave the shortest path."""
-    with _counting:
+    with _counting.lock:
         state.busy += count
 
 

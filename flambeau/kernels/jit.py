@@ -10,16 +10,16 @@ import ctypes
 import itertools
 import json
 import sys
-import threading
 from functools import cache
 from typing import Any
 
+from flambeau.core.locks import Guarded
 from flambeau.kernels import cache as disk
 from flambeau.kernels.language import Module
 from flambeau.kernels.target import Target, can_run, host
 
 _CODEGEN_LEVEL = 2
-_lock = threading.Lock()
+_linking = Guarded()  # LLVM is not asked by two threads at once
 _serial = itertools.count()
 
 
@@ -82,7 +82,7 @@ def compile_object(text: str, target: Target) -> bytes:
     """An object file for any target, this machine's or another's."""
     llvm = _llvm()
     machine = _machine(target)
-    with _lock:
+    with _linking.lock:
         parsed = llvm.parse_assembly(text)
         parsed.triple = machine.triple
         parsed.verify()
@@ -154,5 +154,5 @@ def _link(machine_code: bytes, names: list[str]) -> Any:
     builder.add_current_process()
     for name in names:
         builder.export_symbol(name)
-    with _lock:
+    with _linking.lock:
         return builder.link(_linker(), f"flambeau_{next(_serial)}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import random
+import signal
 import threading
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -387,3 +390,46 @@ def test_gradients_of_tensors_between_are_retained() -> None:
         return y.grad
 
     assert torch.compile(f, fullgraph=True)(torch.ones(3, requires_grad=True)).tolist() == [6, 6]
+
+
+def test_a_tensor_that_is_returned_twice_is_one_tensor() -> None:
+    def f(x: Any) -> Any:
+        y = x * 2
+        return y, {"again": y}, x
+
+    x = torch.ones(2, requires_grad=True)
+    first, more, same = torch.compile(f, fullgraph=True)(x)
+    assert first is more["again"] and same is x and first.requires_grad
+    first.sum().backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_another_thread_computes() -> None:
+    layer, over = torch.compile(nn.Linear(64, 64)), threading.Event()
+    x = torch.randn(256, 64)
+    layer(x)
+
+    def work() -> None:
+        while not over.is_set():
+            layer(x)
+            torch.rand(100)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(10):
+            child = os.fork()
+            if not child:
+                layer(x)
+                torch.rand(100)
+                os._exit(0)
+            deadline = time.monotonic() + 60
+            while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+                if time.monotonic() > deadline:
+                    os.kill(child, signal.SIGKILL)
+                time.sleep(0.002)
+            assert ended[1] == 0
+    finally:
+        over.set()
+        thread.join()

@@ -8,7 +8,6 @@ program is one module. Memory is a table of addresses: the arena, the inputs, th
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.passes.fuse import Group, fuse
 from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.views import contiguous_strides
+from flambeau.core.locks import own_lock
 from flambeau.kernels import gemm, jit, permute, pointwise, reduce, slabs, threads
 from flambeau.kernels import kernel as native
 from flambeau.kernels.kernel import Call, Kernel, Program, emit_driver
@@ -173,7 +173,7 @@ class Executable:
         self.table = np.zeros(count, np.int64)
         self.arrays: list[Any] = [None] * count
         self.kernels = compiled.kernel_count
-        self.lock = threading.Lock()  # table, arena and arrays serve one call at a time
+        own_lock(self)  # table, arena and arrays serve one call at a time
         self._segments(compiled, key)
         self._memory(compiled.arena_bytes)
         self._host_calls = [self._bind(s) if isinstance(s, Step) else s for s in self._runs]
