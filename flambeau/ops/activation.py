@@ -25,27 +25,27 @@ _relu = unary(
 def _gate(g: np.ndarray, out: np.ndarray) -> np.ndarray:
     bits = _BITS.get(g.dtype)
     if bits is None or g.shape != out.shape or not g.shape:
-        return np.where(out > 0, g, g.dtype.type(0))
+        return np.where(out <= 0, g.dtype.type(0), g)
     fast = on_kernels.gated(g, out)
     if fast is not None:
         return fast
     # All bits or none: an irregular mask costs `where` a misguessed jump an element.
-    mask = (out > 0).view(np.int8).astype(bits)
-    np.negative(mask, out=mask)
+    mask = (out <= 0).view(np.int8).astype(bits)
+    mask -= 1
     return np.bitwise_and(mask, g.view(bits), out=mask).view(g.dtype)
 
 
 _BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
 
 
-#: `g` where the activation `out` is positive, 0 elsewhere.
+#: `g` where the activation `out` is positive or NaN, 0 elsewhere.
 _masked = Primitive(
     "threshold_backward",
     "grad result",
     _gate,
     rule=pointwise_rule("same"),
     derivative={"grad": lambda g, result: _masked(g, result)},
-    lowering=Elementwise(lambda k, g, out: k.select(k.gt(out, k.const(0, out)), g, k.const(0, g))),
+    lowering=Elementwise(lambda k, g, out: k.select(k.le(out, k.const(0, out)), k.const(0, g), g)),
 )
 
 

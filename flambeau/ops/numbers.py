@@ -178,9 +178,7 @@ _xlogy = binary(
     "xlogy",
     _x_log_y,
     {
-        "input": lambda g, input, other: g * other.log().masked_fill((input == 0) & (other <= 0), 0)
-        if isinstance(other, Tensor)
-        else g * math.log(other),
+        "input": lambda g, input, other: _xlogy(g, other).masked_fill((input == 0) & (other <= 0), 0),
         "other": lambda g, input, other: g * input / other,
     },
     HOST,

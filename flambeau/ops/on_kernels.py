@@ -52,13 +52,13 @@ def function(name: str, x: np.ndarray) -> np.ndarray | None:
 
 
 def gated(g: np.ndarray, by: np.ndarray) -> np.ndarray | None:
-    """`g` where `by` is positive, 0 elsewhere."""
+    """`g` where `by` is positive or NaN, 0 elsewhere."""
     fits = g.dtype == by.dtype and g.dtype in _DTYPES and g.flags.c_contiguous and by.flags.c_contiguous
     if g.size < MANY or not fits:
         return None
     result = np.empty(g.shape, g.dtype)
     zero = ("constant", 0.0, g.dtype.name)
-    nodes = (("input", 0), ("input", 1), zero, ("gt", 1, 2), ("where", 3, 0, 2))
+    nodes = (("input", 0), ("input", 1), zero, ("le", 1, 2), ("where", 3, 2, 0))
     _kernels().pointwise_chain(nodes, [g.reshape(-1), by.reshape(-1)], [result.reshape(-1)], (4,))
     return result
 

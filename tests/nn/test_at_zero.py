@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,16 @@ def test_compiled() -> None:
     x = torch.tensor(X, requires_grad=True)
     torch.compile(lambda x: F.logsigmoid(x).sum(), fullgraph=True)(x).backward()
     np.testing.assert_allclose(x.grad.numpy(), sigmoid(-X))
+
+
+@pytest.mark.parametrize("count", [1, 1 << 16])
+def test_relu_hands_gradients_through_at_nan(count: int) -> None:
+    x = torch.tensor([math.nan, -1.0, 2.0] * count, requires_grad=True)
+    torch.relu(x).sum().backward()
+    assert x.grad[:3].tolist() == [1, 0, 1]
+
+
+def test_xlogy_without_a_gradient_has_none_of_negative_numbers() -> None:
+    x = torch.tensor([-1.0, 2.0], requires_grad=True)
+    torch.xlogy(x, x).backward(torch.zeros(2))
+    assert x.grad.tolist() == [0, 0]
