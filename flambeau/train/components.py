@@ -5,11 +5,12 @@ A config is code: it can name anything that Python can import.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flambeau
@@ -52,6 +53,25 @@ def build(
         raise ConfigError(
             f"{key}: {component.target} refused its arguments: {error}"
         ) from error
+
+
+def check_has(built: Any, component: Component, key: str, names: Sequence[str], what: str) -> Any:
+    """`built`, if it has what `what` has; else `ConfigError` says what the target gives instead."""
+    if all(hasattr(built, name) for name in names):
+        return built
+    raise ConfigError(f"{key}.target = '{component.target}' gives a {type(built).__name__}, not {what}")
+
+
+def build_loss(component: Component, key: str) -> Any:
+    """What a config names for a loss: what its target gives, or the target itself, if that is a function of output and target."""
+    target = resolve(component.target, key)
+    if inspect.isfunction(target):
+        parameters = inspect.signature(target).parameters.values()
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        if sum(p.default is p.empty for p in positional) >= 2:
+            _check_arguments(target, component.target, key, (None, None), component.args)
+            return functools.partial(target, **component.args)
+    return build(component, key)
 
 
 def accepts(component: Component, key: str, argument: str) -> bool:

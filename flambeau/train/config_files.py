@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from flambeau.train.atomic import write_atomically
-from flambeau.train.config import Component, Config
+from flambeau.train.config import Average, Component, Config
 from flambeau.train.errors import ConfigError, nearest, nearest_of
 
 #: The configs that come with the package: `keypoints` and `digits`.
@@ -495,6 +495,12 @@ def _check_ranges(config: Config, layers: Sequence[_Layer]) -> None:
     for key, value in shares.items():
         if not 0 < value <= 1:
             raise ConfigError(f"{_where_set(key, layers)}: {key} = {value} must lie between 0 and 1")
+    average = config.trainer.average
+    if average.kind is Average.swa and average.start_epoch > config.trainer.epochs:
+        raise ConfigError(
+            f"{_where_set('trainer.average.start_epoch', layers)}: trainer.average.start_epoch = {average.start_epoch} "
+            f"lies behind the last epoch, trainer.epochs = {config.trainer.epochs}: nothing would be averaged"
+        )
     for key in ("clip_norm", "clip_value"):
         limit = getattr(config.trainer, key)
         if limit is not None and not limit > 0:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import flambeau
-from flambeau.train.components import accepts, build
+from flambeau.train.components import accepts, build, check_has
 from flambeau.train.config import Component, Config, DataConfig
 from flambeau.train.errors import ConfigError, UserError, in_short
 from flambeau.train.samples import Part
@@ -32,6 +32,7 @@ def build_dataset(config: Config, part: str) -> Any:
         raise ConfigError(f"{key}: {component.target} cannot skip bad samples (no `skip_bad`)")
     else:
         dataset = build(component, key, placeholders=placeholders)
+    check_has(dataset, component, key, ["__len__", "__getitem__"], "a data set: it needs __len__ and __getitem__")
     if len(dataset) == 0:
         raise ConfigError(f"{key}: {component.target} is empty, there is nothing to work on")
     if config.trainer.overfit_batches and part == "train":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import nn
-from flambeau.train.components import build
+from flambeau.train.components import build_loss
 from flambeau.train.config import Config
 
 
@@ -22,9 +22,9 @@ class Objective:
     """
 
     def __init__(self, config: Config):
-        self.loss = build(config.loss, "loss")
+        self.loss = build_loss(config.loss, "loss")
         self.further = [
-            (term.weight, build(term, f"losses.{name}")) for name, term in config.losses.items()
+            (term.weight, build_loss(term, f"losses.{name}")) for name, term in config.losses.items()
         ]
         self.auxiliary = config.trainer.auxiliary
         self.l1 = config.trainer.l1

@@ -29,7 +29,7 @@ from flambeau.train.checkpoint import (
     read_run_checkpoint,
     save_checkpoint,
 )
-from flambeau.train.components import build
+from flambeau.train.components import build, check_has
 from flambeau.train.config import Average, Config, Direction, Interval, Precision
 from flambeau.train.config_files import to_dict
 from flambeau.train.data import (
@@ -114,10 +114,16 @@ class Trainer:
         randomness.seed_everything(config.seed)
         if config.trainer.deterministic:
             flambeau.use_deterministic_algorithms(True)
-        self.task = build(config.task, "task")
+        self.task = check_has(
+            build(config.task, "task"), config.task, "task", ["score_names", "scores", "ask"],
+            "a task, as flambeau.train.tasks.Classification",
+        )  # fmt: skip
         self.criterion = Objective(config)
         self.metrics = {
-            name: build(component, f"metrics.{name}")
+            name: check_has(
+                build(component, f"metrics.{name}"), component, f"metrics.{name}", ["update", "compute", "reset"],
+                "a score with update, compute and reset, as flambeau.metrics.Accuracy",
+            )
             for name, component in config.metrics.items()
         }
         self._check_monitor()
@@ -129,7 +135,13 @@ class Trainer:
                 f"model.target = '{config.model.target}' gives a {type(self.model).__name__}, not an nn.Module"
             )
         initialise(self.model, config.init)
-        own = [build(c, f"callbacks[{i}]") for i, c in enumerate(config.callbacks)]
+        own = [
+            check_has(
+                build(c, f"callbacks[{i}]"), c, f"callbacks[{i}]", ["on_fit_start", "on_train_batch_end", "teardown"],
+                "a flambeau.train.Callback",
+            )
+            for i, c in enumerate(config.callbacks)
+        ]  # fmt: skip
         # Checkpoints come last, so that they hold what the other callbacks did in their hooks.
         self.callbacks: list[Callback] = [*callbacks, *own, *self._callbacks_of_config()]
         self._check_hooks()
@@ -210,8 +222,7 @@ class Trainer:
             for index, (inputs, targets) in enumerate(itertools.islice(batches, count)):
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate(index)
-                for mix in self.mix:
-                    inputs, targets = mix(inputs, targets)
+                inputs, targets = self._mixed(inputs, targets)
                 yield self._try_step(inputs, targets)[0].item()
 
     @property
@@ -265,6 +276,7 @@ class Trainer:
         }
         groups = parameter_groups(self.model, config.optimizer)
         self.optimizer = build(config.optimizer, "optimizer", groups, placeholders=placeholders)
+        check_has(self.optimizer, config.optimizer, "optimizer", ["param_groups", "step"], "an optimizer")
         if isinstance(self.optimizer, flambeau.optim.LBFGS):
             raise ConfigError(
                 f"optimizer.target = '{config.optimizer.target}' computes the loss several times in a step, which needs "
@@ -272,6 +284,7 @@ class Trainer:
             )
         if config.schedule is not None:
             self.schedule = build_schedule(config, self.optimizer, placeholders)
+            check_has(self.schedule, config.schedule, "schedule", ["step", "get_last_lr"], "a learning-rate schedule")
         if config.trainer.average.kind is not Average.none:
             self.average = WeightAverage(self.model, config.trainer.average)
         self._step = self._compiled(self._train_step)
@@ -289,6 +302,9 @@ class Trainer:
         return found
 
     def _check_monitor(self) -> None:
+        for taken in self.metrics:
+            if taken == "loss" or taken in self.task.score_names:
+                raise ConfigError(f"metrics.{taken}: every run here has a score of this name; give it another one")
         scores = ["loss", *self.task.score_names, *self.metrics]
         monitor = self.config.checkpoint.monitor
         if monitor not in scores:
@@ -395,8 +411,7 @@ class Trainer:
         index = progress.batch
         self.call("on_train_batch_start", batch, index)
         inputs, targets = batch
-        for mix in self.mix:
-            inputs, targets = mix(inputs, targets)
+        inputs, targets = self._mixed(inputs, targets)
         mean, norm = self._try_step(inputs, targets)
         loss = mean.item()
         if not math.isfinite(loss):
@@ -407,6 +422,16 @@ class Trainer:
         self.images += len(inputs)
         progress.count(loss, norm.item(), self.config.trainer.log_every_steps)
         self.call("on_train_batch_end", loss, batch, index)
+
+    def _mixed(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """A batch after all that `data.mix` names."""
+        for place, mix in enumerate(self.mix):
+            try:
+                inputs, targets = mix(inputs, targets)
+            except (RuntimeError, TypeError, ValueError) as error:
+                target = self.config.data.mix[place].target
+                raise UserError(f"data.mix[{place}]: {target} cannot take the batch: {error}") from error
+        return inputs, targets
 
     def _try_step(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         """`_train_step`, compiled or not; `UserError` says what a step was made of that does not work."""
