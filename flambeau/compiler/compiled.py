@@ -246,6 +246,8 @@ class CompiledFunction:
         world = World()
         roots = [] if self.pure else [self.function, *(x for x in leaves((args, kwargs)) if not isinstance(x, Tensor))]
         world.add(*roots)
+        if world.refusal:
+            raise Untraceable(world.refusal)
         trace = None
         try:
             with tracing(tracer), Reads(world.classes.values()) as reads:

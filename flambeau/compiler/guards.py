@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import getitem, is_
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
@@ -24,7 +24,7 @@ from flambeau.tensor.tensor import Tensor
 
 _SIMPLE = (int, float, str, bool, complex, bytes, type(None))
 _PACKAGE = __name__.partition(".")[0]
-#: Packages whose functions, classes and modules are taken to stay as they are.
+#: Packages whose functions, classes and modules are taken to stay as they are; besides these, what is installed.
 _SETTLED = sys.stdlib_module_names | {"builtins", "numpy", "ml_dtypes", "llvmlite", "scipy", _PACKAGE} - {"__main__"}
 #: Code that finds attributes by other means than naming them.
 _FINDERS = {"getattr", "setattr", "hasattr", "vars", "__dict__"}
@@ -65,7 +65,7 @@ class Reads:
     def __enter__(self) -> Reads:
         self._before = [(cls, vars(cls).get("__getattribute__")) for cls in self._classes]
         for cls, _ in self._before:
-            cls.__getattribute__ = self._noting(cls.__getattribute__)  # type: ignore[method-assign, assignment]
+            type.__setattr__(cls, "__getattribute__", self._noting(cls.__getattribute__))
         return self
 
     def _noting(self, read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
@@ -80,9 +80,9 @@ class Reads:
     def __exit__(self, *error: object) -> None:
         for cls, before in reversed(self._before):
             if before is None:
-                del cls.__getattribute__
+                type.__delattr__(cls, "__getattribute__")
             else:
-                cls.__getattribute__ = before  # type: ignore[method-assign]
+                type.__setattr__(cls, "__getattribute__", before)
 
 
 def _layers() -> tuple[type, ...]:
@@ -124,6 +124,7 @@ class World:
 
     def __init__(self, reads: Reads | None = None) -> None:
         self.reads = reads
+        self.refusal = ""  # why nothing should be traced from here
         self.classes: dict[int, type] = {}  # whose objects' reads can be noted
         self._in_dicts = _Entries(dict.get)
         self._in_lists = _Entries(getitem)
@@ -209,6 +210,8 @@ class World:
             case type():
                 for cls in thing.__mro__[:-1]:
                     self._class(cls)
+            case Iterator() if type(thing).__module__ in ("builtins", "itertools"):
+                self.refusal = "an iterator of outside, which tracing would use up,"
             case _:
                 self._object(thing)
         if isinstance(thing, (dict, list)) and not _is_settled(type(thing).__module__):
@@ -270,8 +273,8 @@ class World:
 
     def _notes(self, cls: type) -> bool:
         """Whether it can be noted what is read of a class's objects."""
-        can = bool(cls.__flags__ & _MADE_BY_PYTHON) and not _is_settled(cls.__module__)
-        can = can or (cls.__module__.partition(".")[0] == _PACKAGE and not issubclass(cls, _layers()))
+        ours = _is_library(cls.__module__) and not issubclass(cls, _layers())
+        can = bool(cls.__flags__ & _MADE_BY_PYTHON) and (ours or not _is_settled(cls.__module__))
         if can:
             self.classes[id(cls)] = cls
         return can
@@ -282,10 +285,10 @@ class World:
 
     def _class(self, cls: type) -> None:
         """Attributes and methods that are named; of the library's own classes, the names in their methods."""
-        package = cls.__module__.partition(".")[0]
-        if id(vars(cls)) not in self._seen and (package == _PACKAGE or package not in _SETTLED):
+        library = _is_library(cls.__module__)
+        if library or not _is_settled(cls.__module__):
             self._names |= _CALLED_BY_SYNTAX & vars(cls).keys()
-            self._open.append((vars(cls), set(), None if package != _PACKAGE else _UNFOLLOWED))
+            self._open.append((vars(cls), set(), _UNFOLLOWED if library else None))
 
     def _take_named(self, space: Any, taken: set[str], among: set[str] | None) -> None:
         """Of a namespace, what the code names by now, of the names that count."""
@@ -399,7 +402,21 @@ _CALLED_BY_SYNTAX = {
 
 
 def _is_settled(module: str | None) -> bool:
-    return (module or "").partition(".")[0] in _SETTLED
+    """Whether what a module defines is taken to stay as it is: of the standard library, or installed."""
+    package = (module or "").partition(".")[0]
+    if package not in _settled:
+        file = getattr(sys.modules.get(package), "__file__", None) or ""
+        _settled[package] = package in _SETTLED or "site-packages" in file or "dist-packages" in file
+    return _settled[package]
+
+
+def _is_library(module: str) -> bool:
+    """Whether a class is of a library (also this one), whose objects' attributes its own code changes."""
+    package = module.partition(".")[0]
+    return package == _PACKAGE or (_is_settled(module) and package not in _SETTLED)
+
+
+_settled: dict[str, bool] = {}
 
 
 def _names(code: CodeType) -> set[str]:

@@ -433,3 +433,41 @@ def test_a_child_forked_while_another_thread_computes() -> None:
     finally:
         over.set()
         thread.join()
+
+
+def test_iterators_of_outside_are_not_used_up() -> None:
+    numbers = iter([1.0, 2.0, 3.0])
+    squares = (n * n for n in range(1, 4))
+    f = torch.compile(lambda x: x * next(numbers) + next(squares))
+    with pytest.warns(UserWarning, match="iterator"):
+        assert [f(torch.ones(1)).item() for _ in range(3)] == [2, 6, 12]
+
+
+def test_objects_of_unusual_classes() -> None:
+    class Stubborn(type):
+        def __setattr__(cls, name: str, value: Any) -> None:
+            raise TypeError("this class stays as it is")
+
+    class Thing(metaclass=Stubborn):
+        __slots__ = ("__dict__", "a")
+
+        def __init__(self) -> None:
+            self.a, self.z = 2.0, 3.0
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("not to be compared")
+
+        __hash__ = None  # type: ignore[assignment]
+
+        @property
+        def both(self) -> float:
+            return self.a * self.z
+
+    thing = Thing()
+    f = torch.compile(lambda x: x * thing.both, fullgraph=True)
+    assert f(torch.ones(1)) == 6
+    thing.a = 3.0
+    assert f(torch.ones(1)) == 9
+    thing.z = 1.0
+    assert f(torch.ones(1)) == 3
+    assert "__getattribute__" not in vars(Thing)
