@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 import flambeau
-from flambeau.optim.lr_scheduler import ReduceLROnPlateau
 from flambeau.train import randomness
 from flambeau.train.averaging import WeightAverage
 from flambeau.train.callbacks.base import Callback, inside_hooks
@@ -23,15 +22,12 @@ from flambeau.train.callbacks.checkpoints import Checkpoints
 from flambeau.train.callbacks.early_stopping import EarlyStopping
 from flambeau.train.callbacks.unfreezing import GradualUnfreezing
 from flambeau.train.checkpoint import (
-    FORMAT,
     find_bad_values,
     read_checkpoint,
-    read_run_checkpoint,
     save_checkpoint,
 )
 from flambeau.train.components import build, check_has
 from flambeau.train.config import Average, Config, Direction, Interval, Precision
-from flambeau.train.config_files import to_dict
 from flambeau.train.data import (
     build_dataset,
     eval_loader,
@@ -40,7 +36,6 @@ from flambeau.train.data import (
     without_augmentation,
 )
 from flambeau.train.errors import (
-    CheckpointError,
     ConfigError,
     Interrupted,
     NonFiniteError,
@@ -62,7 +57,8 @@ from flambeau.train.pretrained import (
 )
 from flambeau.train.progress import Progress
 from flambeau.train.run_folder import RunFolder
-from flambeau.train.schedule import build_schedule, fast_forward
+from flambeau.train.schedule import build_schedule
+from flambeau.train.state import capture, restore
 
 
 class Trainer:
@@ -165,7 +161,7 @@ class Trainer:
             resume = resume and self.run is not None and self.run.last.is_file()
             self._build_training(pretrained=not resume)
             if resume:  # one stopped before its first checkpoint starts again: its seed makes it the same run
-                self._restore()
+                restore(self)
             self.call("on_fit_start")
             self.call("on_train_start")
             while self.progress.epoch < self.config.trainer.epochs and not self.should_stop:
@@ -568,25 +564,7 @@ class Trainer:
 
     def checkpoint(self) -> dict[str, Any]:
         """Everything that the run needs to go on from this place, bit for bit."""
-        checkpoint = {
-            "format": FORMAT,
-            "version": flambeau.__version__,
-            "config": to_dict(self.config),
-            "model": self.scored_model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
-            "progress": self.progress.state_dict(),
-            "loader": self.loader.state_dict(),
-            "order": self.order.get_state(),
-            "randomness": randomness.capture(),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
-            "classes": self.classes,
-        }
-        if self.average is not None:
-            checkpoint["trained"] = self.model.state_dict()
-            checkpoint["average"] = self.average.state_dict()
-        self.call("on_save_checkpoint", checkpoint)
-        return checkpoint
+        return capture(self)
 
     def save(self, *paths: Path) -> None:
         """Writes a checkpoint, unless the weights have become NaN or infinite."""
@@ -596,55 +574,6 @@ class Trainer:
         checkpoint = self.checkpoint()
         for path in paths:
             save_checkpoint(checkpoint, path)
-
-    def _restore(self) -> None:
-        assert self.run is not None
-        path = self.run.last
-        checkpoint = read_run_checkpoint(path)
-        before, now = checkpoint["config"]["optimizer"]["target"], self.config.optimizer.target
-        if before != now:
-            raise CheckpointError(
-                f"{path} is of a run with {before}; it cannot be resumed with {now}. Start a new run from its "
-                f"weights: flambeau finetune --from {path}"
-            )
-        load_weights(self.model, checkpoint.get("trained", checkpoint["model"]), path)
-        try:
-            if self.average is not None:
-                self.average.load_state_dict(checkpoint["average"])
-            self.progress.load_state_dict(checkpoint["progress"])
-            self._restore_rates(checkpoint)
-            self.order.set_state(checkpoint["order"])
-            if 0 < self.progress.batch < len(self.loader):
-                self.loader.load_state_dict(checkpoint["loader"])
-            states = checkpoint["callbacks"]
-            for callback, state in zip(self.callbacks, states, strict=False):
-                callback.load_state_dict(state)
-            self.call("on_load_checkpoint", checkpoint)
-            randomness.restore(checkpoint["randomness"])
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise CheckpointError(
-                f"the checkpoint {path} does not fit this config: {error}"
-            ) from error
-
-    def _restore_rates(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the optimizer and the schedule; where the config now plans otherwise, they follow the new plan."""
-        planned = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        before, now = checkpoint["config"], to_dict(self.config)
-        other_optimizer = before["optimizer"] != now["optimizer"]
-        other_schedule = before["schedule"] != now["schedule"] or before["trainer"]["epochs"] != now["trainer"]["epochs"]
-        plateau = isinstance(self.schedule, ReduceLROnPlateau)
-        self.replanned = other_optimizer or (other_schedule and self.schedule is not None and not plateau)
-        if self.replanned:
-            for group, values in zip(self.optimizer.param_groups, planned, strict=True):
-                group.update(values)
-        if self.schedule is None:
-            return
-        if not self.replanned or (plateau and before["schedule"] == now["schedule"]):
-            self.schedule.load_state_dict(checkpoint["schedule"])
-        elif not plateau:
-            each_step = self.config.schedule is not None and self.config.schedule.every is Interval.step
-            fast_forward(self.schedule, self.progress.step if each_step else self.progress.epoch)
 
     def _stop(self) -> None:
         """Saves and ends the run, as Ctrl-C wishes."""
