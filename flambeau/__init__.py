@@ -104,10 +104,11 @@ globals().update(_ALIASES)
 globals().update(_TYPES)
 # Packages that take time to load come at first use.
 _PACKAGES = {
-    "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler", "cpu", "cuda",
-    "distributed", "distributions", "fft", "func", "fx", "hub", "jit", "kernels", "linalg", "masked", "metrics", "mps",
-    "multiprocessing", "nn", "onnx", "optim", "profiler", "random", "run", "serialization", "signal", "sparse",
-    "special", "storage", "testing", "torch_version", "train", "types", "utils", "version", "vision", "xpu",
+    "_C", "__config__", "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler",
+    "cpu", "cuda", "distributed", "distributions", "fft", "func", "futures", "fx", "hub", "jit", "kernels",
+    "linalg", "masked", "metrics", "mps", "multiprocessing", "nn", "onnx", "optim", "profiler", "random", "run",
+    "serialization", "signal", "sparse", "special", "storage", "testing", "torch_version", "train", "types",
+    "utils", "version", "vision", "xpu",
 }  # fmt: skip
 _FUNCTIONS = {
     "get_num_threads": "kernels.threads",
@@ -179,6 +180,7 @@ _FUNCTIONS |= dict.fromkeys(
     ),
     "nn.direct",
 )  # fmt: skip
+_FUNCTIONS["lobpcg"] = "linalg.lobpcg"
 _FUNCTIONS["native_channel_shuffle"] = "nn.functional"
 globals().update({_name: _function for _name, _function in _OPERATORS.items() if _name not in _FUNCTIONS})
 

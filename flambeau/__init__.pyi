@@ -16,6 +16,8 @@ from flambeau.tensor.storage import TypedStorage as _TypedStorage
 from flambeau.tensor.storage import UntypedStorage as _UntypedStorage
 from flambeau.tensor.tensor import Tensor as _Tensor
 
+from flambeau import _C as _C
+from flambeau import __config__ as __config__
 from flambeau import _dynamo as _dynamo
 from flambeau import _inductor as _inductor
 from flambeau import accelerator as accelerator
@@ -30,6 +32,7 @@ from flambeau import distributed as distributed
 from flambeau import distributions as distributions
 from flambeau import fft as fft
 from flambeau import func as func
+from flambeau import futures as futures
 from flambeau import fx as fx
 from flambeau import hub as hub
 from flambeau import jit as jit
@@ -168,6 +171,7 @@ from flambeau.signal.named_windows import kaiser_window as kaiser_window
 from flambeau.nn.direct import kl_div as kl_div
 from flambeau.nn.direct import layer_norm as layer_norm
 from flambeau.serialization import load as load
+from flambeau.linalg.lobpcg import lobpcg as lobpcg
 from flambeau.nn.direct import lstm as lstm
 from flambeau.nn.direct import lstm_cell as lstm_cell
 from flambeau.nn.direct import margin_ranking_loss as margin_ranking_loss

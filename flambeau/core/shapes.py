@@ -67,6 +67,8 @@ def wrap_dims(dims: int | Sequence[int] | None, rank: int) -> Shape:
         return tuple(range(rank))
     if isinstance(dims, int):
         return (wrap_dim(dims, rank),) if rank else ()
+    if hasattr(dims, "__index__"):  # a whole number of NumPy's
+        return wrap_dims(int(dims), rank)
     wrapped = tuple(wrap_dim(int(d), rank) for d in dims)
     if len(set(wrapped)) < len(wrapped):
         repeated = next(d for d in wrapped if wrapped.count(d) > 1)
@@ -132,6 +134,8 @@ def pair(value: int | Sequence[int], count: int, name: str) -> Shape:
     """`value` as `count` ints: one int stands for all. Raises `RuntimeError` on another length."""
     if isinstance(value, int):
         return (value,) * count
+    if hasattr(value, "__index__"):  # a whole number of NumPy's
+        return (int(value),) * count
     value = tuple(int(v) for v in value)
     if len(value) == 1:
         return value * count

@@ -179,16 +179,10 @@ fuser = optimized_execution = _Block
 
 
 def __getattr__(name: str) -> Any:
-    if name == "annotations":
-        import importlib
+    import importlib
 
-        return importlib.import_module("flambeau.jit.annotations")
-    if name in ("ScriptModule", "RecursiveScriptModule", "TracedModule", "TopLevelTracedModule"):
-        from flambeau.nn.module import Module
-
-        return Module
-    if name == "ScriptFunction":
-        import types
-
-        return types.FunctionType
+    if name in ("annotations", "modules"):
+        return importlib.import_module(f"flambeau.jit.{name}")
+    if name in ("ScriptModule", "RecursiveScriptModule", "TracedModule", "TopLevelTracedModule", "ScriptFunction"):
+        return getattr(importlib.import_module("flambeau.jit.modules"), name)
     raise AttributeError(f"module 'flambeau.jit' has no attribute {name!r}")

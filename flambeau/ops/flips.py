@@ -76,6 +76,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 @operator
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Elements shifted along `dims`; what leaves at the end enters at the start."""
+    shifts = int(shifts) if isinstance(shifts, np.integer) else shifts
+    dims = int(dims) if isinstance(dims, np.integer) else dims
     if dims is None or (isinstance(dims, (tuple, list)) and not dims):
         if not isinstance(shifts, int) and len(shifts) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:0")

@@ -72,12 +72,16 @@ def _combine(higher: dtype | None, lower: dtype | None) -> dtype | None:
 
 
 def promoted(arguments: tuple, kind: str) -> tuple[list[Any], dtype]:
-    """`arguments` cast to their common dtype (numbers stay numbers), and that dtype."""
+    """`arguments` cast to their common dtype (numbers stay numbers, NumPy's become Python's), and that dtype."""
     common = result_dtype(*arguments)
     if kind == "float" and common.kind < dtypes.FLOATING:
         common = dtypes.get_default_dtype()
     stored = common.numpy
-    cast = [x if not isinstance(x, Tensor) or x._array.dtype == stored else x.to(common) for x in arguments]
+    cast = [
+        x.item() if isinstance(x, np.generic) else x
+        if not isinstance(x, Tensor) or x._array.dtype == stored else x.to(common)
+        for x in arguments
+    ]  # fmt: skip
     return cast, common
 
 

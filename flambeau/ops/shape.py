@@ -328,8 +328,9 @@ def t(input: Tensor) -> Tensor:
 @operator(aliases=("moveaxis",))
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions `source` moved to `destination`; the others keep their order."""
-    source = (source,) if isinstance(source, int) else tuple(source)
-    destination = (destination,) if isinstance(destination, int) else tuple(destination)
+    whole = (int, np.integer)
+    source = (source,) if isinstance(source, whole) else tuple(source)
+    destination = (destination,) if isinstance(destination, whole) else tuple(destination)
     if len(source) != len(destination):
         raise RuntimeError(
             "movedim: Invalid source or destination dims: source "

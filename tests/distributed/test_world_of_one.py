@@ -80,3 +80,21 @@ def test_a_wrapped_module_trains_as_the_module_does(world: None) -> None:
 def test_wrapping_needs_a_group() -> None:
     with pytest.raises(ValueError, match="not been initialized"):
         DistributedDataParallel(torch.nn.Linear(2, 2))
+
+
+def test_an_optimizer_that_keeps_its_state_whole(world: None) -> None:
+    from flambeau.distributed.optim import ZeroRedundancyOptimizer
+
+    torch.manual_seed(0)
+    module = torch.nn.Linear(2, 1)
+    twin = torch.nn.Linear(2, 1)
+    twin.load_state_dict(module.state_dict())
+    shared = ZeroRedundancyOptimizer(module.parameters(), torch.optim.Adam, lr=0.1)
+    plain = torch.optim.Adam(twin.parameters(), lr=0.1)
+    for network, optimizer in ((module, shared), (twin, plain)):
+        for _ in range(2):
+            optimizer.zero_grad()
+            network(torch.ones(1, 2)).sum().backward()
+            optimizer.step()
+    assert torch.equal(module.weight, twin.weight)
+    shared.load_state_dict(shared.state_dict())

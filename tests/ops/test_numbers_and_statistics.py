@@ -223,3 +223,14 @@ def test_norms_of_half_precision_do_not_overflow_on_the_way() -> None:
     x = torch.full((4,), 300.0, dtype=torch.float16).requires_grad_()
     x.norm().backward()
     assert x.norm() == 600 and x.grad.tolist() == [0.5] * 4
+
+
+def test_numpy_numbers_count_as_numbers() -> None:
+    """A float64 of NumPy beside a float32 tensor, on either side, is a number: the result is float32."""
+    x, two = torch.tensor([1.0, 4.0]), np.float64(2.0)
+    for found, expected in (
+        (two - x, 2 - x), (two / x, 2 / x), (two**x, 2**x), (x - two, x - 2), (two * x.sum(), 2 * x.sum()),
+        (two - x.sum(), 2 - x.sum()), (x.sum(np.int64(0)), x.sum()), (x.roll(np.int64(1)), x.roll(1)),
+    ):  # fmt: skip
+        assert found.dtype is torch.float32
+        assert torch.equal(found, expected)

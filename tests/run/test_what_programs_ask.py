@@ -92,3 +92,32 @@ def test_graphs_of_programs_are_not_there() -> None:
     assert not isinstance(torch.nn.Identity(), torch.fx.GraphModule)
     with pytest.raises(NotImplementedError, match="symbolic_trace"):
         torch.fx.symbolic_trace(torch.nn.Identity())
+
+
+def test_results_that_come_later() -> None:
+    from flambeau.futures import Future, collect_all, wait_all
+
+    first: Future[int] = Future()
+    second: Future[int] = Future()
+    doubled = first.then(lambda future: future.wait() * 2)
+    together = collect_all([first, second])
+    first.set_result(3)
+    assert doubled.wait() == 6 and not together.done()
+    second.set_exception(ValueError("the second"))
+    assert together.done()
+    with pytest.raises(ValueError, match="the second"):
+        wait_all([first, second])
+    with pytest.raises(RuntimeError, match="once"):
+        first.set_result(4)
+
+
+def test_only_scripted_modules_are_scripted() -> None:
+    assert not isinstance(torch.nn.Linear(1, 1), torch.jit.ScriptModule)
+
+    class Twice(torch.jit.ScriptModule):
+        @torch.jit.script_method
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * x
+
+    assert Twice()(torch.ones(1)).item() == 2
+    assert "NumPy" in torch.__config__.show()

@@ -82,18 +82,27 @@ class VGG(ImageClassifier):
         return self.classifier(flambeau.flatten(x, 1))
 
 
-def _features(depth: int, batch_norm: bool) -> nn.Sequential:
+def make_layers(cfg: list[int | str], batch_norm: bool = False) -> nn.Sequential:
+    """Convolutions with so many channels each, with an activation; "M" is a pooling."""
     layers: list[nn.Module] = []
     width = 3
-    for stage in _STAGES[depth]:
-        for channels in stage:
-            layers.append(nn.Conv2d(width, channels, kernel_size=3, padding=1))
-            if batch_norm:
-                layers.append(nn.BatchNorm2d(channels))
-            layers.append(nn.ReLU(inplace=True))
-            width = channels
-        layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+    for channels in cfg:
+        if isinstance(channels, str):
+            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+            continue
+        layers.append(nn.Conv2d(width, channels, kernel_size=3, padding=1))
+        if batch_norm:
+            layers.append(nn.BatchNorm2d(channels))
+        layers.append(nn.ReLU(inplace=True))
+        width = channels
     return nn.Sequential(*layers)
+
+
+def _features(depth: int, batch_norm: bool) -> nn.Sequential:
+    cfg: list[int | str] = []
+    for stage in _STAGES[depth]:
+        cfg += [*stage, "M"]
+    return make_layers(cfg, batch_norm)
 
 
 @register_model
