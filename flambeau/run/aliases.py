@@ -111,6 +111,7 @@ def _tell_versions() -> None:
 
     flambeau.__version__ = version.__version__ = TorchVersion(VERSIONS["torch"])
     vision.__version__ = VERSIONS["torchvision"]
+    flambeau.torch = flambeau  # type: ignore[attr-defined]
 
 
 def _tell_children() -> None:

@@ -98,3 +98,13 @@ def test_an_optimizer_that_keeps_its_state_whole(world: None) -> None:
             optimizer.step()
     assert torch.equal(module.weight, twin.weight)
     shared.load_state_dict(shared.state_dict())
+
+
+def test_splitting_and_joining_batches() -> None:
+    from flambeau.nn.parallel.scatter_gather import gather, scatter, scatter_kwargs
+
+    x = torch.arange(4.0)
+    parts = scatter({"x": x, "n": [x, 1]}, ["cpu", "cpu"])
+    assert [p["x"].tolist() for p in parts] == [[0, 1], [2, 3]] and parts[1]["n"][1] == 1
+    assert torch.equal(gather([p["x"] for p in parts], "cpu"), x)
+    assert scatter_kwargs((x,), {"a": 1}, ["cpu"]) == (((x,),), ({"a": 1},))
