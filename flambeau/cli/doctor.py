@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import typer
 from rich.table import Table
 
+import flambeau
 from flambeau.cli.options import Json
 from flambeau.cli.output import Output, complain
 from flambeau.cli.self_test import try_kernels
@@ -20,6 +23,8 @@ def doctor(json: Json = False) -> None:
         **environment(),
         "imported from": imported_from(),
         "vector features": _vector_features(),
+        "threads": str(flambeau.get_num_threads()),
+        "compiled programs": _kept_programs(),
         **{f"kernel, {outcome.name}": str(outcome) for outcome in outcomes},
         "missing extras": ", ".join(_missing_extras()) or "none",
     }
@@ -33,6 +38,23 @@ def doctor(json: Json = False) -> None:
     if wrong:
         complain(f"compiled programs cannot be trusted here: {', '.join(wrong)}. Please report it with these lines")
         raise typer.Exit(1)
+
+
+def _kept_programs() -> str:
+    """The folder in which machine code is kept, how much of it there is, and how much there may be."""
+    from flambeau.kernels import cache
+
+    try:
+        most = cache.limit()
+    except ValueError as error:
+        return str(error)
+    sizes = []
+    for file in cache.folder().rglob("*"):
+        with suppress(FileNotFoundError):  # another process may take old ones away
+            sizes += [file.stat().st_size] if file.is_file() else []
+    taken = f"{len(sizes):,} files, {sum(sizes) / 2**20:,.0f} of at most {most / 2**20:,.0f} MiB"
+    kept = taken if most else "nothing is kept"
+    return f"{kept}, in {cache.folder()}"
 
 
 def _missing_extras() -> list[str]:

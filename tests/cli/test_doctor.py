@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from flambeau.cli import self_test
 from flambeau.cli.app import run
+from flambeau.cli.doctor import _kept_programs
 
 
 def test_all_kernels_are_right_here() -> None:
@@ -42,5 +44,15 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     monkeypatch.setattr(sys, "argv", ["flambeau", "doctor"])
     assert run() == 0
     said = capsys.readouterr().out
-    for name in ("numpy", "vector features", "kernel, convolution", "missing extras"):
+    for name in ("numpy", "vector features", "threads", "compiled programs", "kernel, convolution", "missing extras"):
         assert name in said
+
+
+def test_the_folder_of_compiled_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FLAMBEAU_CACHE_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("FLAMBEAU_CACHE_LIMIT", "200M")
+    assert _kept_programs() == f"0 files, 0 of at most 200 MiB, in {tmp_path / 'none'}"
+    monkeypatch.setenv("FLAMBEAU_CACHE_LIMIT", "0")
+    assert _kept_programs().startswith("nothing is kept")
+    monkeypatch.setenv("FLAMBEAU_CACHE_LIMIT", "much")
+    assert "FLAMBEAU_CACHE_LIMIT='much' is no size" in _kept_programs()
