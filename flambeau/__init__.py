@@ -80,6 +80,8 @@ from flambeau.core.dtypes import (
 from flambeau.core.dtypes import (
     set_default_dtype as set_default_dtype,
 )
+from flambeau.core.errors import AcceleratorError as AcceleratorError
+from flambeau.core.errors import OutOfMemoryError as OutOfMemoryError
 from flambeau.core.generator import default_generator as default_generator
 from flambeau.core.generator import initial_seed as initial_seed
 from flambeau.core.generator import manual_seed as manual_seed
@@ -92,6 +94,7 @@ from flambeau.random import set_rng_state as set_rng_state
 from flambeau.tensor.printing import set_printoptions as set_printoptions
 from flambeau.tensor.storage import TypedStorage as TypedStorage
 from flambeau.tensor.storage import UntypedStorage as UntypedStorage
+from flambeau.tensor.storage_types import STORAGES as _STORAGES
 from flambeau.tensor.tensor import Tensor as Tensor
 from flambeau.tensor.types import TYPES as _TYPES
 from flambeau.tensor.types import set_default_tensor_type as set_default_tensor_type
@@ -102,6 +105,7 @@ e, inf, nan, newaxis, pi = _math.e, _math.inf, _math.nan, None, _math.pi
 globals().update(_DTYPES)
 globals().update(_ALIASES)
 globals().update(_TYPES)
+globals().update(_STORAGES)
 # Packages that take time to load come at first use.
 _PACKAGES = {
     "_C", "__config__", "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler",
@@ -137,7 +141,6 @@ _FUNCTIONS = {
     "celu_": "nn.functional",
     "channel_shuffle": "nn.functional",
     "cosine_similarity": "nn.functional",
-    "hardshrink": "nn.functional",
     "pairwise_distance": "nn.functional",
     "pdist": "nn.functional",
     "pixel_shuffle": "nn.functional",
@@ -160,6 +163,15 @@ _FUNCTIONS = {
     "is_autocast_cpu_enabled": "amp.autocast_mode",
     "is_autocast_enabled": "amp.autocast_mode",
     "set_autocast_dtype": "amp.autocast_mode",
+    "clear_autocast_cache": "amp.autocast_mode",
+    "get_autocast_gpu_dtype": "amp.autocast_mode",
+    "fork": "jit",
+    "wait": "jit",
+    "is_autocast_cache_enabled": "amp.autocast_mode",
+    "set_autocast_cache_enabled": "amp.autocast_mode",
+    "set_autocast_cpu_dtype": "amp.autocast_mode",
+    "set_autocast_cpu_enabled": "amp.autocast_mode",
+    "set_autocast_enabled": "amp.autocast_mode",
     "is_anomaly_enabled": "autograd.anomaly",
     "is_anomaly_check_nan_enabled": "autograd.anomaly",
     "set_anomaly_enabled": "autograd.anomaly",

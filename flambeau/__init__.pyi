@@ -89,6 +89,8 @@ from flambeau.core.dtypes import get_default_dtype as get_default_dtype
 from flambeau.core.dtypes import iinfo as iinfo
 from flambeau.core.dtypes import promote_types as promote_types
 from flambeau.core.dtypes import set_default_dtype as set_default_dtype
+from flambeau.core.errors import AcceleratorError as AcceleratorError
+from flambeau.core.errors import OutOfMemoryError as OutOfMemoryError
 from flambeau.core.generator import default_generator as default_generator
 from flambeau.core.generator import initial_seed as initial_seed
 from flambeau.core.generator import manual_seed as manual_seed
@@ -127,6 +129,7 @@ from flambeau.signal.named_windows import blackman_window as blackman_window
 from flambeau.nn.functional import celu as celu
 from flambeau.nn.functional import celu_ as celu_
 from flambeau.nn.functional import channel_shuffle as channel_shuffle
+from flambeau.amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
 from flambeau.compiler import compile as compile
 from flambeau.nn.direct import cond as cond
 from flambeau.nn.direct import conv_tbc as conv_tbc
@@ -143,9 +146,11 @@ from flambeau.nn.direct import feature_alpha_dropout as feature_alpha_dropout
 from flambeau.nn.direct import feature_alpha_dropout_ as feature_alpha_dropout_
 from flambeau.nn.direct import feature_dropout as feature_dropout
 from flambeau.nn.direct import feature_dropout_ as feature_dropout_
+from flambeau.jit import fork as fork
 from flambeau.nn.direct import frobenius_norm as frobenius_norm
 from flambeau.amp.autocast_mode import get_autocast_cpu_dtype as get_autocast_cpu_dtype
 from flambeau.amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
+from flambeau.amp.autocast_mode import get_autocast_gpu_dtype as get_autocast_gpu_dtype
 from flambeau.core.switches import get_deterministic_debug_mode as get_deterministic_debug_mode
 from flambeau.core.switches import get_float32_matmul_precision as get_float32_matmul_precision
 from flambeau.core.switches import get_num_interop_threads as get_num_interop_threads
@@ -158,11 +163,11 @@ from flambeau.nn.direct import gru as gru
 from flambeau.nn.direct import gru_cell as gru_cell
 from flambeau.signal.named_windows import hamming_window as hamming_window
 from flambeau.signal.named_windows import hann_window as hann_window
-from flambeau.nn.functional import hardshrink as hardshrink
 from flambeau.nn.direct import hinge_embedding_loss as hinge_embedding_loss
 from flambeau.nn.direct import instance_norm as instance_norm
 from flambeau.autograd.anomaly import is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled
 from flambeau.autograd.anomaly import is_anomaly_enabled as is_anomaly_enabled
+from flambeau.amp.autocast_mode import is_autocast_cache_enabled as is_autocast_cache_enabled
 from flambeau.amp.autocast_mode import is_autocast_cpu_enabled as is_autocast_cpu_enabled
 from flambeau.amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
 from flambeau.core.switches import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
@@ -200,7 +205,11 @@ from flambeau.nn.direct import segment_reduce as segment_reduce
 from flambeau.nn.functional import selu as selu
 from flambeau.nn.functional import selu_ as selu_
 from flambeau.autograd.anomaly import set_anomaly_enabled as set_anomaly_enabled
+from flambeau.amp.autocast_mode import set_autocast_cache_enabled as set_autocast_cache_enabled
+from flambeau.amp.autocast_mode import set_autocast_cpu_dtype as set_autocast_cpu_dtype
+from flambeau.amp.autocast_mode import set_autocast_cpu_enabled as set_autocast_cpu_enabled
 from flambeau.amp.autocast_mode import set_autocast_dtype as set_autocast_dtype
+from flambeau.amp.autocast_mode import set_autocast_enabled as set_autocast_enabled
 from flambeau.core.switches import set_deterministic_debug_mode as set_deterministic_debug_mode
 from flambeau.core.switches import set_float32_matmul_precision as set_float32_matmul_precision
 from flambeau.core.switches import set_flush_denormal as set_flush_denormal
@@ -212,6 +221,7 @@ from flambeau.nn.functional import threshold_ as threshold_
 from flambeau.nn.direct import triplet_margin_loss as triplet_margin_loss
 from flambeau.core.switches import use_deterministic_algorithms as use_deterministic_algorithms
 from flambeau.func import vmap as vmap
+from flambeau.jit import wait as wait
 from flambeau.nn.direct import while_loop as while_loop
 
 __version__: builtins.str
@@ -240,19 +250,32 @@ uint16: _dtype
 uint32: _dtype
 uint64: _dtype
 uint8: _dtype
+BFloat16Storage: Any
 BFloat16Tensor: Any
+BoolStorage: Any
 BoolTensor: Any
+ByteStorage: Any
 ByteTensor: Any
+CharStorage: Any
 CharTensor: Any
+ComplexDoubleStorage: Any
 ComplexDoubleTensor: Any
+ComplexFloatStorage: Any
 ComplexFloatTensor: Any
 ComplexHalfTensor: Any
+DoubleStorage: Any
 DoubleTensor: Any
+FloatStorage: Any
 FloatTensor: Any
+HalfStorage: Any
 HalfTensor: Any
+IntStorage: Any
 IntTensor: Any
+LongStorage: Any
 LongTensor: Any
+ShortStorage: Any
 ShortTensor: Any
+Storage: Any
 from flambeau.ops import _chunk_cat as _chunk_cat
 from flambeau.ops import _dirichlet_grad as _dirichlet_grad
 from flambeau.ops import _sample_dirichlet as _sample_dirichlet
@@ -356,6 +379,7 @@ from flambeau.ops import broadcast_to as broadcast_to
 from flambeau.ops import bucketize as bucketize
 from flambeau.ops import cartesian_prod as cartesian_prod
 from flambeau.ops import cat as cat
+from flambeau.ops import ccol_indices_copy as ccol_indices_copy
 from flambeau.ops import cdist as cdist
 from flambeau.ops import ceil as ceil
 from flambeau.ops import ceil_ as ceil_
@@ -373,6 +397,7 @@ from flambeau.ops import clamp_min_ as clamp_min_
 from flambeau.ops import clip as clip
 from flambeau.ops import clip_ as clip_
 from flambeau.ops import clone as clone
+from flambeau.ops import col_indices_copy as col_indices_copy
 from flambeau.ops import column_stack as column_stack
 from flambeau.ops import combinations as combinations
 from flambeau.ops import complex as complex
@@ -399,6 +424,7 @@ from flambeau.ops import count_nonzero as count_nonzero
 from flambeau.ops import cov as cov
 from flambeau.ops import cross as cross
 from flambeau.ops import cross_entropy as cross_entropy
+from flambeau.ops import crow_indices_copy as crow_indices_copy
 from flambeau.ops import cummax as cummax
 from flambeau.ops import cummin as cummin
 from flambeau.ops import cumprod as cumprod
@@ -427,8 +453,10 @@ from flambeau.ops import div_ as div_
 from flambeau.ops import divide as divide
 from flambeau.ops import divide_ as divide_
 from flambeau.ops import dot as dot
+from flambeau.ops import dsmm as dsmm
 from flambeau.ops import dsplit as dsplit
 from flambeau.ops import dstack as dstack
+from flambeau.ops import eig as eig
 from flambeau.ops import einsum as einsum
 from flambeau.ops import empty as empty
 from flambeau.ops import empty_like as empty_like
@@ -492,13 +520,16 @@ from flambeau.ops import greater_equal as greater_equal
 from flambeau.ops import greater_equal_ as greater_equal_
 from flambeau.ops import gt as gt
 from flambeau.ops import gt_ as gt_
+from flambeau.ops import hardshrink as hardshrink
 from flambeau.ops import hash_tensor as hash_tensor
 from flambeau.ops import heaviside as heaviside
 from flambeau.ops import heaviside_ as heaviside_
 from flambeau.ops import histc as histc
 from flambeau.ops import histogram as histogram
 from flambeau.ops import histogramdd as histogramdd
+from flambeau.ops import hsmm as hsmm
 from flambeau.ops import hsplit as hsplit
+from flambeau.ops import hspmm as hspmm
 from flambeau.ops import hstack as hstack
 from flambeau.ops import hypot as hypot
 from flambeau.ops import hypot_ as hypot_
@@ -520,6 +551,7 @@ from flambeau.ops import index_put_ as index_put_
 from flambeau.ops import index_reduce as index_reduce
 from flambeau.ops import index_reduce_ as index_reduce_
 from flambeau.ops import index_select as index_select
+from flambeau.ops import indices_copy as indices_copy
 from flambeau.ops import inner as inner
 from flambeau.ops import inverse as inverse
 from flambeau.ops import is_complex as is_complex
@@ -586,6 +618,7 @@ from flambeau.ops import logit as logit
 from flambeau.ops import logit_ as logit_
 from flambeau.ops import logspace as logspace
 from flambeau.ops import logsumexp as logsumexp
+from flambeau.ops import lstsq as lstsq
 from flambeau.ops import lt as lt
 from flambeau.ops import lt_ as lt_
 from flambeau.ops import lu as lu
@@ -599,6 +632,7 @@ from flambeau.ops import masked_select as masked_select
 from flambeau.ops import matmul as matmul
 from flambeau.ops import matrix_exp as matrix_exp
 from flambeau.ops import matrix_power as matrix_power
+from flambeau.ops import matrix_rank as matrix_rank
 from flambeau.ops import max as max
 from flambeau.ops import max_pool1d as max_pool1d
 from flambeau.ops import max_pool1d_with_indices as max_pool1d_with_indices
@@ -699,11 +733,13 @@ from flambeau.ops import roll as roll
 from flambeau.ops import rot90 as rot90
 from flambeau.ops import round as round
 from flambeau.ops import round_ as round_
+from flambeau.ops import row_indices_copy as row_indices_copy
 from flambeau.ops import row_stack as row_stack
 from flambeau.ops import rsqrt as rsqrt
 from flambeau.ops import rsqrt_ as rsqrt_
 from flambeau.ops import rsub as rsub
 from flambeau.ops import rsub_ as rsub_
+from flambeau.ops import saddmm as saddmm
 from flambeau.ops import scalar_tensor as scalar_tensor
 from flambeau.ops import scatter as scatter
 from flambeau.ops import scatter_ as scatter_
@@ -731,8 +767,10 @@ from flambeau.ops import sinh_ as sinh_
 from flambeau.ops import slice_copy as slice_copy
 from flambeau.ops import slice_scatter as slice_scatter
 from flambeau.ops import slogdet as slogdet
+from flambeau.ops import smm as smm
 from flambeau.ops import softmax as softmax
 from flambeau.ops import softmin as softmin
+from flambeau.ops import solve as solve
 from flambeau.ops import sort as sort
 from flambeau.ops import sparse_compressed_tensor as sparse_compressed_tensor
 from flambeau.ops import sparse_coo_tensor as sparse_coo_tensor
@@ -749,6 +787,7 @@ from flambeau.ops import square as square
 from flambeau.ops import square_ as square_
 from flambeau.ops import squeeze as squeeze
 from flambeau.ops import squeeze_copy as squeeze_copy
+from flambeau.ops import sspaddmm as sspaddmm
 from flambeau.ops import stack as stack
 from flambeau.ops import std as std
 from flambeau.ops import std_mean as std_mean
@@ -760,6 +799,7 @@ from flambeau.ops import svd as svd
 from flambeau.ops import svd_lowrank as svd_lowrank
 from flambeau.ops import swapaxes as swapaxes
 from flambeau.ops import swapdims as swapdims
+from flambeau.ops import symeig as symeig
 from flambeau.ops import t as t
 from flambeau.ops import t_copy as t_copy
 from flambeau.ops import take as take
@@ -803,6 +843,7 @@ from flambeau.ops import unsafe_split as unsafe_split
 from flambeau.ops import unsafe_split_with_sizes as unsafe_split_with_sizes
 from flambeau.ops import unsqueeze as unsqueeze
 from flambeau.ops import unsqueeze_copy as unsqueeze_copy
+from flambeau.ops import values_copy as values_copy
 from flambeau.ops import vander as vander
 from flambeau.ops import var as var
 from flambeau.ops import var_mean as var_mean

@@ -21,6 +21,7 @@ import flambeau
 from flambeau import Tensor
 from flambeau.core.dtypes import ALIASES, DTYPES
 from flambeau.ops import OPERATORS
+from flambeau.tensor.storage_types import STORAGES
 from flambeau.tensor.types import TYPES
 
 ROOT = Path(flambeau.__file__).parent
@@ -74,7 +75,7 @@ def package_stub() -> str:
     taken = {line.rsplit(" ", 1)[1] for line in lines}
     lines += ["", "__version__: builtins.str"]
     lines += [f"{name}: _dtype" for name in sorted({*DTYPES, *ALIASES} - taken)]
-    lines += [f"{name}: Any" for name in sorted(set(TYPES) - taken)]
+    lines += [f"{name}: Any" for name in sorted({*TYPES, *STORAGES} - taken)]
     lines += [f"from flambeau.ops import {name} as {name}" for name in _operators() if name not in taken]
     return f"{HEADER}{_IMPORTS}\n" + "\n".join(lines) + "\n"
 

@@ -12,6 +12,8 @@ from flambeau.core.state import set_autocast, state
 
 _NARROW = (dtypes.bfloat16, dtypes.float16)
 _default = [dtypes.bfloat16]
+#: Devices that are not there, for which a program has switched narrowing on: they remember it.
+_elsewhere: set[str] = set()
 
 
 class autocast:
@@ -69,8 +71,25 @@ def is_autocast_available(device_type: str) -> bool:
 
 
 def is_autocast_enabled(device_type: str | None = None) -> bool:
-    """Whether products are being narrowed. PyTorch's default device is the GPU, for which they never are."""
-    return device_type == "cpu" and state.autocast is not None
+    """Whether products are being narrowed; of another device (the GPU by default), whether that was asked for."""
+    return state.autocast is not None if device_type == "cpu" else (device_type or "cuda") in _elsewhere
+
+
+def set_autocast_enabled(*device_type_and_enabled: Any) -> None:
+    """Switches narrowing on or off: `(device_type, enabled)`, or `(enabled)` for the GPU, which is not there."""
+    *device, enabled = device_type_and_enabled
+    place = device[0] if device else "cuda"
+    if place == "cpu":
+        set_autocast(_default[0] if enabled else None)
+    elif enabled:
+        _elsewhere.add(place)
+    else:
+        _elsewhere.discard(place)
+
+
+def set_autocast_cpu_enabled(enabled: bool) -> None:
+    """See `set_autocast_enabled`."""
+    set_autocast_enabled("cpu", enabled)
 
 
 def is_autocast_cpu_enabled() -> bool:
@@ -92,6 +111,29 @@ def set_autocast_dtype(device_type: str, dtype: Any) -> None:
 def get_autocast_cpu_dtype() -> Any:
     """See `get_autocast_dtype`."""
     return get_autocast_dtype("cpu")
+
+
+def set_autocast_cpu_dtype(dtype: Any) -> None:
+    """See `set_autocast_dtype`."""
+    set_autocast_dtype("cpu", dtype)
+
+
+def get_autocast_gpu_dtype() -> Any:
+    """float16: what PyTorch narrows to on a GPU."""
+    return dtypes.float16
+
+
+def is_autocast_cache_enabled() -> bool:
+    """False: parameters are cast at each use, nothing is kept."""
+    return False
+
+
+def set_autocast_cache_enabled(enabled: bool) -> None:
+    """Accepted: there is no cache, and a cache changes no number."""
+
+
+def clear_autocast_cache() -> None:
+    """Nothing to do: there is no cache."""
 
 
 def custom_fwd(

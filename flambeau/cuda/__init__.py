@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from flambeau.core.errors import AcceleratorError as AcceleratorError
+from flambeau.core.errors import OutOfMemoryError as OutOfMemoryError
 from flambeau.cuda import amp as amp
 from flambeau.cuda import nvtx as nvtx
 from flambeau.cuda.streams import CUDAGraph as CUDAGraph
@@ -113,10 +115,6 @@ def get_arch_list() -> list[str]:
 def is_current_stream_capturing() -> bool:
     """False: there are no streams."""
     return False
-
-
-class OutOfMemoryError(RuntimeError):
-    """Raised where a GPU's memory is used up: never here."""
 
 
 globals().update(_TYPES)

@@ -25,6 +25,7 @@ from flambeau.ops import (
     grids,
     index,
     joining,
+    layouts,
     legacy,
     loss,
     mathematics,

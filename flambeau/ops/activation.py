@@ -9,6 +9,7 @@ import numpy as np
 from flambeau.core import dtypes
 from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
+from flambeau.ops.native import native
 from flambeau.ops.pointwise import pointwise_rule, unary
 from flambeau.ops.table import Elementwise, Primitive, frozen, operator
 from flambeau.tensor.tensor import Tensor
@@ -122,3 +123,10 @@ _leaky = Primitive(
 def is_floating(x: Any) -> bool:
     """Whether `x` is a tensor of a floating-point dtype."""
     return isinstance(x, Tensor) and x.dtype.kind == dtypes.FLOATING
+
+
+@operator
+@native
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """`input` where its size exceeds `lambd`, else 0."""
+    return where((input >= -lambd) & (input <= lambd), 0, input)

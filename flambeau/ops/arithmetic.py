@@ -22,7 +22,7 @@ from flambeau.ops.pointwise import (
     result_dtype,
     unary,
 )
-from flambeau.ops.table import Elementwise, Primitive, make_inplace, operator
+from flambeau.ops.table import Elementwise, Primitive, frozen, make_inplace, operator, overwrite
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
 
@@ -279,6 +279,19 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     a = input.to(wide) if isinstance(input, Tensor) else number_as(input, wide)
     b = exponent.to(wide) if isinstance(exponent, Tensor) else number_as(exponent, wide)
     return _pow(a, b)
+
+
+@operator(function_name=False)
+def float_power_(self: Tensor, exponent: Any) -> Tensor:
+    """`float_power` in place, which needs double precision already. Raises `RuntimeError` of other dtypes."""
+    result = float_power(frozen(self), exponent)
+    if self.dtype is not result.dtype:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {self.dtype.tensor_type} but the operation's result requires "
+            f"dtype {result.dtype.tensor_type}"
+        )
+    self._check_inplace()
+    return overwrite(self, result, "float_power_")
 
 
 @operator(inplace=True, out=True)

@@ -151,3 +151,60 @@ def share_memory_(self: Tensor) -> Tensor:
     here = moved(array)
     root._array, self._array = there, here
     return self
+
+
+# Names that PyTorch has removed -------------------------------------------------------------------
+
+_REMOVED = {
+    "eig": "torch.linalg.eig", "symeig": "torch.linalg.eigh", "lstsq": "torch.linalg.lstsq",
+    "solve": "torch.linalg.solve", "matrix_rank": "torch.linalg.matrix_rank",
+}  # fmt: skip
+
+
+def _removed(name: str, instead: str) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            f"This function was deprecated since version 1.9 and is now removed. `torch.{name}` is replaced by `{instead}`, "
+            "whose arguments and results differ."
+        )
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"Raises `RuntimeError`: removed from PyTorch; see `{instead}`."
+    return call
+
+
+for _name, _instead in _REMOVED.items():
+    operator(_removed(_name, _instead), method=_name != "matrix_rank")
+
+
+@operator(function_name=False)
+def reinforce(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Raises `RuntimeError`: removed from PyTorch; see `torch.distributions`."""
+    raise RuntimeError("reinforce() was removed. Use torch.distributions instead.")
+
+
+# Devices that are not here ------------------------------------------------------------------------
+
+
+@operator(function_name=False)
+def xpu(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Raises `AssertionError`: there is no such device."""
+    raise AssertionError("Torch not compiled with XPU enabled")
+
+
+@operator(function_name=False)
+def mtia(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Raises `AssertionError`: there is no such device."""
+    raise AssertionError("Torch not compiled with MTIA enabled.")
+
+
+@operator(function_name=False)
+def ipu(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """Raises `RuntimeError`: there is no such device."""
+    raise RuntimeError("PyTorch is not linked with support for ipu devices")
+
+
+@operator(function_name=False)
+def to_mkldnn(self: Tensor, dtype: Any = None) -> Any:
+    """Raises `NotImplementedError`: there is one layout of dense tensors here, which the kernels read."""
+    raise NotImplementedError("to_mkldnn: there are no tensors of MKL-DNN's layouts here, nor are they needed")

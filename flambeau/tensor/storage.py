@@ -91,6 +91,27 @@ class TypedStorage(UntypedStorage):
         """The elements as numbers."""
         return self._memory.reshape(-1).tolist()
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._memory.reshape(-1)[index] = value
+
+    def fill_(self, value: Any) -> TypedStorage:
+        """Sets all elements to a number."""
+        self._memory[...] = value
+        return self
+
+    def copy_(self, source: TypedStorage, non_blocking: bool | None = None) -> TypedStorage:
+        """Takes over the elements of another storage of as many."""
+        self._memory.reshape(-1)[...] = source._memory.reshape(-1)
+        return self
+
+    def clone(self) -> TypedStorage:
+        """A copy, in memory of its own."""
+        return TypedStorage(self._memory.reshape(-1).copy())
+
+    def __repr__(self) -> str:
+        rows = "".join(f" {x}\n" for x in self)
+        return f"{rows}[torch.storage.TypedStorage(dtype={self.dtype}, device=cpu) of size {len(self)}]"
+
 
 def _whole(tensor: Tensor) -> np.ndarray:
     """The memory of a tensor; of one that is no part of a gapless array, its elements alone."""

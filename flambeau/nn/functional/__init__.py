@@ -11,7 +11,6 @@ from flambeau.nn.functional.activation import elu_ as elu_
 from flambeau.nn.functional.activation import gelu as gelu
 from flambeau.nn.functional.activation import glu as glu
 from flambeau.nn.functional.activation import gumbel_softmax as gumbel_softmax
-from flambeau.nn.functional.activation import hardshrink as hardshrink
 from flambeau.nn.functional.activation import hardsigmoid as hardsigmoid
 from flambeau.nn.functional.activation import hardswish as hardswish
 from flambeau.nn.functional.activation import hardtanh as hardtanh
@@ -132,6 +131,7 @@ from flambeau.nn.functional.shuffle import channel_shuffle as channel_shuffle
 from flambeau.nn.functional.shuffle import channel_shuffle as native_channel_shuffle
 from flambeau.nn.functional.shuffle import pixel_shuffle as pixel_shuffle
 from flambeau.nn.functional.shuffle import pixel_unshuffle as pixel_unshuffle
+from flambeau.ops.activation import hardshrink as hardshrink
 from flambeau.ops.activation import prelu as prelu
 from flambeau.ops.conv import conv1d as conv1d
 from flambeau.ops.conv import conv2d as conv2d

@@ -163,12 +163,6 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 
 @native
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """`input` where its size exceeds `lambd`, else 0."""
-    return where((input >= -lambd) & (input <= lambd), 0, input)
-
-
-@native
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` moved towards 0 by `lambd`."""
     if lambd < 0:
