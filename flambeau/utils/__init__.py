@@ -6,7 +6,7 @@ from typing import Any as _Any
 def __getattr__(name: str) -> _Any:
     import importlib
 
-    if name in ("data", "checkpoint", "hooks", "naming", "tensorboard", "dlpack", "_pytree", "model_zoo"):
+    if name in ("data", "checkpoint", "hooks", "naming", "tensorboard", "dlpack", "_pytree", "model_zoo", "benchmark"):
         try:
             return importlib.import_module(f"flambeau.utils.{name}")
         except ModuleNotFoundError as e:

@@ -26,4 +26,9 @@ def __getattr__(name: str) -> object:
         from flambeau.utils.data import worker
 
         return getattr(worker, name)
+    if name in ("DataChunk", "IterDataPipe", "MapDataPipe", "datapipes", "functional_datapipe"):
+        import importlib
+
+        pipes = importlib.import_module("flambeau.utils.data.datapipes")
+        return pipes if name == "datapipes" else getattr(pipes, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
