@@ -20,7 +20,7 @@ def in_place(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     return input.copy_(result) if inplace else result
 
 
-def kept(input: Tensor, inplace: bool) -> Tensor:
+def _kept(input: Tensor, inplace: bool) -> Tensor:
     """`input`, or what stays of it for the backward pass where it is overwritten."""
     return frozen(input) if inplace else input
 
@@ -62,7 +62,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`input` where positive, `alpha * (exp(input) - 1)` elsewhere. Clevert et al., 2015."""
-    return in_place(input, _elu(kept(input, inplace), alpha), inplace)
+    return in_place(input, _elu(_kept(input, inplace), alpha), inplace)
 
 
 @native
@@ -73,7 +73,7 @@ def _elu(x: Tensor, alpha: float) -> Tensor:
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Scaled `elu` that keeps mean 0 and variance 1. Klambauer et al., 2017."""
     alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return in_place(input, _scaled_elu(kept(input, inplace), alpha, scale), inplace)
+    return in_place(input, _scaled_elu(_kept(input, inplace), alpha, scale), inplace)
 
 
 @native
@@ -85,7 +85,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`max(0, x) + min(0, alpha * (exp(x / alpha) - 1))`. Barron, 2017."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return in_place(input, _celu(kept(input, inplace), alpha), inplace)
+    return in_place(input, _celu(_kept(input, inplace), alpha), inplace)
 
 
 @native
@@ -100,7 +100,7 @@ def _leaky(x: Tensor, negative_slope: float) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """`input` where positive, `negative_slope * input` elsewhere. Maas et al., 2013."""
-    return in_place(input, _leaky(kept(input, inplace), float(negative_slope)), inplace)
+    return in_place(input, _leaky(_kept(input, inplace), float(negative_slope)), inplace)
 
 
 def rrelu(
@@ -193,7 +193,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """input * sigmoid(input)."""
-    return in_place(input, _silu(kept(input, inplace)), inplace)
+    return in_place(input, _silu(_kept(input, inplace)), inplace)
 
 
 @native
@@ -203,7 +203,7 @@ def _silu(x: Tensor) -> Tensor:
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * tanh(softplus(input)). Misra, 2019."""
-    return in_place(input, _mish(kept(input, inplace)), inplace)
+    return in_place(input, _mish(_kept(input, inplace)), inplace)
 
 
 @native
@@ -223,7 +223,7 @@ def _hardsigmoid(x: Tensor) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """input * hardsigmoid(input). Howard et al., 2019."""
-    return in_place(input, _hardswish(kept(input, inplace)), inplace)
+    return in_place(input, _hardswish(_kept(input, inplace)), inplace)
 
 
 @native
