@@ -271,6 +271,8 @@ class Program:
         for owner, _ in self.trace.gradients:
             if isinstance(owner, Tensor) and id(owner) not in watched:
                 self.flags.append((owner, owner._requires_grad, hooks_of(owner)))
+        slots = {id(source): slot for slot, source in enumerate(self.trace.sources)}
+        self.checks = [(slots[id(c.source)], c) for c in self.trace.checks if id(c.source) in slots]
         self.reads, self.number_slots = reads, number_slots
         self.numbers = np.zeros(max(len(reads), 1))
         sources = self.trace.sources
@@ -340,6 +342,8 @@ class Program:
             inputs[slot] = numbers[k : k + 1].reshape(())
         for slot, read in self.draws:
             inputs[slot] = read()
+        for slot, check in self.checks:
+            check(inputs[slot])
         first, table, arrays = code.inputs, code.table, code.arrays
         for k, array in enumerate(inputs):
             if arrays[first + k] is array:

@@ -149,6 +149,20 @@ class Tangent:
 
 
 @dataclass
+class Check:
+    """`check` sees what the views `steps` show of an input, and raises an error if it is wrong."""
+
+    source: Any
+    steps: tuple
+    check: Callable[[np.ndarray], None]
+
+    def __call__(self, array: np.ndarray) -> None:
+        for primitive, rest, attributes in self.steps:
+            array = primitive.compute(array, *rest, **attributes)
+        self.check(array)
+
+
+@dataclass
 class Trace:
     """A traced program and how it meets the world.
 
@@ -159,6 +173,7 @@ class Trace:
         writes: positions of inputs whose memory takes the value of the next outputs.
         gradients: (owner, whether a value follows): what becomes of each `.grad`.
         guards: (condition, value) pairs that must hold for the program to be used again.
+        checks: what looks at the elements of inputs before each call.
     """
 
     graph: Graph = field(default_factory=Graph)
@@ -167,6 +182,7 @@ class Trace:
     writes: list[int] = field(default_factory=list)
     gradients: list[tuple[Any, bool]] = field(default_factory=list)
     guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
     modules: list[Any] = field(default_factory=list)
 
 
@@ -332,6 +348,13 @@ class Tracer:
         )
         # The array is new at each call: writing to it changes nothing outside.
         return self.fresh(made.storage.value)
+
+    def verify(self, tensor: Tensor, check: Callable[[np.ndarray], None]) -> None:
+        """Has `check` look at a tensor before each call, if it shows an input that the program has not changed."""
+        symbol = self.symbol_of(tensor)
+        value = symbol.storage.value
+        if value.input >= 0 and not isinstance(self.trace.sources[value.input], Tangent):
+            self.trace.checks.append(Check(self.trace.sources[value.input], symbol.steps, check))
 
     def guard(self, condition: Callable[[], Any], value: Any) -> None:
         if isinstance(value, Tensor):

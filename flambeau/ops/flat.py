@@ -12,9 +12,16 @@ import numpy as np
 from flambeau.ops import on_kernels
 
 
+def all_within(index: np.ndarray, size: int) -> bool:
+    """Whether every index is at least 0 and less than `size`: one pass, negatives seen as huge."""
+    if index.dtype != np.int64:
+        index = index.astype(np.int64)
+    return not index.size or bool(np.ascontiguousarray(index).view(np.uint64).max() < size)
+
+
 def _in_range(index: np.ndarray, dim: int, size: int) -> None:
-    """Raises `RuntimeError` unless every index is within 0 and `size`: one pass, negatives seen as huge."""
-    if index.size and np.ascontiguousarray(index).view(np.uint64).max() >= size:
+    """Raises `RuntimeError` unless every index is within 0 and `size`."""
+    if not all_within(index, size):
         bad = index[(index < 0) | (index >= size)].flat[0]
         raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from flambeau.ops.parts import _basic, _slice, basic_view
 from flambeau.ops.shape import _view, reshape
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor, overlaps_itself, wrap
-from flambeau.tensor.tracing import need_value, state
+from flambeau.tensor.tracing import need_value, state, verify
 
 # Indexing by tensors ------------------------------------------------------------------------------
 
@@ -463,12 +464,15 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     dim = wrap_dim(dim, input.ndim)
     size = input._array.shape[dim] if input.ndim else 1
-    array = index._array
-    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= size):
-        raise IndexError("index out of range in self")
+    verify(index, partial(_check_rows, size))
     if input.ndim == 0:
         return _index(input.reshape(1), index.long().reshape(-1), dims=(0,)).reshape(())
     return _index(input, index.long().reshape(-1), dims=(dim,))
+
+
+def _check_rows(size: int, index: np.ndarray) -> None:
+    if not flat.all_within(index, size):
+        raise IndexError("index out of range in self")
 
 
 @operator(method=False)
@@ -480,9 +484,7 @@ def embedding(
     sparse: bool = False,
 ) -> Tensor:
     """Rows of `weight` (n, d) at the positions `input`: (*) -> (*, d)."""
-    array = input._array
-    if isinstance(array, np.ndarray) and array.size and (array.min() < 0 or array.max() >= weight._array.shape[0]):
-        raise IndexError("index out of range in self")
+    verify(input, partial(_check_rows, weight._array.shape[0]))
     return _index(weight, input.long(), dims=(0,))
 
 

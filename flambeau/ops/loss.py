@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops.arithmetic import where
 from flambeau.ops.autocasting import in_float32
+from flambeau.ops.flat import all_within
 from flambeau.ops.native import native
 from flambeau.ops.pointwise import binary
 from flambeau.ops.reduce import log_softmax
 from flambeau.ops.table import operator
 from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tracing import verify
 
 
 def reduction_of(reduction: str, size_average: Any = None, reduce: Any = None) -> str:
@@ -112,7 +115,7 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_
             f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
             f"tensor of shape: {list(weight.shape)}"
         )
-    _check_targets(target, target != ignore_index, classes)
+    verify(target, partial(_check_targets, ignore_index, classes))
 
 
 @native
@@ -129,15 +132,13 @@ def _class_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_ind
     return losses.sum() if reduction == "sum" else losses
 
 
-def _check_targets(target: Tensor, valid: Tensor, classes: int) -> None:
-    import numpy as np
-
-    if not isinstance(target._array, np.ndarray) or not isinstance(valid._array, np.ndarray):
-        return  # a traced program trusts its targets
-    array = target._array[valid._array]
-    if array.size and (array.min() < 0 or array.max() >= classes):
-        bad = array[(array < 0) | (array >= classes)].flat[0]
-        raise IndexError(f"Target {bad} is out of bounds.")
+def _check_targets(ignore_index: int, classes: int, target: np.ndarray) -> None:
+    """Raises `IndexError` for a target that is no class, and not the one to ignore."""
+    if all_within(target, classes):
+        return
+    wrong = target[((target < 0) | (target >= classes)) & (target != ignore_index)]
+    if wrong.size:
+        raise IndexError(f"Target {wrong.flat[0]} is out of bounds.")
 
 
 @operator(method=False)
