@@ -124,6 +124,8 @@ class DataLoader(Generic[T]):
         self.multiprocessing_context = multiprocessing_context
         self.in_order = in_order
         self._is_stream = isinstance(dataset, IterableDataset)
+        if shuffle is not None and hasattr(dataset, "with_shuffling"):  # a data pipe
+            self.dataset, shuffle = dataset.with_shuffling(shuffle), None
         self._check_samplers(batch_size, shuffle, sampler, batch_sampler, drop_last)
 
         if sampler is None:
