@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import gzip
 import os
 import socket
 import time
@@ -13,7 +14,7 @@ from flambeau.autograd import profiler as _events
 from flambeau.autograd.profiler import record_function as record_function
 
 __all__ = [
-    "ProfilerAction", "ProfilerActivity", "profile", "record_function", "schedule", "tensorboard_trace_handler",
+    "DeviceType", "ExecutionTraceObserver", "kineto_available", "supported_activities", "ProfilerAction", "ProfilerActivity", "profile", "record_function", "schedule", "tensorboard_trace_handler",
 ]  # fmt: skip
 
 
@@ -34,8 +35,32 @@ class ProfilerAction(enum.Enum):
     RECORD_AND_SAVE = 3
 
 
+class DeviceType(enum.Enum):
+    """What an event ran on: here the CPU."""
+
+    CPU = 0
+    CUDA = 1
+
+
+def kineto_available() -> bool:
+    """True: traces can be written, in the form that Chrome shows."""
+    return True
+
+
+def supported_activities() -> set[ProfilerActivity]:
+    """What can be watched: the CPU."""
+    return {ProfilerActivity.CPU}
+
+
+class ExecutionTraceObserver:
+    """Raises `NotImplementedError`: `profile` and its `export_chrome_trace` tell what ran."""
+
+    def __init__(self) -> None:
+        raise NotImplementedError("ExecutionTraceObserver: use profile() and export_chrome_trace()")
+
+
 def schedule(
-    *, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0
+    *, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0, skip_first_wait: int = 0
 ) -> Callable[[int], ProfilerAction]:
     """What to do at each step: after `skip_first` steps, rounds of `wait`, `warmup` and `active` steps.
 
@@ -45,6 +70,7 @@ def schedule(
         active: steps that are; after the last of them the trace is ready.
         repeat: how many rounds; 0 for no end.
         skip_first: steps before the first round.
+        skip_first_wait: whether the first round goes without its `wait` steps.
 
     Raises:
         ValueError: for negative numbers, or no active step.
@@ -55,6 +81,8 @@ def schedule(
 
     def action(step: int) -> ProfilerAction:
         step -= skip_first
+        if step >= 0 and skip_first_wait:
+            step += wait
         if step < 0 or (repeat and step >= repeat * length):
             return ProfilerAction.NONE
         place = step % length
@@ -68,14 +96,22 @@ def schedule(
 
 
 def tensorboard_trace_handler(
-    dir_name: str, worker_name: str | None = None
+    dir_name: str, worker_name: str | None = None, use_gzip: bool = False, use_python_export: bool = False
 ) -> Callable[[profile], None]:
-    """A function for `on_trace_ready` that writes each trace to a file of its own in a folder."""
+    """A function for `on_trace_ready` that writes each trace to a file of its own in a folder.
+
+    `use_gzip` packs it; `use_python_export` is accepted: all traces are written by Python.
+    """
 
     def save(profiler: profile) -> None:
         os.makedirs(dir_name, exist_ok=True)
         worker = worker_name or f"{socket.gethostname()}_{os.getpid()}"
-        profiler.export_chrome_trace(os.path.join(dir_name, f"{worker}.{time.time_ns()}.pt.trace.json"))
+        path = os.path.join(dir_name, f"{worker}.{time.time_ns()}.pt.trace.json")
+        profiler.export_chrome_trace(path)
+        if use_gzip:
+            with open(path, "rb") as plain, gzip.open(path + ".gz", "wb") as packed:
+                packed.write(plain.read())
+            os.remove(path)
 
     return save
 

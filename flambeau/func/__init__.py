@@ -11,6 +11,11 @@ from flambeau.func.gradients import jacrev as jacrev
 from flambeau.func.gradients import jvp as jvp
 from flambeau.func.gradients import linearize as linearize
 from flambeau.func.gradients import vjp as vjp
+from flambeau.func.modules import debug_unwrap as debug_unwrap
 from flambeau.func.modules import functional_call as functional_call
 from flambeau.func.modules import functionalize as functionalize
+from flambeau.func.modules import (
+    replace_all_batch_norm_modules_ as replace_all_batch_norm_modules_,
+)
 from flambeau.func.modules import stack_module_state as stack_module_state
+from flambeau.func.rearrange import rearrange as rearrange

@@ -135,3 +135,19 @@ def _stack(tensors: Sequence[Tensor]) -> Tensor:
 def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
     """The function itself: views and changes in place need no rewriting here."""
     return func
+
+
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """`root`, whose batch normalisations keep no running moments any more, so that nothing changes in place."""
+    for part in root.modules():
+        if isinstance(part, flambeau.nn.modules.batchnorm._BatchNorm):
+            part.running_mean = part.running_var = part.num_batches_tracked = None
+            part.track_running_stats = False
+    return root
+
+
+def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
+    """The tensor itself: functions of functions work on plain tensors here, which can be looked at everywhere."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"debug_unwrap: expected a tensor, but got {type(tensor).__name__}")
+    return tensor

@@ -9,6 +9,7 @@ through it.
 from __future__ import annotations
 
 import contextlib
+import enum
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,11 +23,20 @@ from flambeau.tensor.tensor import Tensor
 __all__ = [
     "CheckpointError",
     "CheckpointFunction",
+    "CheckpointPolicy",
+    "DefaultDeviceType",
+    "GraphExecGroup",
+    "SelectiveCheckpointContext",
+    "check_backward_validity",
     "checkpoint",
     "checkpoint_sequential",
+    "create_selective_checkpoint_contexts",
     "detach_variable",
+    "get_device_states",
     "noop_context_fn",
+    "set_checkpoint_debug_enabled",
     "set_checkpoint_early_stop",
+    "set_device_states",
 ]
 
 
@@ -293,3 +303,83 @@ def checkpoint_sequential(
             run(start, end), input, use_reentrant=use_reentrant, preserve_rng_state=preserve
         )
     return run(end, len(steps))(input)
+
+
+# Choosing what is kept ------------------------------------------------------------------------
+
+
+class CheckpointPolicy(enum.Enum):
+    """What `create_selective_checkpoint_contexts` may do with an operator's result."""
+
+    MUST_SAVE = 0
+    PREFER_SAVE = 1
+    MUST_RECOMPUTE = 2
+    PREFER_RECOMPUTE = 3
+    MUST_CPU_OFFLOAD = 4
+    PREFER_CPU_OFFLOAD = 5
+
+
+class SelectiveCheckpointContext:
+    """What a policy is told of the run that it decides in."""
+
+    def __init__(self, *, is_recompute: bool, op_output: Any = None) -> None:
+        self.is_recompute, self.op_output = is_recompute, op_output
+
+
+def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_entry_mutation: bool = False) -> Any:
+    """Raises `NotImplementedError`: a checkpointed part is computed again as a whole.
+
+    Leaving what is expensive out of the part (`checkpoint` around the rest) keeps its results.
+    """
+    raise NotImplementedError(
+        "create_selective_checkpoint_contexts: a checkpointed part is computed again as a whole; leave what shall be "
+        "kept out of it"
+    )
+
+
+class GraphExecGroup:
+    """Raises `NotImplementedError`: each backward pass computes its checkpointed parts again."""
+
+    def __init__(self) -> None:
+        raise NotImplementedError("GraphExecGroup: each backward pass computes its checkpointed parts again")
+
+
+@contextlib.contextmanager
+def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
+    """Accepts None and False. Raises `NotImplementedError` for True: the errors name shapes and dtypes anyway."""
+    if enabled:
+        raise NotImplementedError("set_checkpoint_debug_enabled(True): CheckpointError tells shapes and dtypes")
+    yield
+
+
+def check_backward_validity(inputs: Any) -> None:
+    """Warns where no input wants a gradient, so that a reentrant part gets none."""
+    if not any(x.requires_grad for x in inputs if isinstance(x, Tensor)):
+        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
+
+
+class DefaultDeviceType:
+    """The type of device whose random states a part keeps; the CPU's are always kept."""
+
+    _type = "cuda"
+
+    @staticmethod
+    def set_device_type(device: str = "cuda") -> None:
+        """Sets it."""
+        DefaultDeviceType._type = device
+
+    @staticmethod
+    def get_device_type() -> str:
+        """The type that was set; "cuda" at first, as in PyTorch."""
+        return DefaultDeviceType._type
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """No devices and no states: there is only the CPU, whose generator is kept by itself."""
+    return [], []
+
+
+def set_device_states(devices: Sequence[int], states: Sequence[Tensor], *, device_type: str | None = None) -> None:
+    """Nothing to set where none are given. Raises `RuntimeError` for devices, since there are none."""
+    if devices:
+        raise RuntimeError(f"set_device_states: there are no devices {list(devices)} here")

@@ -11,6 +11,8 @@ _PLACES = {
     "clip_grad_value_": "clip_grad",
     "clip_grads_with_norm_": "clip_grad",
     "get_total_norm": "clip_grad",
+    "convert_conv2d_weight_memory_format": "memory_format",
+    "convert_conv3d_weight_memory_format": "memory_format",
     "parameters_to_vector": "convert_parameters",
     "vector_to_parameters": "convert_parameters",
     "fuse_conv_bn_eval": "fusion",
@@ -24,7 +26,7 @@ _PLACES = {
     "weight_norm": "weight_norm",
 }
 _MODULES = {
-    "clip_grad", "convert_parameters", "fusion", "init", "parametrizations", "parametrize",
+    "clip_grad", "convert_parameters", "fusion", "init", "memory_format", "parametrizations", "parametrize",
     "prune", "stateless",
 }  # fmt: skip
 
