@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.reduce import Reduction
+from flambeau.kernels.sharing import Sharing
 
 _MOST_KEPT = 4096
 _compiled: dict[Hashable, Compiled] = {}
@@ -54,6 +56,7 @@ class Compiled:
         self._code = jit.load(module)
         self._address = self._code.address("driver")
         self._alone = self._code.function("driver", 4)
+        self._sharing = Sharing()
         self._table_type = ctypes.c_int64 * (count + 2)
 
     def __call__(self, *addresses: int) -> None:
@@ -65,10 +68,13 @@ class Compiled:
             shared = _working_memory(program.workspace + 128 + scratch)
             own = shared + (program.workspace + 127) // 128 * 128
         table = self._table_type(*addresses, shared, own)
+        start = ctypes.addressof(table)
         if parallel:
-            threads.run(self._address, ctypes.addressof(table), program.patience)
+            self._sharing.run(
+                partial(threads.run, self._address, start, program.patience), partial(self._alone, start, 0, 0, 1)
+            )
         else:
-            self._alone(ctypes.addressof(table), 0, 0, 1)
+            self._alone(start, 0, 0, 1)
 
 
 def compiled(key: Hashable, build: Callable[[Module], Kernel]) -> Compiled:

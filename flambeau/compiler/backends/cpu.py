@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from flambeau.kernels import kernel as native
 from flambeau.kernels.kernel import Call, Kernel, Program, emit_driver
 from flambeau.kernels.language import Module
 from flambeau.kernels.reduce import Reduction
+from flambeau.kernels.sharing import Sharing
 from flambeau.kernels.target import host
 
 ARENA, WORKSPACE, SCRATCH, FIRST = range(4)  # the table's slots; inputs begin at FIRST
@@ -217,7 +219,9 @@ class Executable:
         self.programs = programs
         self.code = jit.load(module, key) if programs else None
         self._runs = [
-            (programs[r], self.code.address(programs[r].name), self.code.function(programs[r].name, 4))
+            (
+                programs[r], self.code.address(programs[r].name), self.code.function(programs[r].name, 4), Sharing(),
+            )
             if isinstance(r, int)
             else r
             for r in runs
@@ -253,9 +257,11 @@ class Executable:
         table, many = self.address, self.threads > 1
         for call in self._host_calls:
             if call.__class__ is tuple:
-                program, address, alone = call
+                program, address, alone, sharing = call
                 if program.parallel and many:
-                    threads.run(address, table, program.patience)
+                    sharing.run(
+                        partial(threads.run, address, table, program.patience), partial(alone, table, 0, 0, 1)
+                    )
                 else:
                     alone(table, 0, 0, 1)
             else:
