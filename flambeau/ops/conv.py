@@ -8,7 +8,7 @@ the derivative of each is made of the other two.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,17 @@ def _wide(x: np.ndarray) -> np.ndarray:
     return x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
 
 
+#: So many elements of windows are laid out at a time, where groups are many.
+_AT_A_TIME = 1 << 23
+
+
+def _blocks(groups: int, elements: int) -> Iterator[slice]:
+    """Groups, of so many elements each, a few at a time."""
+    step = max(1, _AT_A_TIME // max(1, elements))
+    for begin in range(0, groups, step):
+        yield slice(begin, min(begin + step, groups))
+
+
 def _forward(
     x: np.ndarray, w: np.ndarray, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> np.ndarray:
@@ -65,16 +76,18 @@ def _forward(
     rank = x.ndim - 2
     windows = _patches(x, w.shape[2:], stride, padding, dilation)
     n, out_channels, each = x.shape[0], w.shape[0], w.shape[1]
-    out = np.empty((n, out_channels, *places), x.dtype)
     per_group = out_channels // groups
-    for group in range(groups):
-        part = windows[:, group * each : (group + 1) * each]
-        # (C/g, *kernel, N, *out): one product of matrices for all samples
-        order = (1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank))
-        columns = part.transpose(order).reshape(each * math.prod(w.shape[2:]), n * math.prod(places))
-        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, len(columns))
-        product = (rows @ columns).reshape(per_group, n, *places)
-        out[:, group * per_group : (group + 1) * per_group] = np.moveaxis(product, 0, 1)
+    out = np.empty((n, groups, per_group, *places), x.dtype)
+    windows = windows.reshape(n, groups, each, *windows.shape[2:])
+    rows = w.reshape(groups, per_group, each * math.prod(w.shape[2:]))
+    # (groups, C/g, *kernel, N, *out): one product of matrices a group for all samples
+    order = (1, 2, *range(3 + rank, 3 + 2 * rank), 0, *range(3, 3 + rank))
+    for some in _blocks(groups, each * math.prod(w.shape[2:]) * n * math.prod(places)):
+        part = windows[:, some]
+        columns = part.transpose(order).reshape(part.shape[1], rows.shape[2], n * math.prod(places))
+        product = (rows[some] @ columns).reshape(len(columns), per_group, n, *places)
+        out[:, some] = np.moveaxis(product, 2, 0)
+    out = out.reshape(n, out_channels, *places)
     return out.astype(stored, copy=False)
 
 
@@ -93,18 +106,19 @@ def _input_gradient(
         max(s + 2 * p, (o - 1) * t + d * (k - 1) + 1)
         for s, p, o, t, d, k in zip(size, padding, places, stride, dilation, kernel, strict=True)
     )
-    out = np.zeros((n, each * groups, *padded), g.dtype)
+    out = np.zeros((n, groups, each, *padded), g.dtype)
     flat = np.moveaxis(g, 1, 0).reshape(groups, per_group, n * math.prod(places))
-    for group in range(groups):
-        rows = w[group * per_group : (group + 1) * per_group].reshape(per_group, each * math.prod(kernel))
-        columns = (rows.T @ flat[group]).reshape(each, *kernel, n, *places)
-        target = out[:, group * each : (group + 1) * each]
+    rows = w.reshape(groups, per_group, each * math.prod(kernel)).transpose(0, 2, 1)
+    for some in _blocks(groups, rows.shape[1] * flat.shape[2]):
+        target = out[:, some]
+        columns = (rows[some] @ flat[some]).reshape(target.shape[1], each, *kernel, n, *places)
         for offset in np.ndindex(*kernel):
             where = tuple(
                 slice(o * d, o * d + (m - 1) * t + 1, t)
                 for o, d, m, t in zip(offset, dilation, places, stride, strict=True)
             )
-            target[(slice(None), slice(None), *where)] += np.moveaxis(columns[(slice(None), *offset)], 1, 0)
+            target[(..., *where)] += np.moveaxis(columns[(slice(None), slice(None), *offset)], 2, 0)
+    out = out.reshape(n, each * groups, *padded)
     inside = tuple(slice(p, p + s) for p, s in zip(padding, size, strict=True))
     return np.ascontiguousarray(out[(slice(None), slice(None), *inside)]).astype(stored, copy=False) if rank else out
 
@@ -121,13 +135,15 @@ def _weight_gradient(
     each, per_group = x.shape[1] // groups, out_channels // groups
     windows = _patches(x, kernel, stride, padding, dilation)
     windows = windows[(slice(None), slice(None), *(slice(0, p) for p in places))]
-    out = np.empty((out_channels, each, *kernel), g.dtype)
-    order = (0, *range(2, 2 + rank), 1, *range(2 + rank, 2 + 2 * rank))
-    for group in range(groups):
-        part = windows[:, group * each : (group + 1) * each].transpose(order)
-        columns = part.reshape(n * math.prod(places), each * math.prod(kernel))
-        rows = np.moveaxis(g[:, group * per_group : (group + 1) * per_group], 1, 0).reshape(per_group, len(columns))
-        out[group * per_group : (group + 1) * per_group] = (rows @ columns).reshape(per_group, each, *kernel)
+    windows = windows.reshape(n, groups, each, *windows.shape[2:])
+    rows = np.moveaxis(g.reshape(n, groups, per_group, *places), 0, 2).reshape(groups, per_group, n * math.prod(places))
+    out = np.empty((groups, per_group, each * math.prod(kernel)), g.dtype)
+    order = (1, 0, *range(3, 3 + rank), 2, *range(3 + rank, 3 + 2 * rank))
+    for some in _blocks(groups, rows.shape[2] * out.shape[2]):
+        part = windows[:, some]
+        columns = part.transpose(order).reshape(part.shape[1], rows.shape[2], out.shape[2])
+        out[some] = rows[some] @ columns
+    out = out.reshape(out_channels, each, *kernel)
     return out.astype(stored, copy=False)
 
 

@@ -171,3 +171,24 @@ def test_the_derivative_of_sampling_at_pixel_centres() -> None:
     torch.nn.functional.grid_sample(image, grid, align_corners=False).square().sum().backward()
     expected = [[-1274.5, -5.6076, -3538.7], [-52.624, -2676.4, -15394.0]]
     np.testing.assert_allclose(theta.grad[0].numpy(), expected, rtol=1e-3)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("groups", [2, 6])
+def test_groups_of_a_convolution_are_convolutions(groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many groups at once, or a few at a time: each is a convolution of its own channels."""
+    from flambeau.ops import conv
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 6, 9, 8, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(12, 6 // groups, 3, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for limit in (1 << 23, 1):
+        monkeypatch.setattr(conv, "_AT_A_TIME", limit)
+        y = torch.nn.functional.conv2d(x, w, stride=2, padding=1, groups=groups)
+        found.append((y, *torch.autograd.grad(y.square().sum(), (x, w))))
+    parts = zip(x.chunk(groups, 1), w.chunk(groups), strict=True)
+    y = torch.cat([torch.nn.functional.conv2d(a, b, stride=2, padding=1) for a, b in parts], 1)
+    for results in found:
+        wanted = (y, *torch.autograd.grad(y.square().sum(), (x, w), retain_graph=True))
+        for got, expected in zip(results, wanted, strict=True):
+            torch.testing.assert_close(got, expected)
