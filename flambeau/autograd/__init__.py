@@ -16,6 +16,7 @@ from flambeau.autograd.modes import set_grad_enabled as set_grad_enabled
 _LATER = {
     "Function": "function",
     "Variable": "function",
+    "set_multithreading_enabled": "grad_mode",
     "once_differentiable": "function",
     "gradcheck": "gradcheck",
     "gradgradcheck": "gradcheck",

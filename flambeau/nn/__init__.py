@@ -5,6 +5,7 @@ from flambeau.nn import functional as functional
 from flambeau.nn import init as init
 from flambeau.nn import parallel as parallel
 from flambeau.nn import utils as utils
+from flambeau.nn.factory import factory_kwargs as factory_kwargs
 from flambeau.nn.modules import *
 from flambeau.nn.modules import Module as Module
 from flambeau.nn.parallel import DataParallel as DataParallel

@@ -150,3 +150,36 @@ def test_operators_of_other_names() -> None:
     close(torch.ops.aten.grid_sampler_2d.default(a[None, None], torch.zeros(1, 1, 1, 2), 0, 0, True), a[1:2, 1:2][None, None])
     with pytest.raises(AttributeError, match="no attribute 'no_such_operator'"):
         getattr(torch.ops.aten, "no_such_operator")  # noqa: B009
+
+
+def test_products_of_groups() -> None:
+    ends = torch.tensor([3, 3, 5], dtype=torch.int32)
+    parts = [(0, 3), (3, 3), (3, 5)]
+    a, b = torch.randn(6, 4, requires_grad=True), torch.randn(3, 4, 2)
+    found = F.grouped_mm(a, b, offs=ends)
+    for g, (start, end) in enumerate(parts):
+        close(found[start:end], a[start:end] @ b[g])
+    assert not found[5:].any()
+    found.sum().backward()
+    assert a.grad[:5].abs().sum() > 0 and not a.grad[5:].any()
+    found = F.grouped_mm(b.mT, torch.randn(4, 6), offs=ends)
+    assert found.shape == (2, 6)
+    c, d = torch.randn(2, 5), torch.randn(5, 3)
+    found = F.grouped_mm(c, d, offs=ends)
+    close(found, torch.stack([c[:, start:end] @ d[start:end] for start, end in parts]))
+    close(F.grouped_mm(b, b.mT), b @ b.mT)
+    with pytest.raises(RuntimeError, match="Offsets have to be int32"):
+        F.grouped_mm(a, b, offs=ends.long())
+    with pytest.raises(RuntimeError, match="Have to provide offsets"):
+        F.grouped_mm(a, b)
+    with pytest.raises(RuntimeError, match="got Double"):
+        F.grouped_mm(a.double(), b, offs=ends)
+
+
+def test_old_containers_and_arguments_of_tensors() -> None:
+    with pytest.warns(FutureWarning, match="`nn.Container` is deprecated"):
+        held = torch.nn.Container(a=torch.nn.ReLU())
+    assert isinstance(held.a, torch.nn.ReLU)
+    assert torch.nn.factory_kwargs({"device": "cpu", "factory_kwargs": {"dtype": 1}}) == {"device": "cpu", "dtype": 1}
+    with pytest.raises(TypeError, match="device specified twice"):
+        torch.nn.factory_kwargs({"device": 1, "factory_kwargs": {"device": 1}})

@@ -58,6 +58,7 @@ from flambeau.nn.functional.fold import fold as fold
 from flambeau.nn.functional.fold import unfold as unfold
 from flambeau.nn.functional.grid import affine_grid as affine_grid
 from flambeau.nn.functional.grid import grid_sample as grid_sample
+from flambeau.nn.functional.grouped import grouped_mm as grouped_mm
 from flambeau.nn.functional.linear import bilinear as bilinear
 from flambeau.nn.functional.linear import conv_tbc as conv_tbc
 from flambeau.nn.functional.linear import linear_cross_entropy as linear_cross_entropy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, ValuesView
 from itertools import chain
@@ -13,7 +14,7 @@ from flambeau.nn.parameter import Parameter
 from flambeau.tensor import Tensor
 from flambeau.utils.naming import typename
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+__all__ = ["Container", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 
 def _checked_index(index: Any, length: int) -> int:
@@ -87,6 +88,21 @@ class _NumberedModules(Module):
         module = self[key]  # type: ignore[index]
         del self[key]
         return module
+
+
+class Container(Module):
+    """A module of the modules that are given by name. Deprecated: subclass `Module`."""
+
+    def __init__(self, **kwargs: Module) -> None:
+        super().__init__()
+        warnings.warn(
+            "`nn.Container` is deprecated. All of its functionality is now implemented in `nn.Module`. Subclass that "
+            "instead.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        for name, module in kwargs.items():
+            self.add_module(name, module)
 
 
 class Sequential(_NumberedModules):
