@@ -12,26 +12,29 @@ from time import perf_counter_ns
 
 _FIRST_TRY = 6
 _TRY = 3  # calls: workers that were asleep come late to the first
-_NEXT_TRY = 64  # calls from one try to the next
+_SOON = 8  # calls to the next try after a change; twice as many each time that it stays
+_NEXT_TRY = 64
 _RARELY = 512  # where the other way took twice as long
-_LONG = 20_000_000  # nanoseconds: what takes so long is tried alone only when it takes much longer than it did
+_LONG = 20_000_000  # nanoseconds: what takes so long is not tried alone unless it takes much longer than it did
 
 
 class Sharing:
     """The times of one program, and how it is to be done."""
 
-    __slots__ = ("_alone", "_best", "_calls", "_next", "_together", "alone")
+    __slots__ = ("_alone", "_best", "_calls", "_next", "_pause", "_together", "alone")
 
     def __init__(self) -> None:
         #: Whether one thread does it.
         self.alone = False
         self._alone = self._together = self._best = 0
-        self._calls, self._next = 0, _FIRST_TRY
+        self._calls, self._next, self._pause = 0, _FIRST_TRY, _SOON
 
     def run(self, together: Callable[[], None], alone: Callable[[], None]) -> None:
         """Runs the program in one of its two ways."""
         self._calls += 1
         tries = self._calls >= self._next
+        if tries and self._calls == self._next and _LONG < self._together < 2 * self._best and not self.alone:
+            self._next, tries = self._calls + _RARELY, False
         one = self.alone is not tries
         start = perf_counter_ns()
         if one:
@@ -51,9 +54,11 @@ class Sharing:
         self._best = _lately(self._best, took)
 
     def _decide(self) -> None:
-        self.alone = self._alone < self._together
         slower, faster = max(self._alone, self._together), min(self._alone, self._together)
-        self._next = self._calls + (_RARELY if slower > 2 * faster or faster > _LONG else _NEXT_TRY)
+        before, self.alone = self.alone, self._alone < self._together
+        most = _RARELY if slower > 2 * faster else _NEXT_TRY
+        self._pause = _SOON if before is not self.alone else min(2 * self._pause, most)
+        self._next = self._calls + self._pause
 
 
 def _lately(known: int, took: int) -> int:

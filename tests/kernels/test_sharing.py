@@ -34,19 +34,19 @@ def test_the_faster_way(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Clock(monkeypatch)
     what = Sharing()
     done = clock.calls(what, 200)
-    assert done.count("alone") < 12 and "alone" in done
+    assert done.count("alone") < 20 and "alone" in done
     clock.takes = {"together": 500, "alone": 80}
     done = clock.calls(what, 100)
-    assert done[-50:].count("together") <= 3  # found out soon
+    assert done[-50:].count("together") <= 6  # found out soon
     clock.takes = {"together": 50, "alone": 80}
-    assert clock.calls(what, 1200)[-50:].count("alone") <= 3  # and back again
+    assert clock.calls(what, 1200)[-50:].count("alone") <= 6  # and back again
 
 
-def test_long_programs_are_seldom_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_programs_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Clock(monkeypatch)
     clock.takes = {"together": 50_000_000, "alone": 90_000_000}
     done = clock.calls(Sharing(), 400)
-    assert done.count("alone") == 3
+    assert done.count("alone") == 0
 
 
 def test_workers_that_sleep_are_woken_before_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
