@@ -23,9 +23,11 @@ from flambeau.kernels import (
     pool,
     reduce,
     rows,
+    scan,
     slabs,
     threads,
 )
+from flambeau.kernels.element import element_of
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
@@ -267,6 +269,15 @@ def add_rows(index: np.ndarray, source: np.ndarray, out: np.ndarray) -> None:
         return rows.emit_add(module, "rows", *out.shape, len(index), _operand(source), _operand(out))  # type: ignore[call-arg]
 
     _run(("add rows",), build, index, source, out)
+
+
+def running_sum(x: np.ndarray, dim: int, out: np.ndarray) -> None:
+    """Fills `out` with the sums of `x` up to each position of a dimension; both lie in order."""
+
+    def build(module: Module) -> Kernel:
+        return scan.emit(module, "scan", x.shape, dim, element_of(x.dtype.name))
+
+    _run(("running sum", dim), build, x, out)
 
 
 def attend(

@@ -26,6 +26,8 @@ ELEMENTS = 1 << 13
 MANY = 1 << 16
 #: Elements that are added at positions from which on that is.
 ROWS = 1 << 11
+#: Elements that are added up on the way from which on that is.
+RUNNING = 1 << 12
 
 _DTYPES = frozenset(map(np.dtype, ("f4", "f8")))
 _SUMS = frozenset(map(np.dtype, ("f4", "f8", "i4", "i8")))
@@ -70,6 +72,15 @@ def add_rows(out: np.ndarray, index: np.ndarray, source: np.ndarray) -> bool:
         return False
     _kernels().add_rows(np.ascontiguousarray(index, np.int64), source, out)
     return True
+
+
+def running_sum(x: np.ndarray, dim: int) -> np.ndarray | None:
+    """The sums up to each position of a dimension."""
+    if x.size < RUNNING or x.dtype not in _SUMS:
+        return None
+    result = np.empty(x.shape, x.dtype)
+    _kernels().running_sum(np.ascontiguousarray(x), dim % x.ndim, result)
+    return result
 
 
 #: Elements of a row from which on, and up to which, a row is a slab.

@@ -570,8 +570,13 @@ def softmin(input: Tensor, dim: Any = None, dtype: Any = None, *, _stacklevel: i
 
 
 def _running(function: Any) -> Any:
+    """`function` up to each position; narrow numbers are joined in double precision, as in PyTorch."""
+
     def run(x: np.ndarray, dim: int) -> np.ndarray:
-        work = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind in "fV" else x
+        fast = on_kernels.running_sum(x, dim) if function is np.cumsum else None
+        if fast is not None:
+            return fast
+        work = x.astype(np.float64) if x.dtype.itemsize <= 4 and x.dtype.kind in "fV" else x
         return np.asarray(function(work, axis=dim)).astype(x.dtype, copy=False)
 
     return run
