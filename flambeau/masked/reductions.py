@@ -158,7 +158,7 @@ def var(
     dims = _dims(input, dim)
     count = _count(input, dims, True, mask)
     centred = filled(x - _sum(filled(x, mask, 0), dims, True) / count, mask, 0)
-    squares = (centred * centred.conj()).real if x.is_complex() else centred * centred
+    squares = centred * centred.conj() if x.is_complex() else centred * centred
     total = _sum(squares, dims, keepdim)
     kept = _count(input, dims, keepdim, mask)
     return total / (kept - less).clamp(min=0)
@@ -177,6 +177,9 @@ def logsumexp(
     input: Tensor, dim: Dims = None, *, keepdim: bool = False, dtype: Any = None, mask: Tensor | None = None
 ) -> Tensor:
     """The logarithm of the sum of exponentials; minus infinity of no elements."""
-    x = filled(input if dtype is None else input.to(dtype), mask, -math.inf)
+    kind = dtype or (input.dtype if input.dtype.kind >= dtypes.FLOATING else dtypes.get_default_dtype())
+    x = filled(input.to(kind), mask, -math.inf)
     dims = _dims(input, dim)
-    return ops.logsumexp(x, dims, keepdim) if dims else x.clone()
+    if not dims:
+        return input.clone() if mask is None and dtype is None else x.clone()
+    return ops.logsumexp(x, dims, keepdim)

@@ -631,7 +631,7 @@ def _is_one(value: Any) -> bool:
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """`input + weight * (end - input)`, computed from the nearer end."""
     if not isinstance(weight, Tensor):
-        if weight < 0.5:
+        if builtins.abs(weight) < 0.5:
             return input + weight * (end - input)
         return end - (end - input) * (1 - weight)
     return where(weight.abs() < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))

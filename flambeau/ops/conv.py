@@ -15,6 +15,7 @@ import numpy as np
 
 from flambeau.core.shapes import pair
 from flambeau.ops import on_kernels
+from flambeau.ops.arithmetic import _conj
 from flambeau.ops.autocasting import narrowed
 from flambeau.ops.native import native
 from flambeau.ops.padding import constant_pad_nd
@@ -163,10 +164,10 @@ _convolution = Primitive(
     rule=_rule,
     derivative={
         "input": lambda g, weight, input_shape, stride, padding, dilation, groups: _convolution_input(
-            g, weight, size=tuple(input_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+            g, _conj(weight), size=tuple(input_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
         "weight": lambda g, input, weight_shape, stride, padding, dilation, groups: _convolution_weight(
-            g, input, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+            g, _conj(input), kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     },
     lowering=Kernel("convolution", ("forward",)),
@@ -181,10 +182,10 @@ _convolution_input = Primitive(
     ),
     derivative={
         "grad": lambda g, weight, grad_shape, stride, padding, dilation, groups: _within(
-            _convolution(g, weight, stride=stride, padding=padding, dilation=dilation, groups=groups), grad_shape
+            _convolution(g, _conj(weight), stride=stride, padding=padding, dilation=dilation, groups=groups), grad_shape
         ),
         "weight": lambda g, grad, weight_shape, stride, padding, dilation, groups: _convolution_weight(
-            grad, g, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+            _conj(grad), g, kernel=tuple(weight_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     },
     lowering=Kernel("convolution", ("input",)),
@@ -199,10 +200,10 @@ _convolution_weight = Primitive(
     ),
     derivative={
         "grad": lambda g, input, grad_shape, stride, padding, dilation, groups: _within(
-            _convolution(input, g, stride=stride, padding=padding, dilation=dilation, groups=groups), grad_shape
+            _convolution(_conj(input), g, stride=stride, padding=padding, dilation=dilation, groups=groups), grad_shape
         ),
         "input": lambda g, grad, input_shape, stride, padding, dilation, groups: _convolution_input(
-            grad, g, size=tuple(input_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
+            _conj(grad), g, size=tuple(input_shape[2:]), stride=stride, padding=padding, dilation=dilation, groups=groups
         ),
     },
     lowering=Kernel("convolution", ("weight",)),

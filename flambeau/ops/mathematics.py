@@ -18,7 +18,7 @@ def _register(call: Any, **options: Any) -> Any:
 
 
 exp = _register(unary("exp", np.exp, lambda g, out: g * _conj(out), doc="e to the power of `input`."))
-exp2 = _register(unary("exp2", np.exp2, lambda g, out: g * out * math.log(2), doc="2 ** input."))
+exp2 = _register(unary("exp2", np.exp2, lambda g, out: g * _conj(out) * math.log(2), doc="2 ** input."))
 expm1 = _register(unary("expm1", np.expm1, lambda g, out: g * _conj(out + 1), doc="exp(input) - 1."))
 log = _register(unary("log", np.log, lambda g, input: g / _conj(input), doc="The natural logarithm."))
 log2 = _register(

@@ -226,7 +226,11 @@ Tensor.__rmatmul__ = lambda self, other: matmul(other, self)  # type: ignore[att
 
 
 def _scaled(x: Tensor, factor: Any) -> Tensor:
-    return x if isinstance(factor, (int, float)) and factor == 1 else x * factor
+    if isinstance(factor, float) and x.dtype.kind < dtypes.FLOATING:
+        factor = int(factor)  # a factor of whole numbers is a whole number
+    if isinstance(factor, (int, float)) and factor == 1:
+        return x
+    return x & bool(factor) if x.dtype is dtypes.bool else x * factor
 
 
 def _combined(input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:

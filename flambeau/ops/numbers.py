@@ -139,13 +139,22 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 def _weight(g: Tensor, own: Tensor, out: Tensor, base: float) -> Tensor:
     """`g` times the share that `own` has in the sum whose logarithm is `out`."""
     share = ((own - out) * base).exp()
-    return g * share.masked_fill((own == out) & own.isinf(), 1)
+    share = share.masked_fill((own == out) & own.isinf(), 1)
+    return g * (share.conj() if share.is_complex() else share)
+
+
+def _log_add_exp(x: Any, y: Any) -> Any:
+    if not np.iscomplexobj(x) and not np.iscomplexobj(y):
+        return np.logaddexp(x, y)
+    greater = np.where(np.real(x) >= np.real(y), x, y)
+    smaller = np.where(np.real(x) >= np.real(y), y, x)
+    return np.where(np.isinf(greater) & (x == y), greater, greater + np.log1p(np.exp(smaller - greater)))
 
 
 logaddexp = operator(
     binary(
         "logaddexp",
-        np.logaddexp,
+        _log_add_exp,
         {
             "input": lambda g, input, out: _weight(g, input, out, 1.0),
             "other": lambda g, other, out: _weight(g, other, out, 1.0),

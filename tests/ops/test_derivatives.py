@@ -128,3 +128,33 @@ def test_unary_values(name: str, dtype: str) -> None:
     expected = formula(x.numpy().astype(np.float64))
     tolerance = 3e-6 if dtype == "float32" else 1e-14
     np.testing.assert_allclose(getattr(torch, name)(x).numpy(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolutions_of_complex_numbers(transposed: bool) -> None:
+    x = torch.randn(1, 2, 6, dtype=torch.complex128, requires_grad=True)
+    w = torch.randn(2, 2, 3, dtype=torch.complex128, requires_grad=True)
+    call = torch.conv_transpose1d if transposed else torch.conv1d
+    assert torch.autograd.gradcheck(lambda a, b: call(a, b, stride=2), (x, w))
+    assert torch.autograd.gradgradcheck(lambda a, b: call(a, b, stride=2), (x, w))
+
+
+@pytest.mark.parametrize("name", ["logaddexp", "exp2", "lerp"])
+def test_more_of_complex_numbers(name: str) -> None:
+    a, b = (torch.randn(3, dtype=torch.complex128, requires_grad=True) for _ in range(2))
+    if name == "exp2":
+        assert torch.autograd.gradcheck(torch.exp2, a)
+    elif name == "lerp":
+        assert torch.autograd.gradcheck(lambda x, y: torch.lerp(x, y, 0.3 + 0.4j), (a, b))
+    else:
+        assert torch.autograd.gradcheck(torch.logaddexp, (a, b))
+        np.testing.assert_allclose(
+            torch.logaddexp(a, b).detach().exp().numpy(), (a.exp() + b.exp()).detach().numpy(), rtol=1e-12
+        )
+
+
+def test_products_of_whole_numbers_take_whole_factors() -> None:
+    a = torch.tensor([[1, 2], [3, 4]])
+    found = torch.baddbmm(a[None], a[None], a[None], beta=2.9, alpha=1.5)
+    assert found.dtype is torch.int64 and found[0].tolist() == (2 * a + a @ a).tolist()
+    assert torch.nn.functional.hardtanh(a, 1.5, 3.5).tolist() == [[1, 2], [3, 3]]

@@ -46,6 +46,8 @@ def hardtanh(
     """`input` limited to [min_val, max_val]; the bounds themselves pass no gradient."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if not input.is_floating_point():
+        min_val, max_val = int(min_val), int(max_val)
     return in_place(input, _hardtanh(input, min_val, max_val), inplace)
 
 

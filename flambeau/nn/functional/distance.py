@@ -52,7 +52,9 @@ def vector_norm(x: Tensor, p: float, dim: Any, keepdim: bool = False) -> Tensor:
         return where(size == 0, 0, 1 + 0 * size).sum(dim, keepdim)
     if p == 1:
         return size.sum(dim, keepdim)
-    total = (x * x if p == 2 else size**p).sum(dim, keepdim)
+    if p == 2:
+        squares = size * size if x.is_complex() else x * x
+    total = (squares if p == 2 else size**p).sum(dim, keepdim)
     zero = total == 0
     safe = where(zero, 1, total)
     return where(zero, 0, safe.sqrt() if p == 2 else safe ** (1 / p))
