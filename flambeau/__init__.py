@@ -108,7 +108,7 @@ globals().update(_TYPES)
 globals().update(_STORAGES)
 # Packages that take time to load come at first use.
 _PACKAGES = {
-    "_C", "__config__", "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler",
+    "_C", "_VF", "__config__", "_dynamo", "_inductor", "accelerator", "amp", "backends", "cli", "cluster", "compiler",
     "cpu", "cuda", "distributed", "distributions", "fft", "func", "futures", "fx", "hub", "jit", "kernels",
     "linalg", "masked", "metrics", "mps", "multiprocessing", "nn", "onnx", "optim", "profiler", "random", "run",
     "serialization", "signal", "sparse", "special", "storage", "testing", "torch_version", "train", "types",

@@ -17,6 +17,7 @@ from flambeau.tensor.storage import UntypedStorage as _UntypedStorage
 from flambeau.tensor.tensor import Tensor as _Tensor
 
 from flambeau import _C as _C
+from flambeau import _VF as _VF
 from flambeau import __config__ as __config__
 from flambeau import _dynamo as _dynamo
 from flambeau import _inductor as _inductor

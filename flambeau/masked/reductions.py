@@ -161,7 +161,7 @@ def var(
     squares = centred * centred.conj() if x.is_complex() else centred * centred
     total = _sum(squares, dims, keepdim)
     kept = _count(input, dims, keepdim, mask)
-    return total / (kept - less).clamp(min=0)
+    return (total / (kept - less).clamp(min=0)).to(total.dtype)
 
 
 def std(

@@ -145,6 +145,7 @@ def test_they_compile() -> None:
 
 
 def test_operators_of_other_names() -> None:
+    assert torch._VF.lstm_cell is torch.lstm_cell
     a = torch.randn(3, 3)
     close(torch.ops.aten.linalg_det(a), torch.linalg.det(a))
     close(torch.ops.aten.grid_sampler_2d.default(a[None, None], torch.zeros(1, 1, 1, 2), 0, 0, True), a[1:2, 1:2][None, None])
