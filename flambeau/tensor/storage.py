@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from flambeau.core import device as devices
-from flambeau.core.dtypes import dtype, from_numpy_dtype
+from flambeau.core.dtypes import dtype, from_numpy_dtype, get_default_dtype
 from flambeau.tensor.tensor import Tensor, address, wrap
 
 
 class UntypedStorage:
-    """The bytes that a tensor, and all of its views, lie in."""
+    """The bytes that a tensor, and all of its views, lie in; or a number of new ones, or those of a list."""
 
-    def __init__(self, memory: np.ndarray):
-        self._memory = memory
+    def __init__(self, memory: Any = 0, *, device: Any = None):
+        devices.check_device(device)
+        self._memory = _memory_of(memory, np.dtype(np.uint8))
 
     device = devices.CPU
     is_cuda = False
@@ -61,7 +62,18 @@ class UntypedStorage:
 
 
 class TypedStorage(UntypedStorage):
-    """The elements that a tensor, and all of its views, lie in."""
+    """The elements that a tensor, and all of its views, lie in; or new ones: a number of them, or those of a list.
+
+    `wrap_storage`: the bytes to take as elements of `dtype`.
+    """
+
+    def __init__(
+        self, memory: Any = 0, *, wrap_storage: UntypedStorage | None = None, dtype: dtype | None = None,
+        device: Any = None, _internal: bool = False,
+    ):  # fmt: skip
+        devices.check_device(device)
+        stored = (dtype or get_default_dtype()).numpy
+        self._memory = _memory_of(memory, stored) if wrap_storage is None else wrap_storage._bytes().view(stored)
 
     @property
     def dtype(self) -> dtype:
@@ -111,6 +123,13 @@ class TypedStorage(UntypedStorage):
     def __repr__(self) -> str:
         rows = "".join(f" {x}\n" for x in self)
         return f"{rows}[torch.storage.TypedStorage(dtype={self.dtype}, device=cpu) of size {len(self)}]"
+
+
+def _memory_of(given: Any, stored: np.dtype) -> np.ndarray:
+    """An array as it is; new memory for a number of elements, or for a sequence of them."""
+    if isinstance(given, np.ndarray):
+        return given
+    return np.empty(given, stored) if isinstance(given, int) else np.array(list(given), stored)
 
 
 def _whole(tensor: Tensor) -> np.ndarray:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from flambeau.core.dtypes import DTYPES, dtype, from_numpy_dtype
 from flambeau.tensor.storage import TypedStorage, UntypedStorage
 from flambeau.tensor.tensor import Tensor
@@ -21,13 +19,9 @@ class StorageType(type):
 
     def __call__(cls, *data: Any, wrap_storage: UntypedStorage | None = None) -> TypedStorage:
         """Memory for a number of elements (not initialised), for a list of them, or of a given storage."""
-        if wrap_storage is not None:
-            return TypedStorage(wrap_storage._bytes().view(cls.dtype.numpy))
         if len(data) > 1:
             raise TypeError(f"{cls.__name__}(): takes a size or a sequence, but got {len(data)} arguments")
-        if not data or isinstance(data[0], int):
-            return TypedStorage(np.empty(data[0] if data else 0, cls.dtype.numpy))
-        return TypedStorage(np.array(list(data[0]), cls.dtype.numpy))
+        return TypedStorage(*data, wrap_storage=wrap_storage, dtype=cls.dtype)
 
     def __repr__(cls) -> str:
         return f"<class 'torch.{cls.__name__}'>"

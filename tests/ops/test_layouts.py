@@ -83,6 +83,9 @@ def test_storages_have_types() -> None:
     assert s.clone().fill_(1).tolist() == [1, 1, 1] and s.tolist() == [7, 2, 3]
     assert torch.IntStorage(2).copy_(torch.IntStorage([4, 5])).tolist() == [4, 5]
     assert repr(torch.FloatStorage([1])) == " 1.0\n[torch.storage.TypedStorage(dtype=torch.float32, device=cpu) of size 1]"
+    halves = torch.TypedStorage(wrap_storage=X.untyped_storage(), dtype=torch.float16)
+    assert halves.dtype is torch.float16 and halves.size() == 12
+    assert torch.UntypedStorage(5).nbytes() == 5 and torch.UntypedStorage([1, 2]).tolist() == [1, 2]
     assert torch.ByteStorage(wrap_storage=X.untyped_storage()).size() == 24
 
 
