@@ -28,6 +28,12 @@ ASKED_OF_INFERENCE = {"keypoints1": 5, "lenet1": 4, "resnet18_1": 1.5}
 ENOUGH = 0.6
 #: Why kernels stay below that share, by a pattern of their names.
 REASONS = (
+    (r"attention .*length (32|64) ", "short: exponentials and turning weigh more beside few products; causal blocks on "
+     "the diagonal are computed whole"),
+    (r"attention .*gradients", "five products are counted and seven done: the scores are made anew twice"),
+    (r"attention .*causal", "blocks on the diagonal are computed whole, and counted by half"),
+    (r"attention .*forward", "between the products come exponentials, which count as none here"),
+    (r"softmax", "arithmetic decides: an exponential a number, which counts as none here"),
     (r"gemm 1x|gemm 16x(4096|9216)", "a few rows: each weight is used so rarely that memory decides, and of the "
      "weights' bandwidth this is the larger part"),
     (r"gemm (8x16|48x48|32x512|16x128|256x256)", "small: some microseconds, of which waking and meeting a second "
