@@ -121,15 +121,23 @@ def _check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_
 @native
 def _class_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> Tensor:
     target = target.long()
+    dim = 1 if input.ndim > 1 else 0
+    if weight is None and _all_count(target, input._array.shape[dim], ignore_index):
+        return reduced(-input.gather(dim, target.unsqueeze(dim)).squeeze(dim), reduction)
     valid = target != ignore_index
     safe = where(valid, target, 0)
-    dim = 1 if input.ndim > 1 else 0
     picked = -input.gather(dim, safe.unsqueeze(dim)).squeeze(dim)
     factor = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0)
     losses = where(valid, picked if weight is None else picked * factor, 0)
     if reduction == "mean":
         return losses.sum() / factor.sum()
     return losses.sum() if reduction == "sum" else losses
+
+
+def _all_count(target: Tensor, classes: int, ignore_index: int) -> bool:
+    """Whether it is known that every target is a class, and none of them to be ignored: the usual, shorter way."""
+    known = isinstance(target._array, np.ndarray) and not 0 <= ignore_index < classes
+    return known and all_within(target._array, classes)
 
 
 def _check_targets(ignore_index: int, classes: int, target: np.ndarray) -> None:

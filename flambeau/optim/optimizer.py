@@ -44,7 +44,7 @@ Params = Iterable[Any]
 _global_step_pre_hooks: OrderedDict[int, Hook] = OrderedDict()
 _global_step_post_hooks: OrderedDict[int, Hook] = OrderedDict()
 #: Elements from which on an update is worth a native program.
-_WORTH_A_PROGRAM = 1 << 16
+_WORTH_A_PROGRAM = 1 << 15
 
 _HOOK_TABLES = (
     "_optimizer_step_pre_hooks",
