@@ -7,21 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from flambeau import ops
-from flambeau.distributions import constraints
 from flambeau.distributions.cauchy import Cauchy
-from flambeau.distributions.transformed_distribution import TransformedDistribution
+from flambeau.distributions.folded import Folded
 from flambeau.distributions.transforms import AbsTransform
 from flambeau.tensor import Tensor
 
 __all__ = ["HalfCauchy"]
 
 
-class HalfCauchy(TransformedDistribution):
+class HalfCauchy(Folded):
     """The distance from 0 of Cauchy numbers of median 0 and half width `scale`; their mean is infinite."""
 
-    arg_constraints = {"scale": constraints.positive}
-    support = constraints.nonnegative
-    has_rsample = True
     base_dist: Cauchy
 
     def __init__(self, scale: Tensor | float, validate_args: bool | None = None) -> None:
@@ -40,10 +36,6 @@ class HalfCauchy(TransformedDistribution):
         return ops.full(self._extended_shape(), math.inf, dtype=self.scale.dtype)
 
     @property
-    def mode(self) -> Tensor:
-        return ops.zeros_like(self.scale)
-
-    @property
     def variance(self) -> Tensor:
         return self.base_dist.variance
 
@@ -52,14 +44,3 @@ class HalfCauchy(TransformedDistribution):
             self._validate_sample(value)
         value = ops.as_tensor(value, dtype=self.scale.dtype)
         return ops.where(value >= 0, self.base_dist.log_prob(value) + math.log(2), -math.inf)
-
-    def cdf(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        return 2 * self.base_dist.cdf(value) - 1
-
-    def icdf(self, prob: Tensor) -> Tensor:
-        return self.base_dist.icdf((prob + 1) / 2)
-
-    def entropy(self) -> Tensor:
-        return self.base_dist.entropy() - math.log(2)
