@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from flambeau import ops
-from flambeau.autograd import is_grad_enabled
+from flambeau.autograd import grad, is_grad_enabled
 from flambeau.autograd.function import Function
 from flambeau.core import dtypes
 from flambeau.core.state import state
@@ -48,17 +48,24 @@ def scaled_dot_product_attention(
     if dropout_p == 0 and _fits_a_kernel(query, key, value, attn_mask):
         turned = query.ndim == 4 and query.stride(1) < query.stride(2)  # the result lies as the queries do
         return _in_one_pass(query, key, value, attn_mask, factor, is_causal, turned)
-    root = math.sqrt(factor) if factor > 0 else None
+    return _composed(query, key, value, attn_mask, factor, is_causal, dropout_p)
+
+
+def _composed(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float, causal: bool, dropout_p: float = 0.0
+) -> Tensor:
+    """Attention of products and a softmax; `mask` is added to the scores."""
+    root = math.sqrt(scale) if scale > 0 else None
     if root is not None:
         scores = ops.matmul(query * root, (key * root).transpose(-2, -1))
     else:
-        scores = ops.matmul(query, key.transpose(-2, -1)) * factor
-    if is_causal:
+        scores = ops.matmul(query, key.transpose(-2, -1)) * scale
+    if causal:
         rows, columns = ops.arange(query.size(-2)).unsqueeze(1), ops.arange(key.size(-2))
         scores = where(rows >= columns, scores, -math.inf)
-    if attn_mask is not None:
-        scores = scores + attn_mask
-    weights = softmax(scores, -1) if attn_mask is None else _softmax_or_nothing(scores)
+    if mask is not None:
+        scores = scores + mask
+    weights = softmax(scores, -1) if mask is None else _softmax_or_nothing(scores)
     return ops.matmul(dropout(weights, dropout_p, dropout_p > 0), value)
 
 
@@ -116,35 +123,20 @@ class _Attention(Function):
         scale, causal, turned = ctx.options
         if turned:
             out, gradient = out.transpose(-3, -2), gradient.transpose(-3, -2)
-        inner = (gradient * out).sum(-1)
-        of_query, of_key, of_value = ctx.needs_input_grad[:3]
+        matrices, wanted = (query, key, value), ctx.needs_input_grad[:3]
         grads: list[Any] = [None, None, None]
-        if is_grad_enabled():
-            grads = _gradients(query, key, value, mask, gradient, scale, causal)
+        if is_grad_enabled():  # to be differentiated again
+            leaves = [x for x, w in zip(matrices, wanted, strict=True) if w]
+            found = iter(grad(_composed(*matrices, mask, scale, causal), leaves, gradient, create_graph=True))
+            grads = [next(found) if w else None for w in wanted]
         else:
-            inputs = query, key, value, mask, total, gradient, inner
-            if of_query:
+            inputs = *matrices, mask, total, gradient, (gradient * out).sum(-1)
+            if wanted[0]:
                 grads[0] = kernels.query_gradient(*inputs, scale=scale, causal=causal)
-            if of_key or of_value:
+            if wanted[1] or wanted[2]:
                 grads[1:] = kernels.key_value_gradient(*inputs, scale=scale, causal=causal)
-        wanted = zip(grads, (query, key, value), (of_query, of_key, of_value), strict=True)
-        return *[g.sum_to_size(x.shape) if w else None for g, x, w in wanted], None, None, None, None
-
-
-def _gradients(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, gradient: Tensor, scale: float, causal: bool
-) -> list[Tensor]:
-    """The three gradients, of operators that can be differentiated again."""
-    scores = ops.matmul(query, key.transpose(-2, -1)) * scale
-    if causal:
-        scores = where(ops.arange(query.size(-2)).unsqueeze(1) >= ops.arange(key.size(-2)), scores, -math.inf)
-    if mask is not None:
-        scores = scores + mask
-    weights = _softmax_or_nothing(scores)
-    of_weights = ops.matmul(gradient, value.transpose(-2, -1))
-    of_scores = weights * (of_weights - (of_weights * weights).sum(-1, keepdim=True)) * scale
-    turned = of_scores.transpose(-2, -1), weights.transpose(-2, -1)
-    return [ops.matmul(of_scores, key), ops.matmul(turned[0], query), ops.matmul(turned[1], gradient)]
+            grads = [g.sum_to_size(x.shape) if w else None for g, x, w in zip(grads, matrices, wanted, strict=True)]
+        return *grads, None, None, None, None
 
 
 def multi_head_attention_forward(
