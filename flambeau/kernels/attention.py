@@ -26,8 +26,9 @@ from dataclasses import dataclass
 
 from flambeau.kernels import mathfn
 from flambeau.kernels.element import I32, Element
+from flambeau.kernels.gemm import of_batch
 from flambeau.kernels.kernel import Kernel, Stage, round_up, stage_function
-from flambeau.kernels.language import Buffer, Function, Index, Module, Offset, Pointer, Value
+from flambeau.kernels.language import Buffer, Function, Module, Offset, Pointer, Value
 from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.target import Target
 from flambeau.kernels.transpose import transposed
@@ -238,14 +239,8 @@ class _Walk:
         blocks = -(-self.across // wide)
         f, pointers, _, scratch, begin, end = stage_function(self.module, name, buffers)
         with f.range(begin, end) as number:
-            # Causal blocks differ in work; later ones, which have more of it, are dealt like cards.
             where, block = number // blocks, f.position(number % blocks)
-            moved = list(pointers)
-            for dim in reversed(range(len(self.shape.batch))):
-                size = self.shape.batch[dim]
-                here = where % size if dim else where
-                where = where // size if dim else where
-                moved = [p + here * o.strides[dim] for p, o in zip(moved, operands, strict=True)]
+            moved = of_batch(pointers, operands, self.shape.batch, where)
             task(_Task(self, f, moved, block * wide, scratch.as_elements(element), element, lanes))
         tasks = math.prod(self.shape.batch) * blocks
         traffic = sum(b.element.bytes * math.prod(s) for b, s in zip(buffers, sizes, strict=True))
@@ -470,4 +465,4 @@ def _always() -> Iterator[None]:
     yield
 
 
-__all__ = ["Attention", "Index", "emit_forward", "emit_key_value_gradient", "emit_query_gradient"]
+__all__ = ["Attention", "emit_forward", "emit_key_value_gradient", "emit_query_gradient"]

@@ -141,7 +141,7 @@ def _emit_dots(
     blocks = -(-n // dot.tile(module.target, m, lanes)[1])
     f, pointers, _, _, begin, end = stage_function(module, name, buffers)
     with f.range(begin, end) as task:
-        matrices = _of_batch(pointers, operands, batch, task // blocks)
+        matrices = of_batch(pointers, operands, batch, task // blocks)
         dot.emit_columns(
             f, (m, n, k), a, b, out, extras, epilogue, matrices, task % blocks, element, lanes
         )
@@ -168,7 +168,7 @@ def _facts(
     return buffers, {"flops": 2 * count * m * n * k, "traffic": count * (read + written)}
 
 
-def _of_batch(
+def of_batch(
     pointers: Sequence[Pointer], operands: Sequence[Operand], batch: tuple[int, ...],
     number: Offset,
 ) -> list[Pointer]:  # fmt: skip
@@ -277,7 +277,7 @@ class _Plan:
             row_share: Offset = rest % self.row_shares
             number: Offset = rest // self.row_shares
             operands = [self.a, self.b, *self.extras, self.out]
-            matrices = _of_batch(pointers, operands, self.batch, number)
+            matrices = of_batch(pointers, operands, self.batch, number)
             first_panel, last_panel = _shares(panel_share, self.panel_shares, self.panels)
             packed = matrices[1] if self.packed else workspace.as_elements(self.element)
             if self.packs_b and packed_b < 0:

@@ -230,7 +230,7 @@ def _emit_listed(f: Function, runs: Sequence[_Run], barrier: str, shared: Pointe
             for number in counts:
                 with f.when(count.eq(number)):
                     buffers = [(addresses + k).load_address() for k in range(number)]
-                    f.call_address(function, [*buffers, shared, own, begin.index(), end.index()])
+                    f.call(function, [*buffers, shared, own, begin.index(), end.index()])
         loop.next([(cursor + (count.index() * 2 + 3)).value()])
 
 

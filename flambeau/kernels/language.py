@@ -657,18 +657,14 @@ class Function:
             self.module.declare("declare i32 @sched_yield()")
             self.emit_name("call i32 @sched_yield()")
 
-    def call(self, name: str, arguments: Sequence[Pointer | Offset]) -> None:
-        """Calls a function of the same module."""
+    def call(self, function: str | Pointer, arguments: Sequence[Pointer | Offset]) -> None:
+        """Calls a function of the same module, or the one at an address."""
+        name = f"@{function}" if isinstance(function, str) else function.name
         parts = [
             f"ptr {a.name}" if isinstance(a, Pointer) else f"i64 {offset_name(a)}"
             for a in arguments
         ]
-        self.line(f"call void @{name}({', '.join(parts)})")
-
-    def call_address(self, function: Pointer, arguments: Sequence[Pointer | Offset]) -> None:
-        """Calls the function at an address."""
-        parts = [f"ptr {a.name}" if isinstance(a, Pointer) else f"i64 {offset_name(a)}" for a in arguments]
-        self.line(f"call void {function.name}({', '.join(parts)})")
+        self.line(f"call void {name}({', '.join(parts)})")
 
     def call_extern(self, name: str, *arguments: Value) -> Value:
         """Calls a C library function of one element type, as `erf(x)`, on scalars."""

@@ -310,10 +310,10 @@ class _Nest:
             for dim in reversed(range(len(self.kept) - 1)):
                 here = row % self.kept[dim] if dim else row
                 row = row // self.kept[dim] if dim else row
-                inside = _step(inside, self.kept_strides, dim, here)
-                outside = _step(outside, self.end_strides, dim, here)
-            inside = _step(inside, self.kept_strides, -1, column * self.columns)
-            outside = _step(outside, self.end_strides, -1, column * self.columns)
+                inside = step(inside, self.kept_strides, dim, here)
+                outside = step(outside, self.end_strides, dim, here)
+            inside = step(inside, self.kept_strides, -1, column * self.columns)
+            outside = step(outside, self.end_strides, -1, column * self.columns)
             if self.across:
                 self._across(f, inside, outside, column)
             else:
@@ -354,7 +354,7 @@ class _Nest:
         start = [self._identity(f, lanes) for _ in actives]
         chains = self._nest(f, 0, len(self.reduced), inputs, start, f.constant(0, I64), element)
         for number, (chain, active) in enumerate(zip(chains, actives, strict=True)):
-            at = _step(ends, self.end_strides, -1, number * lanes)
+            at = step(ends, self.end_strides, -1, number * lanes)
             self._store(f, chain, at, lanes, active)
 
     # Lanes are elements of one result -----------------------------------------------------
@@ -411,7 +411,7 @@ class _Nest:
         inside = math.prod(self.reduced[dim + 1 :])
 
         def turn(chains: list[_State], index: Offset) -> list[_State]:
-            moved = _step(inputs, self.reduced_strides, dim, index)
+            moved = step(inputs, self.reduced_strides, dim, index)
             there = position
             if self.positions:
                 there = position + f.constant_of(index * inside, I64)
@@ -532,7 +532,7 @@ def _flat(chains: Sequence[_State]) -> list[Value]:
     return [value for chain in chains for value in chain]
 
 
-def _step(
+def step(
     pointers: list[Pointer], strides: Sequence[Sequence[int]], dim: int, by: Offset
 ) -> list[Pointer]:
     return [p + by * s[dim] for p, s in zip(pointers, strides, strict=True)]

@@ -15,25 +15,25 @@ _TRY = 3  # calls: workers that were asleep come late to the first
 _SOON = 8  # calls to the next try after a change; twice as many each time that it stays
 _NEXT_TRY = 64
 _RARELY = 512  # where the other way took twice as long
-_LONG = 20_000_000  # nanoseconds: what takes so long is not tried alone unless it takes much longer than it did
+_LONG = 20_000_000  # nanoseconds: what takes so long is not tried alone
 
 
 class Sharing:
     """The times of one program, and how it is to be done."""
 
-    __slots__ = ("_alone", "_best", "_calls", "_next", "_pause", "_together", "alone")
+    __slots__ = ("_alone", "_calls", "_next", "_pause", "_together", "alone")
 
     def __init__(self) -> None:
         #: Whether one thread does it.
         self.alone = False
-        self._alone = self._together = self._best = 0
+        self._alone = self._together = 0
         self._calls, self._next, self._pause = 0, _FIRST_TRY, _SOON
 
     def run(self, together: Callable[[], None], alone: Callable[[], None]) -> None:
         """Runs the program in one of its two ways."""
         self._calls += 1
         tries = self._calls >= self._next
-        if tries and self._calls == self._next and _LONG < self._together < 2 * self._best and not self.alone:
+        if tries and self._calls == self._next and self._together > _LONG and not self.alone:
             self._next, tries = self._calls + _RARELY, False
         one = self.alone is not tries
         start = perf_counter_ns()
@@ -42,16 +42,16 @@ class Sharing:
         else:
             together()
         took = perf_counter_ns() - start
+        known = self._alone if one else self._together
         if one:
-            self._alone = _lately(self._alone, took)
+            self._alone = _lately(known, took)
         else:
-            self._together = _lately(self._together, took)
+            self._together = _lately(known, took)
         if tries:
             if self._calls == self._next + _TRY - 1:
                 self._decide()
-        elif took > 2 * self._best and self._calls + _FIRST_TRY < self._next and self._best:
+        elif took > 2 * known > 0 and self._calls + _FIRST_TRY < self._next:
             self._next = self._calls + _FIRST_TRY  # something has changed
-        self._best = _lately(self._best, took)
 
     def _decide(self) -> None:
         slower, faster = max(self._alone, self._together), min(self._alone, self._together)

@@ -15,14 +15,14 @@ scratch memory; the rest is computed again from the inputs, which are near.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flambeau.kernels.element import I32, Element
 from flambeau.kernels.expression import Nodes, cost, evaluate, types
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, stage_function
 from flambeau.kernels.language import Function, Index, Module, Offset, Pointer, Value
 from flambeau.kernels.pointwise import Operand, choose_lanes, collapse, operand_buffers, touched
-from flambeau.kernels.reduce import RULES
+from flambeau.kernels.reduce import RULES, step
 from flambeau.kernels.target import Target
 
 _CHAINS = 4  # independent sums, so that additions overlap
@@ -64,6 +64,10 @@ def emit(
         scratch=slab.scratch, flops=elements * cost(nodes),
         traffic=sum(o.element.bytes * touched(o, shape) for o in (*inputs, *outputs)),
     )  # fmt: skip
+
+
+#: What is done with the elements at (pointers, line, position, how many): the state after them from that before.
+_Visit = Callable[[list[Pointer], Offset, Offset, int, list[Value]], list[Value]]
 
 
 class _Slab:
@@ -163,7 +167,7 @@ class _Slab:
             for dim in reversed(range(len(self.kept))):
                 here: Offset = rest % self.kept[dim] if dim else rest
                 rest = rest // self.kept[dim] if dim else rest
-                pointers = _moved(pointers, self.kept_strides, dim, here)
+                pointers = step(pointers, self.kept_strides, dim, here)
             same = {k: pointers[k].broadcast(self.lanes) for k in range(self.inputs) if not self.full[k]}
             nodes = tuple(_ABSENT if v else n for n, v in zip(self.nodes, self.varies, strict=True))
             known = evaluate(f, nodes, same, self.lanes)
@@ -207,7 +211,7 @@ class _Slab:
             for r, total in zip(reduces, state, strict=True):
                 rule, value = RULES[self.nodes[r][1]], values[self.nodes[r][2]]
                 if active < self.lanes:
-                    nothing = f.constant(rule.identity(value.element), value.element, self.lanes)
+                    nothing = _identity(f, self.nodes[r][1], value.element, self.lanes)
                     value = f.select(f.iota(I32, self.lanes) < active, value, nothing)
                 joined.append(rule.combine(f, total, value))
             return joined
@@ -227,19 +231,19 @@ class _Slab:
 
     def _lines(
         self, f: Function, dim: int, pointers: list[Pointer], line: Offset, state: list[Value], chains: int,
-        element: object,
+        element: _Visit,
     ) -> list[Value]:  # fmt: skip
         """The loops over the slab's outer dimensions, then its lines."""
         if dim == len(self.reduced) - 1:
             return self._line(f, pointers, line, state, chains, element)
         with f.loop(0, self.reduced[dim], carry=state) as loop:
-            moved = _moved(pointers, self.reduced_strides, dim, loop.index)
+            moved = step(pointers, self.reduced_strides, dim, loop.index)
             size = math.prod(self.reduced[dim + 1 : -1]) * self.line
             loop.next(self._lines(f, dim + 1, moved, line + loop.index * size, loop.values, chains, element))
         return loop.results
 
     def _line(
-        self, f: Function, pointers: list[Pointer], line: Offset, state: list[Value], chains: int, element: object
+        self, f: Function, pointers: list[Pointer], line: Offset, state: list[Value], chains: int, element: _Visit
     ) -> list[Value]:
         """A line of the slab: several vectors at a time, then those left, then the rest under a mask."""
         vectors, rest = divmod(self.reduced[-1], self.lanes)
@@ -247,7 +251,7 @@ class _Slab:
 
         def join(state: list[Value], chain: int, here: Offset, active: int) -> list[Value]:
             own = slice(chain * width, (chain + 1) * width)
-            state[own] = element(pointers, line, here, active, state[own])  # type: ignore[operator]
+            state[own] = element(pointers, line, here, active, state[own])
             return state
 
         turns = vectors // chains
@@ -285,10 +289,6 @@ def _collapsed(
 
 def _identity(f: Function, op: str, element: Element, lanes: int) -> Value:
     return f.constant(RULES[op].identity(element), element, lanes)
-
-
-def _moved(pointers: list[Pointer], strides: Sequence[Sequence[int]], dim: int, by: Offset) -> list[Pointer]:
-    return [p + by * s[dim] for p, s in zip(pointers, strides, strict=True)]
 
 
 def _starts(sizes: Sequence[int]) -> list[int]:
