@@ -498,16 +498,18 @@ class _Compilation:
             element(value)
         return elements, operands
 
+    def _reads_lanes(self, group: Group, shape: tuple[int, ...]) -> bool:
+        """Whether something of this shape that the group reads has its samples side by side."""
+        return any(
+            has_batch_last(self.located[v]) for v in group.inputs if v in self.located and v.shape == shape
+        )
+
     def _pointwise(self, group: Group) -> None:
         shape = group.nodes[0].outputs[0].shape
         builder = Builder()
         elements, operands = self._expression(builder, group.nodes, shape)
         # The result lies as its inputs do, so that layouts follow from convolutions onwards.
-        if any(
-            has_batch_last(self.located[v]) and v.shape == shape
-            for v in group.inputs
-            if v in self.located
-        ):
+        if self._reads_lanes(group, shape):
             for value in group.outputs:
                 if value not in self.destined:
                     self.located[value] = batch_last(value)
@@ -523,7 +525,7 @@ class _Compilation:
         row = tuple(1 if d in axes else n for d, n in enumerate(shape))
         builder = Builder()
         elements, operands = self._expression(builder, group.nodes, shape)
-        lanes = any(has_batch_last(self.located[v]) for v in group.inputs if v in self.located and v.shape == shape)
+        lanes = self._reads_lanes(group, shape)
         outputs = []
         for value in group.outputs:
             if value.shape == shape:
