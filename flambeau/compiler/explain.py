@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flambeau.compiler.backends.cpu import ARENA, SCRATCH, WORKSPACE, Executable, Step, aligned
+from flambeau.compiler.backends.cpu import Executable, aligned
+from flambeau.compiler.backends.homes import ARENA, SCRATCH, WORKSPACE
+from flambeau.compiler.backends.lowering import Step
 from flambeau.compiler.backends.place import Place
 from flambeau.compiler.graph import describe
 from flambeau.kernels.kernel import Kernel

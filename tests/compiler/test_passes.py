@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.compiler.backends.cpu import kind_of
+from flambeau.compiler.backends.kinds import kind_of
 from flambeau.compiler.backends.memory import Lifetime, plan
 from flambeau.compiler.graph import Graph, constant
 from flambeau.compiler.passes.common import merge_common

@@ -13,7 +13,7 @@ from flambeau.kernels.pointwise import Operand
 from flambeau.ops.attention import shape_of
 
 if TYPE_CHECKING:
-    from flambeau.compiler.backends.cpu import Work
+    from flambeau.compiler.backends.work import Work
 
 _EMITTERS = {
     "forward": attention.emit_forward,

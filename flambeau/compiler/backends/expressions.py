@@ -18,6 +18,12 @@ from flambeau.ops.pointwise import number_as
 
 BOOL = np.dtype(np.bool_)
 
+#: Reductions by name, and what the kernels call them.
+REDUCTIONS = {
+    "sum": "sum", "prod": "prod", "amax": "max", "amin": "min", "all": "all", "any": "any",
+    "argmax": "argmax", "argmin": "argmin",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Element:
@@ -202,3 +208,24 @@ def add_primitive(builder: Builder, node: Any, operands: list[Any]) -> Element:
     result = node.primitive.lowering.expression(builder, *elements, **node.attributes)
     wanted = node.outputs[0].dtype
     return result if result.dtype == wanted else builder.cast(result, wanted)
+
+
+def axes_of(node: Any) -> tuple[int, ...]:
+    """The dimensions that a reduction takes away."""
+    rank = len(node.values[0].shape)
+    if "dims" in node.attributes:
+        dims = node.attributes["dims"]
+        return tuple(range(rank)) if dims is None else tuple(dims)
+    dim = node.attributes["dim"]
+    return tuple(range(rank)) if dim is None else (dim,)
+
+
+def add_reduction(builder: Builder, node: Any, element: Element) -> Element:
+    """A reduction as a node of a slab's expression."""
+    op, dtype = REDUCTIONS[node.primitive.name], node.outputs[0].dtype
+    if op in ("any", "all"):
+        element = builder.cast(element, BOOL)
+    made = builder.add_node("reduce", op, element.position, dtype=dtype)
+    if dtype.itemsize == 2 and dtype.kind in "fV":
+        made = builder.add_node("convert", made.position, dtype.name, dtype=dtype)
+    return made

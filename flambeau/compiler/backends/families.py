@@ -30,7 +30,7 @@ from flambeau.kernels.pool import Pooling
 from flambeau.ops.pool import divisors
 
 if TYPE_CHECKING:
-    from flambeau.compiler.backends.cpu import Work
+    from flambeau.compiler.backends.work import Work
 
 #: For each kernel family that primitives name, what emits it.
 EMITTERS: dict[str, Callable[[Work, Node], None]] = {}

@@ -1,0 +1,112 @@
+"""Where the values of a program live: which slot of its table holds them, and how many bytes in.
+
+The table has addresses: of the arena, of memory that kernels work in, of inputs, constants and outputs.
+What leaves the program is written where the caller wants it; the rest shares the arena.
+"""
+
+from __future__ import annotations
+
+from flambeau.compiler.backends.lowering import Lowering
+from flambeau.compiler.backends.memory import Lifetime, plan
+from flambeau.compiler.backends.place import Place, whole
+from flambeau.compiler.graph import Value
+
+ARENA, WORKSPACE, SCRATCH, FIRST = range(4)  # the table's slots; inputs begin at FIRST
+
+
+class Homes:
+    """The homes of a lowered program's values. Adds steps that copy to outputs no kernel can write directly.
+
+    `written`: for each output that is the new content of an input's memory, that input's number.
+
+    Attributes:
+        of: slot and bytes of each memory (the root of a place).
+        inputs, constants, outputs: the first slots of these.
+        slots: how many the table has.
+        arena_bytes: the size of the arena.
+    """
+
+    def __init__(self, low: Lowering, written: dict[int, int]):
+        self._low, self._written = low, written
+        roots = self._outputs()
+        self.inputs = FIRST
+        self.constants = self.inputs + len(low.graph.inputs)
+        self.outputs = self.constants + len(low.kernels.constants)
+        self.slots = self.outputs + len(low.graph.outputs)
+        self.of: dict[Value, tuple[int, int]] = {}
+        for first, numbers in (
+            (self.inputs, {v: k for k, v in enumerate(low.graph.inputs)}),
+            (self.constants, low.kernels.constant_slots),
+            (self.outputs, roots),
+        ):
+            self.of.update({root: (first + k, 0) for root, k in numbers.items()})
+        self.arena_bytes = self._fill_arena()
+
+    def _outputs(self) -> dict[Value, int]:
+        """The memory of every output; copies are added to those that no kernel writes directly."""
+        low, graph = self._low, self._low.graph
+        made: dict[Value, int] = {}  # the step that first writes a value
+        for k, step in enumerate(low.steps):
+            for value in step.writes:
+                made.setdefault(value, k)
+        late: list[tuple[Place, Value]] = []
+        roots: dict[Value, int] = {}
+        for k, value in enumerate(graph.outputs):
+            located, target = low.locate(value), self._written.get(k)
+            direct = (
+                value in made
+                and value not in roots
+                and located.root is value
+                and located == whole(value)
+                and (target is None or self._safe(made[value], graph.inputs[target]))
+            )
+            if direct:
+                roots[value] = k
+                continue
+            copy = Value(value.shape, value.dtype)
+            if target is not None and value.node is None:
+                # The memory of one input becomes another's: read all before any is written.
+                kept = Value(value.shape, value.dtype)
+                self._add_copy(located, kept)
+                located = whole(kept)
+            late.append((located, copy))
+            roots[copy] = k
+        for located, copy in late:
+            self._add_copy(located, copy)
+        return roots
+
+    def _add_copy(self, source: Place, target: Value) -> None:
+        self._low.add_step(None, [self._low.kernels.copy(source, whole(target))], [target])
+
+    def _safe(self, step: int, memory: Value) -> bool:
+        """Whether a step may write its output over an input: nobody reads the input later, and the
+        step itself reads only the very elements that it writes.
+        """
+        if any(memory in later.reads for later in self._low.steps[step + 1 :]):
+            return False
+        if memory not in self._low.steps[step].reads:
+            return True
+        own = self._low.steps[step]
+        plain = whole(memory).broadcast(memory.shape).strides
+        return own.elementwise and all(
+            o.offset == 0 and o.strides == plain
+            for _, operands in own.calls
+            for o in operands
+            if o.root is memory
+        )
+
+    def _fill_arena(self) -> int:
+        """Puts what is left into the arena; returns its size."""
+        born: dict[Value, int] = {}
+        dies: dict[Value, int] = {}
+        for k, step in enumerate(self._low.steps):
+            for value in step.writes:
+                born.setdefault(value, k)
+                dies[value] = k
+            for value in step.reads:
+                dies[value] = k
+        values = [v for v in born if v not in self.of]
+        offsets, size = plan([Lifetime(v.nbytes, born[v], dies[v]) for v in values])
+        for value, offset in zip(values, offsets, strict=True):
+            self.of[value] = (ARENA, offset)
+        return size
