@@ -9,12 +9,14 @@ import flambeau as torch
 from flambeau.compiler.backends.kinds import kind_of
 from flambeau.compiler.backends.memory import Lifetime, plan
 from flambeau.compiler.graph import Graph, constant
+from flambeau.compiler.passes.assemble import assemble
 from flambeau.compiler.passes.common import merge_common
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.passes.decompose import decompose
 from flambeau.compiler.passes.fold import fold_constants
 from flambeau.compiler.passes.fuse import fuse
 from flambeau.compiler.passes.simplify import simplify
+from flambeau.compiler.passes.views_last import views_last
 from flambeau.ops.table import PRIMITIVES as P
 
 F32 = np.dtype(np.float32)
@@ -64,6 +66,49 @@ def test_transposed_product_is_a_product_of_transposes() -> None:
     simple = drop_dead(simplify(g))
     simple.verify()
     assert names(simple)[-1] == "mm" and simple.outputs[0].shape == (4, 2)
+
+
+def test_pointwise_operators_move_before_views() -> None:
+    g, x = start(6, 5)
+    bias, other = g.add_input((5,), F32), g.add_input((2, 3, 5), F32)
+    seen = g.call(P["view"], x, size=(2, 3, 5))
+    active = g.call(P["relu"], g.call(P["add"], seen, bias))
+    g.outputs = [g.call(P["mul"], active, 2.0), g.call(P["add"], active, other)]
+    late = drop_dead(views_last(g))
+    late.verify()
+    assert names(late) == ["add", "relu", "view", "mul", "view", "add"]
+    assert [n.outputs[0].shape for n in late.nodes][:2] == [(6, 5), (6, 5)]
+
+
+def test_a_bias_as_long_as_what_the_view_changed_stays_behind_it() -> None:
+    g, x = start(6, 5)
+    per_row = g.add_input((3, 1), F32)
+    g.outputs = [g.call(P["add"], g.call(P["view"], x, size=(2, 3, 5)), per_row)]
+    assert names(views_last(g)) == ["view", "add"]
+
+
+def test_sums_over_what_a_view_split_are_one() -> None:
+    g, x = start(6, 5)
+    seen = g.call(P["view"], x, size=(2, 3, 5))
+    g.outputs = [g.call(P["sum"], seen, dims=(0, 1), keepdim=True), g.call(P["sum"], x, dims=(0,), keepdim=True)]
+    merged = merge_common(drop_dead(views_last(g)))
+    merged.verify()
+    assert names(merged) == ["sum", "view"]
+
+
+def test_sums_of_a_bias_gradient_are_one() -> None:
+    g, x = start(8, 5)
+    weight = g.add_input((5, 2), F32)
+    steps = [g.call(P["mul"], x, float(k)) for k in range(4)]
+    products = [g.call(P["mm"], s, weight, turned=False) for s in steps]
+    sums = [g.call(P["sum"], s, dims=(0,), keepdim=True) for s in steps]
+    total = sums[0]
+    for s in sums[1:]:
+        total = g.call(P["add"], total, s)
+    g.outputs = [total, *products]
+    whole = drop_dead(assemble(g))
+    whole.verify()
+    assert names(whole).count("sum") == 1 and names(whole).count("add") == 0
 
 
 def test_constants_fold_through_views_of_views() -> None:

@@ -9,6 +9,7 @@ from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.passes.decompose import decompose
 from flambeau.compiler.passes.fold import fold_constants
 from flambeau.compiler.passes.simplify import simplify
+from flambeau.compiler.passes.views_last import views_last
 
 #: Whether every pass is followed by the verifier; tests switch it on.
 verifying = False
@@ -17,7 +18,7 @@ verifying = False
 def simplified(graph: Graph) -> Graph:
     """The graph after all passes that do not depend on a backend."""
     for run in (
-        drop_dead, decompose, simplify, assemble, fold_constants, merge_common, drop_dead,
+        drop_dead, decompose, simplify, views_last, assemble, fold_constants, merge_common, drop_dead,
     ):
         graph = run(graph)
         if verifying:

@@ -4,7 +4,7 @@ A sum of slices' gradients, each zero outside its slice, is their concatenation:
 `unbind` and of indexing gives every piece a whole array of zeros with the piece in it, and adds these.
 
 A sum of products is one product of concatenated matrices: A B + C D = [A C] [B; D]. The gradient of a weight
-that is used in every step of a recurrent network is such a sum.
+that is used in every step of a recurrent network is such a sum, and that of a bias a sum of sums.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.ops.table import PRIMITIVES
 
-_FEWEST_PRODUCTS = 4
+_FEWEST = 4  # products or sums that are worth putting together
 
 
 def assemble(graph: Graph) -> Graph:
@@ -52,6 +52,10 @@ class _Assembly:
             product = self._one_product(graph, products)
             whole = product if whole is None else graph.call(PRIMITIVES["add"], whole, product)
             taken.update(products)
+        for sums in self._sums(terms):
+            total = self._one_sum(graph, sums)
+            whole = total if whole is None else graph.call(PRIMITIVES["add"], whole, total)
+            taken.update(sums)
         if whole is None:
             return None
         for value in terms:
@@ -97,7 +101,7 @@ class _Assembly:
             cheap = depth * (rows + columns) <= rows * columns
             if cheap and value not in self.kept and len(self.users[value]) == 1:
                 found.append(value)
-        return sorted(found, key=self._age) if len(found) >= _FEWEST_PRODUCTS else []
+        return sorted(found, key=self._age) if len(found) >= _FEWEST else []
 
     def _age(self, product: Value) -> int:
         """When what a product multiplies by was made."""
@@ -115,6 +119,33 @@ class _Assembly:
         else:
             left = graph.call(PRIMITIVES["cat"], *lefts, dim=1)
         return graph.call(PRIMITIVES["mm"], left, _stacked(graph, rights))
+
+    def _sums(self, terms: list[Value]) -> list[list[Value]]:
+        """The terms that are sums over the first dimension of arrays of one shape.
+
+        Only of factors, since these are put together for a product. Backward passes make the last step's first:
+        turned around, they lie as the steps do.
+        """
+        alike: dict[tuple[int, ...], list[Value]] = {}
+        for value in reversed(terms):
+            node = _sum_behind(value)
+            if node is None or value in self.kept or len(self.users[value]) > 1:
+                continue
+            if self._is_factor(node.values[0]):
+                alike.setdefault(node.values[0].shape, []).append(value)
+        return [sums for sums in alike.values() if len(sums) >= _FEWEST]
+
+    def _is_factor(self, value: Value) -> bool:
+        """Whether a matrix is multiplied by another."""
+        users = self.users[value]
+        return any(n.primitive.name == "mm" for u in users for n in (u, *self.users.get(u.outputs[0], ())))
+
+    def _one_sum(self, graph: Graph, sums: list[Value]) -> Value:
+        summed = [self.new[node.values[0]] for v in sums if (node := _sum_behind(v)) is not None]
+        layers = [graph.call(PRIMITIVES["view"], x, size=(1, *x.shape)) for x in summed]
+        stack = graph.call(PRIMITIVES["cat"], *layers, dim=0)
+        total = graph.call(PRIMITIVES["sum"], stack, dims=(0, 1), keepdim=True)
+        return graph.call(PRIMITIVES["view"], total, size=sums[0].shape)
 
     def _join(self, graph: Graph, row: list[Value], dim: int) -> Value:
         """The slices along a dimension, with zeros where none lies."""
@@ -158,6 +189,16 @@ def _is_sum(node: Node) -> bool:
         and len(node.values) == 2
         and all(v.shape == out.shape and v.dtype == out.dtype for v in node.values)
     )
+
+
+def _sum_behind(value: Value) -> Node | None:
+    """The node that sums over the first dimension, of which a value is all."""
+    node = value.node
+    if node is not None and node.primitive.name == "view":
+        node = node.values[0].node
+    if node is None or node.primitive.name != "sum" or node.attributes["dims"] != (0,):
+        return None
+    return node if node.outputs[0].dtype == node.values[0].dtype else None
 
 
 def _range(piece: Value, dim: int) -> tuple[int, int]:
