@@ -2,6 +2,11 @@
 
 No IR passes run: the language already writes loops, registers and address arithmetic the way
 they should be, and instruction selection takes nearly all the time there is to save.
+
+Code is independent of its position, and LLVM's newer linker places all of an object in one block, since instructions
+reach constants within 2 or 4 GB only (the older one maps sections wherever there is room, and stops the process where
+that is too far, as on aarch64). It writes to memory that is not executable yet, then makes it executable and no longer
+writable, and has the instruction caches forget what was there.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ import ctypes
 import itertools
 import json
 import sys
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -105,10 +111,10 @@ def _restore(name: str) -> Code | None:
 
 
 def _circumstances(target: Target) -> tuple[str, ...]:
-    """All that machine code depends on besides the text."""
+    """All that machine code depends on besides the text, and what the text of a caller's key depends on."""
     version = str(getattr(sys.modules.get("flambeau"), "_release", ""))
     llvm_version = ".".join(map(str, _llvm().llvm_version_info))
-    return target.triple, target.cpu, target.features, llvm_version, version
+    return repr(replace(target, cores=0)), _code_model(target), llvm_version, version
 
 
 @cache
@@ -133,7 +139,8 @@ def _machine(target: Target) -> Any:
         cpu=target.cpu,
         features=target.features,
         opt=_CODEGEN_LEVEL,
-        reloc="pic" if target.is_aarch64 else "default",
+        reloc="pic",
+        codemodel=_code_model(target),
         jit=True,
     )
 
@@ -142,10 +149,12 @@ def _machine(target: Target) -> Any:
 def _linker() -> Any:
     """The one linker that all programs of this process are loaded by."""
     llvm = _llvm()
-    machine = llvm.Target.from_triple(host().triple).create_target_machine(
-        cpu=host().cpu, features=host().features, jit=True
-    )
-    return llvm.create_lljit_compiler(machine, use_jit_link=False)
+    return llvm.create_lljit_compiler(_machine(host()), use_jit_link=_code_model(host()) == "small")
+
+
+def _code_model(target: Target) -> str:
+    """How far apart the parts of a program may lie. On Windows LLVM has the older linker only, which puts them anywhere."""
+    return "large" if "windows" in target.triple else "small"
 
 
 def _link(machine_code: bytes, names: list[str]) -> Any:

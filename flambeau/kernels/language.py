@@ -651,6 +651,12 @@ class Function:
             self.module.declare("declare void @llvm.aarch64.hint(i32)")
             self.line("call void @llvm.aarch64.hint(i32 1)")
 
+    def forget_instructions(self) -> None:
+        """Drops what this core has fetched of code ahead of time: to be done before it runs what another core wrote."""
+        if self.target.is_aarch64:  # elsewhere a core sees other cores' writes to code by itself
+            self.module.declare("declare void @llvm.aarch64.isb(i32)")
+            self.line("call void @llvm.aarch64.isb(i32 15)")
+
     def yield_processor(self) -> None:
         """Lets another thread of the system run, where the C library has a call for it."""
         if "windows" not in self.target.triple:

@@ -2,6 +2,10 @@
 
 `host()` describes the machine at hand. `named("avx2")` and its kin describe other machines, so
 that tests generate, and where they can run, code of every vector width on one machine.
+
+`FLAMBEAU_CPU` has all code made for a lesser processor than the one at hand: "x86-64", "x86-64-v2" (SSE4), "x86-64-v3"
+(AVX2) or "x86-64-v4" (AVX-512); on aarch64 the name of any processor that LLVM knows, such as "generic" or
+"neoverse-n1". It is for tests, for comparisons, and for a folder of code that several machines share.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ class Target:
         registers: how many vector registers there are.
         has_fma: whether a fused multiply-add is one instruction.
         has_half: whether f16 <-> f32 conversion is one instruction.
-        l1, l2: bytes of the caches a core has to itself.
+        l1, l2: bytes of the caches a core has to itself, or of its share.
         cores: how many cores this process may use.
     """
 
@@ -53,12 +57,17 @@ class Target:
 
 
 _LINUX_X86 = "x86_64-unknown-linux-gnu"
+_WIDTHS = ["sse2", "avx2", "avx512"]
 _INSTRUCTION_SETS = {
     "sse2": Target("sse2", _LINUX_X86, "x86-64", "", 16, 16, has_fma=False, has_half=False),
     "avx2": Target("avx2", _LINUX_X86, "x86-64-v3", "", 32, 16),
     "avx512": Target("avx512", _LINUX_X86, "x86-64-v4", "", 64, 32),
+    # Scalable vectors (SVE) are left to LLVM: what it knows to do with them on 128 bits.
     "neon": Target("neon", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32),
 }
+#: The levels of the x86-64 ABI, and the instruction set that kernels use of each.
+_LEVELS = {"x86-64": "sse2", "x86-64-v2": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512"}
+_LEAST_L2 = 128 * 1024
 
 
 def named(instruction_set: str) -> Target:
@@ -79,12 +88,33 @@ def can_run(target: Target) -> bool:
     here = host()
     if target.is_aarch64 or here.is_aarch64:
         return target.is_aarch64 == here.is_aarch64
-    widths = ["sse2", "avx2", "avx512"]
-    return widths.index(target.name) <= widths.index(here.name)
+    return _WIDTHS.index(target.name) <= _WIDTHS.index(here.name)
 
 
 @cache
 def host() -> Target:
+    """The machine that code is made for: the one at hand, or what `FLAMBEAU_CPU` makes of it.
+
+    Raises `ValueError` if that is no processor whose code runs here.
+    """
+    wanted = os.environ.get("FLAMBEAU_CPU", "")
+    return _lessened(_at_hand(), wanted) if wanted else _at_hand()
+
+
+def _lessened(here: Target, cpu: str) -> Target:
+    """The machine at hand seen as another processor."""
+    if here.is_aarch64:
+        return replace(here, cpu=cpu, features="")
+    runs = [name for name, width in _LEVELS.items() if _WIDTHS.index(width) <= _WIDTHS.index(here.name)]
+    if not here.is_x86 or cpu not in runs:
+        raise ValueError(f"FLAMBEAU_CPU={cpu!r}: code can be made here for {', '.join(runs) if here.is_x86 else here.cpu}")
+    base = _INSTRUCTION_SETS[_LEVELS[cpu]]
+    return replace(here, name=base.name, cpu=cpu, features="", vector_bytes=base.vector_bytes, registers=base.registers,
+                   has_fma=base.has_fma, has_half=base.has_half)  # fmt: skip
+
+
+@cache
+def _at_hand() -> Target:
     """The machine at hand, asked of LLVM and of the operating system."""
     import llvmlite.binding as llvm
 
@@ -120,14 +150,31 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _cache_bytes(level: int) -> int | None:
-    """The size of the first core's data cache of that level, where Linux tells it."""
-    for entry in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+def _cache_bytes(level: int, folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int | None:
+    """A core's share of the first core's data cache of that level, where Linux tells it.
+
+    Processors that share the first level are one core.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    for entry in sorted(folder.glob("index*")):
         try:
-            kind = (entry / "type").read_text().strip()
-            if kind != "Instruction" and int((entry / "level").read_text()) == level:
+            if (entry / "type").read_text().strip() != "Instruction":
                 size = (entry / "size").read_text().strip()
-                return int(size.rstrip("KM")) * {"K": 1024, "M": 1024**2}.get(size[-1], 1)
+                number = int(size.rstrip("KM")) * {"K": 1024, "M": 1024**2}.get(size[-1], 1)
+                found[int((entry / "level").read_text())] = number, _count(entry / "shared_cpu_list")
         except (OSError, ValueError):
             continue
-    return None
+    if level not in found or not found[level][0]:
+        return None
+    size, sharers = found[level]
+    cores_sharing = max(1, sharers // found[1][1]) if 1 in found else 1
+    return max(size // cores_sharing, min(size, _LEAST_L2))
+
+
+def _count(listed: Path) -> int:
+    """How many processors a list such as "0-3,8" names; one where there is none."""
+    try:
+        parts = [part.split("-") for part in listed.read_text().strip().split(",")]
+        return max(1, sum(int(part[-1]) - int(part[0]) + 1 for part in parts))
+    except (OSError, ValueError):
+        return 1

@@ -8,6 +8,10 @@ for workers to join, does the first thread's share itself and waits for the rest
 A worker that does not come in time is left out: it sleeps, or another process has its processor. Waiting for
 it would take longer than its share. Results do not depend on how many take part.
 
+What orders the threads' accesses on processors that would reorder them: every word that one writes while others watch it
+is read and written by sequentially consistent atomic instructions. What is published through such a word (driver and
+table before the gate opens, the team before `go`, a worker's results before it takes itself off `running`) is plain memory.
+
 Publishing, sharing and waiting are one native call: Ctrl-C is raised after it, never in the
 middle. A forked child starts with no pool and makes its own. Where there is no futex, workers
 wait on a condition variable instead.
@@ -44,6 +48,7 @@ _LINE = 32
 # The gate: the run's number in the high bits, how many workers have joined in the low ones; or closed.
 _JOINED, _NUMBER = 0xFF, 0x3FFFFF
 _CLOSED = -1
+_MOST_THREADS = _JOINED + 1
 #: Turns of waiting for workers, where the caller does not say.
 PATIENCE = 2_000
 
@@ -96,7 +101,7 @@ def run(driver: int, table: int, patience: int = PATIENCE) -> None:
 
 def pool_size() -> int:
     """How many threads `run` will use now; at most `get_num_threads()`."""
-    return get_num_threads()
+    return min(get_num_threads(), _MOST_THREADS)
 
 
 def _default_threads() -> int:
@@ -111,7 +116,7 @@ def _start() -> _Pool:
     global _pool
     with _making:
         if _pool is None:
-            count = get_num_threads()
+            count = pool_size()
             _pool = _NativePool(count) if _has_futex() else _PortablePool(count)
         return _pool
 
@@ -202,6 +207,7 @@ def _emit_worker(module: Module) -> None:
         with f.when(mine >= 0):
             spin_until(f, lambda: (control + _GO).atomic_load().eq(now))
             team = f.convert((control + _TEAM).load(), I64)
+            f.forget_instructions()  # the driver may lie where another, unloaded one lay
             _call_driver(f, control, (f.convert(mine, I64) + 1).name, team.name)
             (control + _RUNNING).atomic_add(-1)
 

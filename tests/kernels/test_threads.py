@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from flambeau.kernels.element import I64
 from flambeau.kernels.kernel import Call, Kernel, Place, Stage, emit_driver, stage_function
 from flambeau.kernels.language import Buffer, Module
 from flambeau.kernels.sharing import Sharing
+from flambeau.kernels.target import named
 
 SQUARE = (("input", 0), ("mul", 0, 0))
 COUNT = 1 << 20
@@ -157,3 +159,36 @@ def test_process_ends_while_workers_sleep() -> None:
     )
     done = subprocess.run([sys.executable, "-c", text], timeout=20, check=False)
     assert done.returncode == 0
+
+
+def test_words_that_threads_watch_are_atomic() -> None:
+    """On x86 a plain access would go unnoticed."""
+    module = Module(named("neon"))
+    threads._emit_worker(module)
+    threads._emit_run(module, 4)
+    text = module.text()
+    watched = {threads._SLEEPING, threads._RUNNING, threads._BUSY, threads._STOP, threads._GATE, threads._GO}
+    seen = set()
+    for function in text.split("define ")[1:]:
+        for name, word in re.findall(r"(%t\d+) = getelementptr inbounds i32, ptr %control, i64 (\d+)\n", function):
+            if int(word) in watched:
+                seen.add(int(word))
+                uses = [line for line in function.splitlines() if re.search(rf"ptr {name}\b", line)]
+                assert uses and all("seq_cst" in use for use in uses), uses
+    assert seen == watched
+
+
+def test_workers_forget_instructions_where_cores_fetch_ahead() -> None:
+    for name, wanted in (("neon", 1), ("avx2", 0)):
+        module = Module(named(name))
+        threads._emit_worker(module)
+        assert module.text().count("call void @llvm.aarch64.isb") == wanted
+
+
+def test_more_threads_than_the_gate_counts() -> None:
+    before = threads.get_num_threads()
+    threads.set_num_threads(1000)
+    try:
+        assert threads.pool_size() == 256
+    finally:
+        threads.set_num_threads(before)
