@@ -22,10 +22,11 @@ memory that the driver goes through: code for each call would take LLVM longer t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from flambeau.kernels.element import I8, I32, I64
-from flambeau.kernels.language import Buffer, Function, Index, Module, Pointer, Value
+from flambeau.kernels.language import Buffer, Function, Index, Module, Offset, Pointer, Value
 
 #: Fewer operations than this are not worth waking a thread for.
 WORTH_A_THREAD = 50_000
@@ -55,6 +56,8 @@ class Kernel:
         scratch: bytes of memory that each thread needs for itself (64-byte aligned).
         flops: floating-point operations, for reports.
         traffic: bytes that must be read and written at least, for reports.
+        may_fail: its last buffer is an alarm, words (int64) of which the first is not zero after it was given something
+            that it cannot do; what comes after it in a program is then left out.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Kernel:
     scratch: int = 0
     flops: int = 0
     traffic: int = 0
+    may_fail: bool = False
 
     @property
     def is_parallel(self) -> bool:
@@ -152,35 +156,43 @@ def emit_driver(
     if len(runs) > _SHORT:
         _emit_listed(f, runs, barrier, shared, own)
         return program
-    for run in runs:
-        if run.waits:
-            f.call(barrier, [meeting, threads])
-        tasks = run.stage.tasks
-        if run.shared:
-            begin, end = thread * tasks // threads, (thread + 1) * tasks // threads
-        else:
-            # The first thread gets all tasks, the others none.
-            begin, end = 0, f.convert(thread.eq(0), I64).index() * tasks
-        with f.when(end.exceeds(begin)):
-            arguments = [*(address(place) for place in run.arguments), shared, own]
-            f.call(run.stage.function, [*arguments, begin, end])
+    with ExitStack() as rest:
+        for run in runs:
+            if run.waits:
+                f.call(barrier, [meeting, threads])
+            if run.asks is not None:
+                rest.enter_context(f.when(address(run.asks).as_elements(I64).load().eq(0)))
+            tasks = run.stage.tasks
+            if run.shared:
+                begin, end = thread * tasks // threads, (thread + 1) * tasks // threads
+            else:
+                # The first thread gets all tasks, the others none.
+                begin, end = 0, f.convert(thread.eq(0), I64).index() * tasks
+            with f.when(end.exceeds(begin)):
+                arguments = [*(address(place) for place in run.arguments), shared, own]
+                f.call(run.stage.function, [*arguments, begin, end])
     return program
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A stage on its buffers: whether threads share it, and wait for each other before."""
+    """A stage on its buffers: whether threads share it, and wait for each other before.
+
+    `asks`: the alarm that must be 0 for it and all that follows to be run.
+    """
 
     stage: Stage
     arguments: tuple[Place, ...]
     shared: bool
     waits: bool
+    asks: Place | None = None
 
 
 def _runs(calls: Sequence[Call]) -> list[_Run]:
     """What is run, in order. Threads meet where one of two neighbours is work of all."""
     found: list[_Run] = []
     before = ""  # who was at work since the last barrier: "", "one" thread or "all"
+    asks: Place | None = None
     for call in calls:
         if len(call.arguments) != len(call.kernel.buffers):
             raise ValueError(
@@ -191,16 +203,20 @@ def _runs(calls: Sequence[Call]) -> list[_Run]:
             if not stage.tasks:
                 continue
             now = "all" if stage.parallel and stage.tasks > 1 else "one"
-            waits = bool(before) and "all" in (before, now)
-            found.append(_Run(stage, call.arguments, now == "all", waits))
-            before = now
+            # All threads ask an alarm that nobody raises any more, so that they leave together.
+            waits = asks is not None or (bool(before) and "all" in (before, now))
+            found.append(_Run(stage, call.arguments, now == "all", waits, asks))
+            before, asks = now, None
         if not call.wait:
             before = ""
+        if call.kernel.may_fail:
+            asks = call.arguments[-1]
     return found
 
 
 def _emit_listed(f: Function, runs: Sequence[_Run], barrier: str, shared: Pointer, own: Pointer) -> None:
-    """The driver of a long program: a loop over records (buffers, tasks, flags, slot and offset of each buffer).
+    """The driver of a long program: a loop over records (buffers, tasks, flags, slot and offset of each buffer, and of
+    the alarm that it asks).
 
     Functions of as many buffers share a call.
     """
@@ -208,30 +224,40 @@ def _emit_listed(f: Function, runs: Sequence[_Run], barrier: str, shared: Pointe
     counts = sorted({len(run.arguments) for run in runs})
     numbers: list[int] = []
     for run in runs:
-        numbers += [len(run.arguments), run.stage.tasks, run.waits + 2 * run.shared]
-        numbers += [number for place in run.arguments for number in (place.slot, place.offset)]
+        asked = [] if run.asks is None else [run.asks]
+        numbers += [len(run.arguments), run.stage.tasks, run.waits + 2 * run.shared + 4 * len(asked)]
+        numbers += [number for place in (*run.arguments, *asked) for number in (place.slot, place.offset)]
     records = f.table(numbers)
     functions = f.function_table([run.stage.function for run in runs])
     addresses = f.local(max(counts), I64)
-    with f.loop(0, len(runs), carry=[f.constant(0, I64)]) as loop:
-        cursor = loop.values[0].index()
+    start = [f.constant(0, I64), f.constant(0, I64)]
+    with f.loop(0, len(runs), carry=start) as loop:
+        cursor, failed = loop.values[0].index(), loop.values[1]
         here = records + cursor
         count, tasks, flags = (here.load(), (here + 1).load(), (here + 2).load())
-        with f.when((flags & 1).ne(0)):
+        with f.when((flags & 1).ne(0) & failed.eq(0)):
             f.call(barrier, [meeting, threads])
+
+        def address(k: Offset) -> Value:
+            slot, offset = (here + 3 + k * 2).load(), (here + 4 + k * 2).load()
+            return (table + slot.index()).load() + offset
+
+        with f.when((flags & 4).ne(0) & failed.eq(0), otherwise=[failed]) as asking:
+            address(count.index()).store(addresses)
+            asking.give([addresses.load_address().as_elements(I64).load()])
+        (failed,) = asking.results
         total, by_all = tasks.index(), (flags & 2).ne(0)
         begin = f.select(by_all, (thread * total // threads).value(), 0)
         end = f.select(by_all, ((thread + 1) * total // threads).value(), f.select(thread.eq(0), tasks, 0))
-        with f.when(end > begin):
+        with f.when((end > begin) & failed.eq(0)):
             with f.range(0, count.index()) as k:
-                slot, offset = (here + 3 + k * 2).load(), (here + 4 + k * 2).load()
-                ((table + slot.index()).load() + offset).store(addresses + k)
+                address(k).store(addresses + k)
             function = (functions + loop.index).load_address()
             for number in counts:
                 with f.when(count.eq(number)):
                     buffers = [(addresses + k).load_address() for k in range(number)]
                     f.call(function, [*buffers, shared, own, begin.index(), end.index()])
-        loop.next([(cursor + (count.index() * 2 + 3)).value()])
+        loop.next([(cursor + (count.index() * 2 + 3) + ((flags & 4) >> 1).index()).value(), failed])
 
 
 def _patience(kernels: Sequence[Kernel]) -> int:
