@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from flambeau.kernels import (
     conv_batch,
+    conv_channels,
     conv_plane,
     conv_weight,
     conv_winograd,
@@ -142,6 +143,8 @@ def _emit_sum(
         shape = conv, rows, columns, sources, targets
         if not exact and conv_winograd.pays(*shape, x.element, lanes):
             return conv_winograd.emit(module, name, buffers, plane)
+        if conv_channels.pays(plane, module.target):
+            return conv_channels.emit(module, name, buffers, plane)
         return conv_plane.emit_sum(module, name, buffers, plane)
     lanes = module.target.lanes(x.element.computed.bytes)
     what = conv_batch.BatchConvolution(

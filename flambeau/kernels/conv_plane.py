@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from flambeau.kernels import conv_batch, conv_weight, conv_weight_wide, pointwise
 from flambeau.kernels.conv_axis import Axis, Convolution
+from flambeau.kernels.conv_tile import choose_tile
 from flambeau.kernels.element import Element
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, stage_function
 from flambeau.kernels.language import Buffer, Function, Mask, Module, Offset, Pointer
 from flambeau.kernels.pointwise import Operand
+from flambeau.kernels.target import Target
 from flambeau.kernels.transpose import transposed
 
 IMAGES_FOR_ALL = 4  # from how many images on a thread does whole images
@@ -106,6 +108,19 @@ class Piece:
     name: str
     tasks: int
     emit: Callable[[Function, list[Pointer], Pointer, Offset, Offset], None]
+
+
+def share_of_use(what: Sum, target: Target, lanes: int) -> float:
+    """What share of the multiply-adds of `emit_sum` is of use: vectors run over the ends of rows."""
+    pitch = plane_for(what.rows, what.columns, lanes).pitch
+    useful = done = 0
+    for rows in what.rows:
+        for columns in what.columns:
+            vectors = -(-((rows.count - 1) * pitch + columns.count) // lanes)
+            tile = choose_tile(target, what.targets, vectors)
+            done += round_up(vectors, tile[1]) * lanes * round_up(what.targets, tile[0])
+            useful += rows.count * columns.count * what.targets
+    return useful / max(done, 1)
 
 
 def emit_sum(module: Module, name: str, buffers: tuple[Buffer, ...], what: Sum) -> Kernel:

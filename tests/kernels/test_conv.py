@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flambeau.kernels import call, conv, conv_winograd, conv_winograd_weight, threads
+from flambeau.kernels import call, conv, conv_channels, conv_winograd, conv_winograd_weight, threads
 from flambeau.kernels.conv import Convolution
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
@@ -142,6 +144,37 @@ def test_winograd(target: Target, case: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(conv_winograd_weight, "pays", lambda *_: used.append(1) or True)
     check(target, WINOGRAD[case], "plain", exact=False)
     assert len(used) == 3
+
+
+CHANNELS = {
+    "padded": Convolution(3, 5, 37, (9, 20), (3, 3), (1, 1), (1, 1)),
+    "dealt by two": Convolution(2, 20, 9, (9, 13), (3, 3), (2, 2), (1, 1)),
+    "dealt by four": Convolution(1, 19, 6, (12, 18), (5, 4), (4, 4), (1, 2)),
+    "dealt by three": Convolution(2, 18, 4, (10, 10), (4, 5), (3, 3), (2, 2)),
+    "in place": Convolution(5, 33, 17, (4, 7), (2, 2)),
+    "many taps": Convolution(2, 3, 20, (13, 12), (5, 4), (1, 1), (2, 1), (1, 2)),
+    "groups": Convolution(2, 8, 40, (7, 9), (3, 3), (1, 1), (1, 1), (1, 1), 2),
+    "one by one": Convolution(3, 40, 21, (5, 6), (1, 1)),
+}
+
+
+@pytest.mark.parametrize("layout", ["plain", "last"])
+@pytest.mark.parametrize("cache", ["small", "large"])
+@pytest.mark.parametrize("case", sorted(CHANNELS))
+def test_channels_in_lanes(
+    target: Target, case: str, cache: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+
+    def applies(what: conv_channels.Sum, target: Target) -> bool:
+        used.append(conv_channels.applies(what))
+        return used[-1]
+
+    monkeypatch.setattr(conv_channels, "pays", applies)
+    if cache == "small":  # bands of rows, blocks of sources
+        target = replace(target, l1=2048, l2=8192)
+    check(target, CHANNELS[case], layout)
+    assert used == [True, True]
 
 
 def test_winograd_is_chosen_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
