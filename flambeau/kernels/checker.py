@@ -16,7 +16,15 @@ from dataclasses import dataclass
 
 from flambeau.kernels.element import I64
 from flambeau.kernels.jit import Code
-from flambeau.kernels.language import Buffer, Function, Module, Pointer
+from flambeau.kernels.language import (
+    Buffer,
+    Function,
+    Module,
+    Offset,
+    Pointer,
+    Region,
+    offset_name,
+)
 
 _OUT_OF_BOUNDS, _MISALIGNED, _TWICE = 1, 2, 3
 _REASONS = {
@@ -34,7 +42,7 @@ class KernelError(AssertionError):
 class _Site:
     function: str
     buffer: Buffer
-    lanes: int
+    lanes: Offset
     writes: bool
 
 
@@ -45,7 +53,7 @@ class Checker:
         self._sites: list[_Site] = []
 
     def __call__(
-        self, f: Function, pointer: Pointer, active: int, alignment: int, writes: bool
+        self, f: Function, pointer: Pointer, active: Offset, alignment: int, writes: bool
     ) -> None:
         """Writes the check of one access of `active` elements at `pointer`."""
         buffer = pointer.buffer
@@ -53,17 +61,23 @@ class Checker:
             return
         _declare_runtime(f.module)
         self._sites.append(_Site(f.name, buffer, active, writes))
-        shadow = "null"
-        if writes and buffer.once:
-            shadow = f"@shadow_{f.name}_{buffer.name}"
-            f.module.declare(
-                f"{shadow} = global [{max(buffer.extent, 1)} x i8] zeroinitializer"
-            )
+        shadow = self._shadow(f, buffer) if writes and buffer.once else "null"
+        base = buffer.base if isinstance(buffer, Region) else f"%{buffer.name}"
         f.line(
-            f"call void @check_access(ptr {pointer.name}, ptr %{buffer.name}, "
-            f"i64 {buffer.element.bytes}, i64 {active}, i64 {buffer.extent}, "
+            f"call void @check_access(ptr {pointer.name}, ptr {base}, "
+            f"i64 {buffer.element.bytes}, i64 {offset_name(active)}, i64 {offset_name(buffer.extent)}, "
             f"i64 {alignment * buffer.element.bytes}, ptr {shadow}, i64 {len(self._sites)})"
         )
+
+    def _shadow(self, f: Function, buffer: Buffer) -> str:
+        """Where it is marked which elements of a buffer were written."""
+        shadow = f"@shadow_{f.name}_{buffer.name}"
+        extent = buffer.among if isinstance(buffer, Region) else buffer.extent
+        assert isinstance(extent, int)
+        f.module.declare(f"{shadow} = global [{max(extent, 1)} x i8] zeroinitializer")
+        if isinstance(buffer, Region):
+            return f.emit_name(f"getelementptr i8, ptr {shadow}, i64 {offset_name(buffer.first)}")
+        return shadow
 
     @property
     def checks(self) -> int:
@@ -78,9 +92,10 @@ class Checker:
         if site_number:
             site = self._sites[site_number - 1]
             verb = "store" if site.writes else "load"
+            lanes, extent = (n if isinstance(n, int) else "some" for n in (site.lanes, site.buffer.extent))
             raise KernelError(
-                f"{site.function}: a {verb} of {site.lanes} elements of {site.buffer.name!r} "
-                f"at {position} of {site.buffer.extent} {_REASONS[reason]}"
+                f"{site.function}: a {verb} of {lanes} elements of {site.buffer.name!r} "
+                f"at {position} of {extent} {_REASONS[reason]}"
             )
 
 

@@ -44,9 +44,24 @@ class Buffer:
 
     name: str
     element: Element
-    extent: int | None = None
+    extent: int | Index | None = None
     alone: bool = False
     once: bool = False
+
+
+@dataclass(frozen=True)
+class Region(Buffer):
+    """Memory whose place a kernel reads while it runs. Regions of one name together are written once.
+
+    Attributes:
+        base: the register that holds its address.
+        first: where its elements begin among those of all regions of this name.
+        among: how many these are.
+    """
+
+    base: str = ""
+    first: Offset = 0
+    among: int = 0
 
 
 class Value:
@@ -263,11 +278,14 @@ class Index:
 class Mask:
     """The first `active` lanes of a vector: how the last, short vector of a row is handled."""
 
-    active: int
+    active: Offset
     lanes: int
 
     @property
     def name(self) -> str:
+        if isinstance(self.active, Index):
+            f = self.active.f
+            return (f.iota(I64, self.lanes) < f.splat(self.active.value(), self.lanes)).name
         bits = ["i1 true" if lane < self.active else "i1 false" for lane in range(self.lanes)]
         return f"<{', '.join(bits)}>"
 
@@ -973,7 +991,7 @@ class Module:
     def __init__(
         self,
         target: Target | None = None,
-        checker: Callable[[Function, Pointer, int, int, bool], None] | None = None,
+        checker: Callable[[Function, Pointer, Offset, int, bool], None] | None = None,
     ):
         self.target = target or host()
         self.checker = checker
