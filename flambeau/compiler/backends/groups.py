@@ -13,7 +13,8 @@ from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, 
 from flambeau.compiler.backends.placement import destinations, parts_of
 from flambeau.compiler.backends.work import Work
 from flambeau.compiler.graph import Graph, Node, Value
-from flambeau.compiler.passes.fuse import Group, fuse
+from flambeau.compiler.passes.fuse import fuse
+from flambeau.compiler.passes.group import Group
 from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import slabs

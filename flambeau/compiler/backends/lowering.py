@@ -20,7 +20,7 @@ from flambeau.compiler.backends.expressions import (
 )
 from flambeau.compiler.backends.place import Place, batch_last, whole
 from flambeau.compiler.graph import Graph, Node, Value
-from flambeau.compiler.passes.fuse import Group
+from flambeau.compiler.passes.group import Group
 from flambeau.compiler.schedule import Schedule
 
 

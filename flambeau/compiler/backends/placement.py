@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from flambeau.compiler.backends.place import Place, whole
 from flambeau.compiler.graph import Graph, Node, Value
-from flambeau.compiler.passes.fuse import Group
+from flambeau.compiler.passes.group import Group
 
 #: Groups whose kernels write results with any strides.
 _FLEXIBLE = ("pointwise", "matmul")

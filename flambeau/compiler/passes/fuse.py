@@ -9,36 +9,13 @@ out to another kernel and back in. Views are no kernels: whoever reads one reads
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from flambeau.compiler.graph import Graph, Node, Value
+from flambeau.compiler.passes.group import Group, in_order
 
 _MOST_NODES = 48
 _MOST_BUFFERS = 24
 _CHEAP = {"gt", "lt", "ge", "le", "eq", "ne", "logical_not"}
-
-
-@dataclass(eq=False)
-class Group:
-    """Nodes that run together. `kind` names the backend's way of running them.
-
-    Attributes:
-        nodes: in a valid order; for a reduction the prologue, then the reduction itself.
-        outputs: the values that leave the group.
-        notes: why it is as it is, for `explain()`.
-    """
-
-    kind: str
-    nodes: list[Node]
-    outputs: list[Value] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def inputs(self) -> list[Value]:
-        """What the group reads from outside, each once."""
-        inside = {v for n in self.nodes for v in n.outputs}
-        found = dict.fromkeys(v for n in self.nodes for v in n.values if v not in inside)
-        return list(found)
 
 
 def fuse(
@@ -95,7 +72,7 @@ class _Fusion:
                 )
             )
             group.outputs = self._leaving(group)
-        return self._ordered(groups)
+        return in_order(self.graph, groups)
 
     # Prologues of reductions ----------------------------------------------------------------------
 
@@ -270,28 +247,3 @@ class _Fusion:
             or any(self.group[u] is not group for u in self.users.get(value, ()))
             or (len(node.outputs) > 1)
         ]
-
-    def _ordered(self, groups: list[Group]) -> list[Group]:
-        """An order in which everything is made before it is read, near to the program's own."""
-        import heapq
-
-        rank = {id(g): max(self.index[n] for n in g.nodes) for g in groups}
-        missing = {id(g): len(list(self._producers(g))) for g in groups}
-        readers: dict[int, list[Group]] = {}
-        for g in groups:
-            for p in self._producers(g):
-                readers.setdefault(id(p), []).append(g)
-        ready = [(rank[id(g)], k, g) for k, g in enumerate(groups) if not missing[id(g)]]
-        heapq.heapify(ready)
-        numbers = {id(g): k for k, g in enumerate(groups)}
-        order = []
-        while ready:
-            _, _, group = heapq.heappop(ready)
-            order.append(group)
-            for reader in readers.get(id(group), ()):
-                missing[id(reader)] -= 1
-                if not missing[id(reader)]:
-                    heapq.heappush(ready, (rank[id(reader)], numbers[id(reader)], reader))
-        if len(order) != len(groups):
-            raise AssertionError("fusion made a cycle")
-        return order
