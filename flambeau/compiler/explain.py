@@ -152,7 +152,7 @@ def _memory_of_its_own(code: Executable) -> dict[int, np.ndarray]:
         for k, value in enumerate(items):
             memory[first + k] = aligned(value.nbytes)
     for k, array in enumerate(code.constant_arrays):
-        memory[code.constants + k] = array
+        memory[code.constants + k] = array.copy()  # kernels note there what they cannot do
     for array in memory.values():
         if array.dtype == np.uint8 and array.flags.writeable:
             array[...] = 0

@@ -96,7 +96,7 @@ class Call:
 class Program:
     """A driver and the memory it needs: `workspace` once, `scratch` for each thread.
 
-    `patience` is for how long it is worth to wait for other threads, see `threads.run`.
+    `patience` is for how long it is worth to wait for other threads, see `threads.run`. `may_fail`: a kernel of it may.
     """
 
     name: str
@@ -104,6 +104,7 @@ class Program:
     scratch: int
     parallel: bool
     patience: int = 0
+    may_fail: bool = False
 
 
 def stage_function(
@@ -140,6 +141,7 @@ def emit_driver(
         scratch=max((round_up(c.kernel.scratch, 128) for c in calls), default=0),
         parallel=any(c.kernel.is_parallel for c in calls),
         patience=_patience([c.kernel for c in calls]),
+        may_fail=any(c.kernel.may_fail for c in calls),
     )
     f = module.function(
         name, [Buffer("table", I64), Buffer("barrier", I32)], ["thread", "threads"]

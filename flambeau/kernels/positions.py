@@ -376,9 +376,9 @@ def _emit_look(
     reporter = _emit_reporter(module, name)
     walks = []
     for index in indices:  # what is the same position again is looked at once
-        kept = [d for d, s in enumerate(index.strides) if s] or [0]
+        kept = [d for d, s in enumerate(index.strides) if s]
         steps = [index.strides[d] for d in kept]
-        sizes, strides = collapse([shape[d] if s else 1 for d, s in zip(kept, steps, strict=True)], [steps], sort=False)
+        sizes, strides = collapse([shape[d] for d in kept], [steps], sort=False)
         walks.append(_Walk(sizes, strides, list(range(len(sizes) - 1)), _BLOCK))
     f, (_, *wheres, _, alarm), _, _, begin, end = stage_function(module, name, buffers)
     lanes, tasks = module.target.lanes(8), max(walk.tasks for walk in walks)

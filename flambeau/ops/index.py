@@ -400,17 +400,21 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 # Along one dimension ------------------------------------------------------------------------------
 
 
+#: The elements that `index` (int64, as many dimensions) picks along `dim`. `within`: the indices are known to be in
+#: range, so that a compiled program may compare each position with them instead, which fuses.
 _gather = Primitive(
     "gather",
     "input index",
-    flat.read,
-    rule=lambda x, index, dim: Spec(index.shape, x.dtype),
+    lambda x, index, dim, within=False: flat.read(x, index, dim),
+    rule=lambda x, index, dim, within=False: Spec(index.shape, x.dtype),
     derivative={
-        "input": lambda g, input_shape, index, dim: _scatter_add(g.new_zeros(input_shape), index, g, dim=dim)
+        "input": lambda g, input_shape, index, dim: _scatter_add(g.new_zeros(input_shape), index, g, dim=dim, within=True)
     },
     lowering=Kernel("gather"),
 )
-def _scattered(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int) -> np.ndarray:
+
+
+def _scattered(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, within: bool = False) -> np.ndarray:
     if dim == 0 and index.shape[1:] == x.shape[1:] == src.shape[1:] and not any(index.strides[1:]):
         rows = flat.added_rows(x, index.reshape(len(index), -1)[:, 0], src[: len(index)], from_end=False)
         if rows is not None:
@@ -422,9 +426,9 @@ _scatter_add = Primitive(
     "scatter_add",
     "input index src",
     _scattered,
-    rule=lambda x, index, src, dim: x,
-    derivative={"input": lambda g: g, "src": lambda g, index, dim: _gather(g, index, dim=dim)},
-    lowering=Kernel("scatter_add"),
+    rule=lambda x, index, src, dim, within=False: x,
+    derivative={"input": lambda g: g, "src": lambda g, index, dim: _gather(g, index, dim=dim, within=True)},
+    lowering=Kernel("scatter", ("add",)),
 )
 
 
@@ -455,6 +459,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     return _gather(input, index.long(), dim=dim)
 
 
+def picked(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """`gather` at indices (int64, as many dimensions) that are known to be in range."""
+    return _gather(input, index, dim=dim, within=True)
+
+
 @operator(out=True)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The elements of dimension `dim` at the positions in a 1-dim `index`."""
@@ -464,13 +473,14 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     dim = wrap_dim(dim, input.ndim)
     size = input._array.shape[dim] if input.ndim else 1
-    verify(index, partial(_check_rows, size))
+    verify(index, partial(check_rows, size))
     if input.ndim == 0:
         return _index(input.reshape(1), index.long().reshape(-1), dims=(0,)).reshape(())
     return _index(input, index.long().reshape(-1), dims=(dim,))
 
 
-def _check_rows(size: int, index: np.ndarray) -> None:
+def check_rows(size: int, index: np.ndarray) -> None:
+    """Raises `IndexError` unless every index is a row of `size`."""
     if not flat.all_within(index, size):
         raise IndexError("index out of range in self")
 
@@ -484,7 +494,7 @@ def embedding(
     sparse: bool = False,
 ) -> Tensor:
     """Rows of `weight` (n, d) at the positions `input`: (*) -> (*, d)."""
-    verify(input, partial(_check_rows, weight._array.shape[0]))
+    verify(input, partial(check_rows, weight._array.shape[0]))
     return _index(weight, input.long(), dims=(0,))
 
 

@@ -13,6 +13,7 @@ from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops.arithmetic import where
 from flambeau.ops.autocasting import in_float32
 from flambeau.ops.flat import all_within
+from flambeau.ops.index import picked
 from flambeau.ops.native import native
 from flambeau.ops.pointwise import binary
 from flambeau.ops.reduce import log_softmax
@@ -123,12 +124,12 @@ def _class_loss(input: Tensor, target: Tensor, weight: Tensor | None, ignore_ind
     target = target.long()
     dim = 1 if input.ndim > 1 else 0
     if weight is None and _all_count(target, input._array.shape[dim], ignore_index):
-        return reduced(-input.gather(dim, target.unsqueeze(dim)).squeeze(dim), reduction)
+        return reduced(-picked(input, dim, target.unsqueeze(dim)).squeeze(dim), reduction)
     valid = target != ignore_index
     safe = where(valid, target, 0)
-    picked = -input.gather(dim, safe.unsqueeze(dim)).squeeze(dim)
+    chosen = -picked(input, dim, safe.unsqueeze(dim)).squeeze(dim)
     factor = valid.to(input.dtype) if weight is None else where(valid, weight[safe], 0)
-    losses = where(valid, picked if weight is None else picked * factor, 0)
+    losses = where(valid, chosen if weight is None else chosen * factor, 0)
     if reduction == "mean":
         return losses.sum() / factor.sum()
     return losses.sum() if reduction == "sum" else losses

@@ -14,6 +14,7 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import reduced_shape, wrap_dim, wrap_dims
 from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
+from flambeau.ops.index import picked
 from flambeau.ops.native import native
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
@@ -320,7 +321,7 @@ def _extreme_of(input: Tensor, args: tuple, kwargs: dict, name: str) -> Any:
         if input._array.shape[dim] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
         indices = (_argmax if name == "max" else _argmin)(input, dim=dim, keepdim=True)
-        values = input.gather(dim, indices)
+        values = picked(input, dim, indices)
         if not keepdim:
             values, indices = values.squeeze(dim), indices.squeeze(dim)
     result = (MaxResult if name == "max" else MinResult)(values, indices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from flambeau.ops.index import (
     _gather,
     _index_put,
     _scatter_add,
+    check_rows,
 )
 from flambeau.ops.parts import _slice
 from flambeau.ops.shape import expand, reshape
-from flambeau.ops.table import Primitive, operator
+from flambeau.ops.table import Kernel, Primitive, operator
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import verify
 
 #: `input` with each element of `src` (of the shape of `index`) written at its place along `dim`; of several
 #: the last stays.
@@ -30,8 +33,9 @@ _scatter = Primitive(
     rule=lambda x, index, src, dim: x,
     derivative={
         "input": lambda g, index, index_shape, dim: _scatter(g, index, g.new_zeros(index_shape), dim=dim),
-        "src": lambda g, index, dim: _gather(g, index, dim=dim),
+        "src": lambda g, index, dim: _gather(g, index, dim=dim, within=True),
     },
+    lowering=Kernel("scatter", ("set",)),
 )
 
 
@@ -42,11 +46,11 @@ _JOINED_BY = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
 
 def _of_extremum(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Any, dim: int, of_src: bool) -> Tensor:
     """The gradient goes, in equal parts, to all that equal the extremum."""
-    chosen = src == _gather(out, index, dim=dim)
-    count = _scatter_add((x == out).to(g.dtype), index, chosen.to(g.dtype), dim=dim)
+    chosen = src == _gather(out, index, dim=dim, within=True)
+    count = _scatter_add((x == out).to(g.dtype), index, chosen.to(g.dtype), dim=dim, within=True)
     share = g / count
     if of_src:
-        return _gather(share, index, dim=dim).masked_fill(~chosen, 0)
+        return _gather(share, index, dim=dim, within=True).masked_fill(~chosen, 0)
     return share.masked_fill(x != out, 0)
 
 
@@ -81,6 +85,7 @@ _reduce_into = Primitive(
     ),
     rule=lambda x, index, src, dim, reduce: x,
     derivative={"input": _of_reduction(False), "src": _of_reduction(True)},
+    lowering=Kernel("scatter"),
 )
 
 
@@ -267,11 +272,17 @@ def _check_vector(name: str, input: Tensor, dim: int, index: Tensor, source: Ten
         )
 
 
-def _check_range(name: str, index: Tensor, dim: int, size: int, low: int = 0) -> None:
-    array = index._array
-    if isinstance(array, np.ndarray) and array.size and not (low <= array.min() and array.max() < size):
-        bad = array[(array < low) | (array >= size)].flat[0]
-        raise IndexError(f"{name}index {bad} is out of bounds for dimension {dim} with size {size}")
+def _check_range(
+    name: str, index: Tensor, dim: int, size: int, low: int = 0, error: type[Exception] = IndexError
+) -> None:
+    """Has `index` looked at, and `error` raised for what does not lie between `low` and `size`."""
+
+    def check(array: np.ndarray) -> None:
+        if array.size and not (low <= array.min() and array.max() < size):
+            bad = array[(array < low) | (array >= size)].flat[0]
+            raise error(f"{name}index {bad} is out of bounds for dimension {dim} with size {size}")
+
+    verify(index, check)
 
 
 def _put(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool) -> Tensor:
@@ -281,10 +292,10 @@ def _put(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, accu
     if input.ndim == 0:
         return reshape(_put(name, reshape(input, 1), 0, index, reshape(source, 1), accumulate), ())
     size = input._array.shape[dim]
-    try:
-        _check_range("", index, dim, size)
-    except IndexError as e:
-        raise (RuntimeError(str(e)) if accumulate else IndexError(f"{name}_(): {e}")) from None
+    if accumulate:
+        _check_range("", index, dim, size, error=RuntimeError)
+    else:
+        _check_range(f"{name}_(): ", index, dim, size)
     if source.ndim == 0:
         source = reshape(source, 1)
     return _index_put(input, source, reshape(index.long(), -1), dims=(dim,), accumulate=accumulate)
@@ -385,9 +396,7 @@ def index_reduce(
         return reshape(vector, ())
     if index._array.size == 0 or input._array.size == 0:
         return input.clone()
-    array = index._array
-    if isinstance(array, np.ndarray) and not (array.min() >= 0 and array.max() < input._array.shape[dim]):
-        raise IndexError("index out of range in self")
+    verify(index, partial(check_rows, input._array.shape[dim]))
     source = source if source.ndim else reshape(source, 1)
     places = reshape(index.long(), [-1 if d == dim else 1 for d in range(input.ndim)])
     return _reduced(input, dim, expand(places, source.shape), source, reduce, include_self)

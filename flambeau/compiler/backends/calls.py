@@ -7,6 +7,7 @@ Whoever lowers a group describes what is to be computed on which places; here it
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,26 @@ from flambeau.compiler.graph import Value, constant
 from flambeau.kernels import gemm, permute, pointwise, reduce
 from flambeau.kernels.kernel import Kernel
 from flambeau.kernels.language import Module
+from flambeau.kernels.positions import Fault, fault_of
 from flambeau.kernels.reduce import Reduction
 
 KernelCall = tuple[Kernel, list[Place]]
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Where a kernel notes a position that is out of range, and the error that says so."""
+
+    words: np.ndarray
+    explain: Callable[[Fault], Exception]
+
+    def ask(self) -> None:
+        """Raises the error if there is one, and is quiet again."""
+        if self.words[0]:
+            fault = fault_of(self.words)
+            self.words[:] = 0
+            assert fault is not None
+            raise self.explain(fault)
 
 
 class Kernels:
@@ -29,12 +47,14 @@ class Kernels:
         module: the code of all kernels.
         constants: arrays that the program reads.
         constant_slots: for the memory of each constant, its position in `constants`.
+        alarms: which of them kernels raise, and what to say then.
     """
 
     def __init__(self) -> None:
         self.module = Module()
         self.constants: list[np.ndarray] = []
         self.constant_slots: dict[Value, int] = {}
+        self.alarms: list[Alarm] = []
         self._known: dict[Any, Kernel] = {}
         self._count = 0
 
@@ -57,6 +77,15 @@ class Kernels:
         self.constant_slots[root] = len(self.constants) - 1
         if value.number is not None:
             return Place(root, 0, value.shape, (0,) * len(value.shape))
+        return whole(root)
+
+    def alarm(self, words: int, explain: Callable[[Fault], Exception]) -> Place:
+        """Memory in which a kernel notes what is wrong with its operands."""
+        array = np.zeros(words, np.int64)
+        root = Value(array.shape, array.dtype, constant=array)
+        self.constants.append(array)
+        self.constant_slots[root] = len(self.constants) - 1
+        self.alarms.append(Alarm(array, explain))
         return whole(root)
 
     # Elementwise ------------------------------------------------------------------------------------

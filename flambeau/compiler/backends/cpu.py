@@ -48,7 +48,7 @@ class Executable:
         homes = Homes(low, written)
         self.steps, self.homes, self.located = low.steps, homes.of, low.located
         self.inputs, self.constants, self.outputs = homes.inputs, homes.constants, homes.outputs
-        self.constant_arrays = low.kernels.constants
+        self.constant_arrays, self.alarms = low.kernels.constants, low.kernels.alarms
         self.table = np.zeros(homes.slots, np.int64)
         self.arrays: list[Any] = [None] * homes.slots
         own_lock(self)  # table, arena and arrays serve one call at a time
@@ -116,7 +116,7 @@ class Executable:
     def _run(self, item: Program | Step) -> Run:
         if isinstance(item, Program):
             assert self.code is not None
-            return native_run(item, self.code, self.address)
+            return native_run(item, self.code, self.address, self.alarms)
         assert item.node is not None
         return host_run(item.node, self._array_of)
 

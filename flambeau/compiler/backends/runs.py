@@ -5,12 +5,13 @@ A run is called with whether several threads may share it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from flambeau.compiler.backends.calls import Alarm
 from flambeau.compiler.graph import Node
 from flambeau.kernels import threads
 from flambeau.kernels.jit import Code
@@ -20,8 +21,21 @@ from flambeau.kernels.sharing import Sharing
 Run = Callable[[bool], None]
 
 
-def native_run(program: Program, code: Code, table: int) -> Run:
-    """Calls a driver on the table at an address, by all threads or by one."""
+def native_run(program: Program, code: Code, table: int, alarms: Sequence[Alarm]) -> Run:
+    """Calls a driver on the table at an address, by all threads or by one; raises what its alarms say."""
+    call = _driver(program, code, table)
+    if not program.may_fail:
+        return call
+
+    def run(many: bool) -> None:
+        call(many)
+        for alarm in alarms:
+            alarm.ask()
+
+    return run
+
+
+def _driver(program: Program, code: Code, table: int) -> Run:
     alone = partial(code.function(program.name, 4), table, 0, 0, 1)
     if not program.parallel:
         return lambda many: alone()

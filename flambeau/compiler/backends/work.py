@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from flambeau.compiler.backends.lowering import Epilogue, Lowering
 from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, whole
 from flambeau.compiler.graph import Node, Value, constant
 from flambeau.compiler.schedule import Schedule
+from flambeau.kernels.positions import Fault
 
 
 class Work:
@@ -46,6 +47,10 @@ class Work:
         place = batch_last(value) if like is not None and has_batch_last(like) else whole(value)
         self.temporaries.append(place.root)
         return place
+
+    def alarm(self, words: int, explain: Callable[[Fault], Exception]) -> Place:
+        """Memory in which a kernel notes a position that is out of range, for which `explain` has the error."""
+        return self._lowering.kernels.alarm(words, explain)
 
     def lay_out(self, value: Value, like: Place | None = None) -> Place:
         """Puts a result's samples side by side (as in `like`, if that is given)."""

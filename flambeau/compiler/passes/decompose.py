@@ -81,6 +81,8 @@ def _positions(graph: Graph, x: Value, index: Value, dim: int, most: float = mat
 def _gather(graph: Graph, node: Node, inputs: tuple) -> Any:
     x, index = inputs
     dim = node.attributes["dim"]
+    if not node.attributes.get("within"):  # the kernel says which index is not
+        return None
     here = _positions(graph, x, index, dim, _MOST_CLASSES)
     if here is None or x.dtype.kind not in "f":
         return None
@@ -91,6 +93,8 @@ def _gather(graph: Graph, node: Node, inputs: tuple) -> Any:
 
 def _scatter_add(graph: Graph, node: Node, inputs: tuple) -> Any:
     x, index, source = inputs
+    if not node.attributes.get("within"):
+        return None
     # All of a result that begins with zeros is written anyway.
     zeros = x.number is not None and x.number == 0
     here = _positions(graph, x, index, node.attributes["dim"], math.inf if zeros else _MOST_CLASSES)

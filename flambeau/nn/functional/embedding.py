@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from flambeau import ops
 from flambeau.autograd import is_grad_enabled, no_grad
@@ -12,6 +15,7 @@ from flambeau.nn.functional.distance import vector_norm
 from flambeau.ops import where
 from flambeau.ops.sparse import SparseTensor
 from flambeau.tensor import Tensor
+from flambeau.tensor.tracing import verify
 
 
 def embedding(
@@ -82,11 +86,15 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     if num_classes == -1:
         num_classes = int(tensor.max().item()) + 1
-    if tensor.numel() and int(tensor.min().item()) < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    if tensor.numel() and int(tensor.max().item()) >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
+    verify(tensor, partial(_check_classes, num_classes))
     return (tensor.unsqueeze(-1) == ops.arange(num_classes)).long()
+
+
+def _check_classes(num_classes: int, numbers: np.ndarray) -> None:
+    if numbers.size and numbers.min() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if numbers.size and numbers.max() >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
 
 
 def embedding_bag(
