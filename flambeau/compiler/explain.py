@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flambeau.compiler.backends.cpu import Executable, aligned
-from flambeau.compiler.backends.homes import ARENA, SCRATCH, WORKSPACE
+from flambeau.compiler.backends.homes import ARENA, SCRATCH, TABLE_ITSELF, WORKSPACE
 from flambeau.compiler.backends.lowering import Step
 from flambeau.compiler.backends.place import Place
 from flambeau.compiler.graph import describe
@@ -84,7 +84,8 @@ def title(step: Step) -> str:
     """The operators of a step, its results, and notes on what was not fused."""
     if step.group is None:
         return "copy to another layout, or to a result"
-    names = [n.primitive.name for n in step.group.nodes]
+    nodes = step.group.members[0].nodes if step.group.members else step.group.nodes
+    names = [n.primitive.name for n in nodes]
     shown = " + ".join(names[:8]) + (f" + {len(names) - 8} more" if len(names) > 8 else "")
     results = ", ".join(describe(v) for v in step.group.outputs[:3])
     notes = f"  ({'; '.join(step.group.notes)})" if step.group.notes else ""
@@ -156,6 +157,10 @@ def _memory_of_its_own(code: Executable) -> dict[int, np.ndarray]:
     for array in memory.values():
         if array.dtype == np.uint8 and array.flags.writeable:
             array[...] = 0
+    table = np.zeros(len(code.table), np.int64)
+    for slot, array in memory.items():
+        table[slot] = array.ctypes.data
+    memory[TABLE_ITSELF] = table
     return memory
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.compiler.backends.groups import lower
-from flambeau.compiler.backends.homes import ARENA, SCRATCH, WORKSPACE, Homes
+from flambeau.compiler.backends.homes import ARENA, SCRATCH, TABLE_ITSELF, WORKSPACE, Homes
 from flambeau.compiler.backends.lowering import Step
 from flambeau.compiler.backends.place import Place
 from flambeau.compiler.backends.runs import Run, host_run, native_run
@@ -92,6 +92,7 @@ class Executable:
         self._scratch_bytes = max((p.scratch for p in self.programs), default=0)
         self._prepare_threads()
         self.address = self.table.ctypes.data
+        self.table[TABLE_ITSELF] = self.address
         self.table[ARENA] = self.arena.ctypes.data
         self.table[WORKSPACE] = self.workspace.ctypes.data
         for k, array in enumerate(self.constant_arrays):

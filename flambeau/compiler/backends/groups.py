@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flambeau.compiler.backends import families
 from flambeau.compiler.backends.calls import KernelCall
 from flambeau.compiler.backends.expressions import BOOL, REDUCTIONS, Builder, axes_of
+from flambeau.compiler.backends.joined import Member, joined_call, together
 from flambeau.compiler.backends.kinds import kind_of, slab_axes, takes_epilogue
 from flambeau.compiler.backends.lowering import Lowering, Step
 from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, whole
@@ -15,6 +16,7 @@ from flambeau.compiler.backends.work import Work
 from flambeau.compiler.graph import Graph, Node, Value
 from flambeau.compiler.passes.fuse import fuse
 from flambeau.compiler.passes.group import Group
+from flambeau.compiler.passes.join import join
 from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import slabs
@@ -22,7 +24,7 @@ from flambeau.kernels import slabs
 
 def lower(graph: Graph, schedule: Schedule) -> Lowering:
     """The steps that compute a graph."""
-    groups = fuse(graph, kind_of, takes_epilogue, slab_axes)
+    groups = join(graph, fuse(graph, kind_of, takes_epilogue, slab_axes))
     low = Lowering(graph, schedule, destinations(graph, groups))
     for group in groups:
         if group.kind != "view":
@@ -59,6 +61,28 @@ def _reads_lanes(low: Lowering, group: Group, shape: tuple[int, ...]) -> bool:
 
 
 def _pointwise(low: Lowering, group: Group) -> None:
+    member = _member(low, group)
+    low.add_step(group, [member.alone(low.kernels)], group.outputs, [member.places])
+
+
+def _joined(low: Lowering, group: Group) -> None:
+    """One kernel for all members whose tensors it can go through, others for the rest."""
+    calls = []
+    members = [_member(low, m) for m in group.members]
+    for described, alike in together(members):
+        if described is None or len(alike) == 1:
+            calls += [m.alone(low.kernels) for m in alike]
+            group.notes.append(f"{len(alike)} by themselves, as their memory lies")
+        else:
+            call, records = joined_call(low.kernels, described, alike)
+            low.records.append(records)
+            calls.append(call)
+            group.notes.append(f"{len(alike)} tensors in one kernel")
+    low.add_step(group, calls, group.outputs, [m.places for m in members])
+
+
+def _member(low: Lowering, group: Group) -> Member:
+    """What a pointwise group computes, and where."""
     shape = group.nodes[0].outputs[0].shape
     builder = Builder()
     elements, operands = low.expression(builder, group.nodes, shape)
@@ -68,9 +92,8 @@ def _pointwise(low: Lowering, group: Group) -> None:
             if value not in low.destined:
                 low.located[value] = batch_last(value)
     outputs = [low.located[v] for v in group.outputs]
-    results = [elements[v].position for v in group.outputs]
-    call = low.kernels.pointwise(operands, outputs, builder.nodes, results)
-    low.add_step(group, [call], group.outputs, elementwise=True)
+    results = tuple(elements[v].position for v in group.outputs)
+    return Member(tuple(builder.nodes), results, operands, outputs)
 
 
 def _slab(low: Lowering, group: Group) -> None:
@@ -221,6 +244,6 @@ def _copies_of(low: Lowering, node: Node, out: Value) -> list[KernelCall]:
 
 
 _EMITTERS: dict[str, Callable[[Lowering, Group], None]] = {
-    "view": _view, "pointwise": _pointwise, "slab": _slab, "reduce": _reduce, "matmul": _matmul,
+    "view": _view, "pointwise": _pointwise, "joined": _joined, "slab": _slab, "reduce": _reduce, "matmul": _matmul,
     "family": _family, "copies": _copies, "host": _host,
 }  # fmt: skip

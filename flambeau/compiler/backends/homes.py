@@ -6,12 +6,13 @@ What leaves the program is written where the caller wants it; the rest shares th
 
 from __future__ import annotations
 
+from flambeau.compiler.backends.joined import TABLE
 from flambeau.compiler.backends.lowering import Lowering
 from flambeau.compiler.backends.memory import Lifetime, plan
 from flambeau.compiler.backends.place import Place, whole
 from flambeau.compiler.graph import Value
 
-ARENA, WORKSPACE, SCRATCH, FIRST = range(4)  # the table's slots; inputs begin at FIRST
+ARENA, WORKSPACE, SCRATCH, TABLE_ITSELF, FIRST = range(5)  # the table's slots; inputs begin at FIRST
 
 
 class Homes:
@@ -33,7 +34,7 @@ class Homes:
         self.constants = self.inputs + len(low.graph.inputs)
         self.outputs = self.constants + len(low.kernels.constants)
         self.slots = self.outputs + len(low.graph.outputs)
-        self.of: dict[Value, tuple[int, int]] = {}
+        self.of: dict[Value, tuple[int, int]] = {TABLE.root: (TABLE_ITSELF, 0)}
         for first, numbers in (
             (self.inputs, {v: k for k, v in enumerate(low.graph.inputs)}),
             (self.constants, low.kernels.constant_slots),
@@ -41,14 +42,18 @@ class Homes:
         ):
             self.of.update({root: (first + k, 0) for root, k in numbers.items()})
         self.arena_bytes = self._fill_arena()
+        for records in low.records:
+            records.fill(self.of)
 
     def _outputs(self) -> dict[Value, int]:
         """The memory of every output; copies are added to those that no kernel writes directly."""
         low, graph = self._low, self._low.graph
         made: dict[Value, int] = {}  # the step that first writes a value
+        self._last_read: dict[Value, int] = {}
         for k, step in enumerate(low.steps):
             for value in step.writes:
                 made.setdefault(value, k)
+            self._last_read.update(dict.fromkeys(step.reads, k))
         late: list[tuple[Place, Value]] = []
         roots: dict[Value, int] = {}
         for k, value in enumerate(graph.outputs):
@@ -58,7 +63,7 @@ class Homes:
                 and value not in roots
                 and located.root is value
                 and located == whole(value)
-                and (target is None or self._safe(made[value], graph.inputs[target]))
+                and (target is None or self._safe(made[value], value, graph.inputs[target]))
             )
             if direct:
                 roots[value] = k
@@ -76,23 +81,21 @@ class Homes:
         return roots
 
     def _add_copy(self, source: Place, target: Value) -> None:
+        self._last_read[source.root] = len(self._low.steps)
         self._low.add_step(None, [self._low.kernels.copy(source, whole(target))], [target])
 
-    def _safe(self, step: int, memory: Value) -> bool:
-        """Whether a step may write its output over an input: nobody reads the input later, and the
-        step itself reads only the very elements that it writes.
+    def _safe(self, step: int, value: Value, memory: Value) -> bool:
+        """Whether a step may write a value over an input: nobody reads the input later, and of the step itself only
+        the part that makes the value, and only the very elements that it writes.
         """
-        if any(memory in later.reads for later in self._low.steps[step + 1 :]):
-            return False
-        if memory not in self._low.steps[step].reads:
-            return True
-        own = self._low.steps[step]
+        if self._last_read.get(memory, -1) != step:
+            return self._last_read.get(memory, -1) < step
         plain = whole(memory).broadcast(memory.shape).strides
-        return own.elementwise and all(
-            o.offset == 0 and o.strides == plain
-            for _, operands in own.calls
-            for o in operands
-            if o.root is memory
+        parts = [part for part in self._low.steps[step].parts if any(o.root is memory for o in part)]
+        return bool(parts) and all(
+            any(o.root is value for o in part)
+            and all(o.offset == 0 and o.strides == plain for o in part if o.root is memory)
+            for part in parts
         )
 
     def _fill_arena(self) -> int:

@@ -7,6 +7,7 @@ A step is what one group became: kernels on places, or a computation of the host
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from flambeau.compiler.backends.expressions import (
     add_primitive,
     add_reduction,
 )
+from flambeau.compiler.backends.joined import Records
 from flambeau.compiler.backends.place import Place, batch_last, whole
 from flambeau.compiler.graph import Graph, Node, Value
 from flambeau.compiler.passes.group import Group
@@ -32,6 +34,8 @@ class Step:
         reads, writes: the roots that are read and written.
         calls: (kernel, operands) pairs.
         node: what the host computes, if there are no kernels.
+        parts: of an elementwise step, the operands of each part; a part reads the elements that it writes, at most,
+            of memory that it writes.
     """
 
     group: Group | None
@@ -39,7 +43,7 @@ class Step:
     writes: list[Value]
     calls: list[KernelCall] = field(default_factory=list)
     node: Node | None = None
-    elementwise: bool = False
+    parts: list[list[Place]] = field(default_factory=list)
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Lowering:
         located: where each value lies.
         destined: for values that are to be written into a larger one, where in it.
         steps: in the order in which they run.
+        records: what joined kernels read about their members.
     """
 
     def __init__(self, graph: Graph, schedule: Schedule, destined: dict[Value, Place]):
@@ -66,6 +71,7 @@ class Lowering:
         self.kernels = Kernels()
         self.located: dict[Value, Place] = {v: whole(v) for v in graph.inputs}
         self.steps: list[Step] = []
+        self.records: list[Records] = []
         self._turned: dict[Place, Place] = {}
         self._packed: dict[Any, Place] = {}
         self._multiplied = Counter(n.values[1] for n in graph.nodes if n.primitive.name == "mm")
@@ -83,13 +89,14 @@ class Lowering:
         group: Group | None,
         calls: list[KernelCall],
         writes: list[Value],
-        **options: Any,
+        parts: Sequence[list[Place]] = (),
     ) -> None:
         """Kernels that run next, and the values that they make."""
         writes = [self.located[v].root if v in self.located else v for v in writes]
         roots = set(writes)
-        reads = [o.root for _, operands in calls for o in operands if o.root not in roots]
-        self.steps.append(Step(group, list(dict.fromkeys(reads)), writes, calls, **options))
+        met = [*(operands for _, operands in calls), *parts]
+        reads = dict.fromkeys(o.root for operands in met for o in operands if o.root not in roots)
+        self.steps.append(Step(group, list(reads), writes, calls, parts=list(parts)))
 
     # Expressions ------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from flambeau.compiler.graph import Graph, Node, Value
 from flambeau.compiler.passes.group import Group
 
 #: Groups whose kernels write results with any strides.
-_FLEXIBLE = ("pointwise", "matmul")
+_FLEXIBLE = ("pointwise", "joined", "matmul")
 _MOST_DIMENSIONS = 3  # images are laid out by what convolutions want
 
 

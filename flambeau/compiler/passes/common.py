@@ -14,7 +14,7 @@ def merge_common(graph: Graph) -> Graph:
 
     def replace(new: Graph, node: Node, inputs: tuple) -> Any:
         try:
-            key = (node.primitive.name, tuple(map(_same, inputs)), _frozen(node.attributes))
+            key = (node.primitive.name, tuple(map(_same, inputs)), frozen(node.attributes))
             found = known.get(key)
         except TypeError:  # an attribute that does not hash
             return None
@@ -35,11 +35,11 @@ def _same(x: Any) -> Hashable:
     return x.dtype.str, number.tobytes()
 
 
-def _frozen(x: Any) -> Hashable:
+def frozen(x: Any) -> Hashable:
     if isinstance(x, dict):
-        return tuple((k, _frozen(v)) for k, v in sorted(x.items()))
+        return tuple((k, frozen(v)) for k, v in sorted(x.items()))
     if isinstance(x, (tuple, list)):
-        return tuple(map(_frozen, x))
+        return tuple(map(frozen, x))
     if isinstance(x, Value):
         return id(x)
     hash(x)
