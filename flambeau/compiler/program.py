@@ -35,16 +35,13 @@ from flambeau.compiler.trace import (
     map_tensors,
     map_tree,
 )
+from flambeau.core.memory import address
 from flambeau.core.state import state
 from flambeau.core.switches import exact_convolutions
 from flambeau.tensor.tensor import Tensor, wrap
 
 #: Executables of this process by the hash of their graphs.
 _executables: dict[Any, Executable] = {}
-
-
-def address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
 
 
 def executable(graph: Graph, written: dict[int, int], tune: bool = False) -> Executable:

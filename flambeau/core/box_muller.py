@@ -6,6 +6,8 @@ cosine with the polynomials of the Cephes library, eight lanes at a time, and it
 each multiplication into the addition that follows. The functions here round where that code
 rounds, so they give the same bits on every machine. For `float64` PyTorch calls the C library,
 and so does Python's `math`.
+
+This is for few numbers; `flambeau.kernels.random` does the same in machine code.
 """
 
 from __future__ import annotations
@@ -34,9 +36,6 @@ COS = (2.443315711809948e-005, -1.388731625493765e-003, 4.166664568298827e-002)
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
 MINUS_QUARTER_PI = (-0.78515625, -2.4187564849853515625e-4, -3.77489497744594108e-8)
 SQRT_HALF, FOUR_OVER_PI = 0.707106781186547524, 1.27323954473516
-
-#: Numbers after which NumPy has taken as long as compiling would, and compiling is worth it.
-_PATIENCE = 1 << 20
 
 
 def libm(function: Callable[[float], float], x: Array) -> Array:
@@ -157,34 +156,8 @@ def sincos32(x: Array) -> tuple[Array, Array]:
     return sin, cos
 
 
-class _Transform:
-    """Which transform is in use, and how many numbers NumPy has made so far."""
-
-    compiled: Callable[[Array, float, float], None] | None = None
-    patience: float = _PATIENCE
-
-
 def normals32(uniforms: Array, mean: float, std: float) -> None:
-    """Turns float32 uniforms in [0, 1), a multiple of 16, into normals, in place.
-
-    NumPy does it until that has cost as much as a compilation, then machine code does.
-    """
-    if _Transform.compiled is not None:
-        return _Transform.compiled(uniforms, mean, std)
-    _Transform.patience -= uniforms.size
-    if _Transform.patience < 0:
-        from .box_muller_native import compile_normals32
-
-        try:
-            _Transform.compiled = compile_normals32()
-        except ImportError:
-            _Transform.patience = math.inf
-        return normals32(uniforms, mean, std)
-    numpy_normals32(uniforms, mean, std)
-
-
-def numpy_normals32(uniforms: Array, mean: float, std: float) -> None:
-    """`normals32` in NumPy."""
+    """Turns float32 uniforms in [0, 1), a multiple of 16, into normals, in place."""
     mean, std = float(np.float32(mean)), float(np.float32(std))
     blocks = uniforms.reshape(-1, 2, _HALF)
     for start in range(0, len(blocks), _CHUNK // _BLOCK):

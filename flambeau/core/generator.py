@@ -27,7 +27,7 @@ import numpy as np
 from . import rejection
 from .box_muller import fma32, fma64, libm, normals32, normals64
 from .device import check_device, device
-from .locks import own_inner_lock
+from .twister import STATE, Twister, kernels_are_worth
 
 __all__ = [
     "Generator",
@@ -75,125 +75,34 @@ _TITLES = {
 }  # fmt: skip
 
 _DEFAULT_SEED = 67280421310721  # of a Generator nobody has seeded
-_STATE_WORDS = 624
-#: `at::CPUGeneratorImplState`: what `torch.get_rng_state` returns, 5056 bytes.
-_STATE = np.dtype(
-    {
-        "names": ["seed", "left", "seeded", "next", "key"]
-        + ["double", "has_double", "float", "has_float"],
-        "formats": ["u8", "i4", "i4", "u8", ("u8", _STATE_WORDS), "f8", "i4", "f4", "u1"],
-        "offsets": [0, 8, 12, 16, 24, 5024, 5040, 5048, 5052],
-        "itemsize": 5056,
-    }
-)
-_NEVER_DRAWN = np.empty(0, np.uint32)
-_SPENT = np.empty(_STATE_WORDS, np.uint32)
 _CHUNK = 1 << 14  # numbers transformed at a time, to stay in the cache
 _MASK24, _MASK53 = np.uint32((1 << 24) - 1), np.uint64((1 << 53) - 1)
 _MASK63, _ODDS53 = np.uint64((1 << 63) - 1), np.uint64((1 << 53) + 1)
 _TINY24, _TINY53 = np.float32(2.0**-24), np.float64(2.0**-53)
-_BITS32 = np.uint64(32)
 
 
-def _temper(key: Array) -> Array:
-    """The 624 words that a state of the Mersenne Twister puts out."""
-    y = key ^ (key >> 11)
-    y ^= (y << 7) & 0x9D2C5680
-    y ^= (y << 15) & 0xEFC60000
-    return y ^ (y >> 18)
+#: Nanoseconds that NumPy takes for a number, if it need not ask the C library for it, and if it must.
+_QUICK, _SLOW = 3.0, 60.0
+_UNIT = (1.0, 0.0, 1.0, 0.0)
 
 
-class _Engine:
-    """The stream of 32-bit words. Keeps the words of the present state and how many are used.
+def _uniform_parameters(low: float, high: float, dtype: np.dtype) -> tuple[float, ...]:
+    """high - low, low, and then high and low as `dtype` has them."""
+    if low == 0.0 and high == 1.0:
+        return _UNIT
+    if dtype == FLOAT64:
+        return high - low, low, high, low
+    first, last = np.float32(low), np.float32(high)
+    return float(last - first), float(first), float(np.asarray(high, dtype)), float(np.asarray(low, dtype))
 
-    NumPy's twister always stands at the end of that state, so its key is the one PyTorch would
-    save.
-    """
 
-    __slots__ = ("__weakref__", "_seeder", "_source", "_twister", "_used", "_words", "lock", "seed")
-
-    def __init__(self, seed: int):
-        self._twister = np.random.MT19937(0)
-        self._seeder = np.random.RandomState(self._twister)
-        self._source = np.random.Generator(self._twister)
-        own_inner_lock(self)
-        self.reseed(seed)
-
-    def reseed(self, seed: int) -> None:
-        with self.lock:
-            self.seed = seed
-            self._seeder.seed(seed & 0xFFFFFFFF)
-            self._words, self._used = _NEVER_DRAWN, _STATE_WORDS
-
-    def _fresh(self, count: int) -> Array:
-        return self._source.integers(0, 0xFFFFFFFF, count, np.uint32, endpoint=True)
-
-    def words(self, count: int) -> Array:
-        """The next `count` words. Read only: they may be a view of the stream."""
-        with self.lock:
-            return self._take(count)
-
-    def _take(self, count: int) -> Array:
-        begin, end = self._used, self._used + count
-        if end <= _STATE_WORDS:
-            self._used = end
-            return self._words[begin:end]
-        drawn = np.empty(count, np.uint32)
-        filled = _STATE_WORDS - begin
-        drawn[:filled] = self._words[begin:]
-        states, rest = divmod(count - filled, _STATE_WORDS)
-        if states:
-            bulk = states * _STATE_WORDS
-            drawn[filled : filled + bulk] = self._fresh(bulk)
-            filled += bulk
-        if rest:
-            self._words, self._used = self._fresh(_STATE_WORDS), rest
-            drawn[filled:] = self._words[:rest]
-        else:
-            self._words, self._used = _SPENT, _STATE_WORDS
-        return drawn
-
-    def words64(self, count: int) -> Array:
-        """The next `count` pairs of words as 64-bit words; the first drawn is the high half."""
-        pairs = self.words(2 * count)
-        if pairs.flags.aligned and np.little_endian:
-            swapped = pairs.view(np.uint64)
-            return (swapped << _BITS32) | (swapped >> _BITS32)
-        return (pairs[0::2].astype(np.uint64) << _BITS32) | pairs[1::2]
-
-    def doubles_at_hand(self, most: int) -> list[float]:
-        """The next uniform numbers of 53 bits that the words drawn so far hold, at least one. Needs the lock."""
-        pairs = self._take(2 * max(min((_STATE_WORDS - self._used) // 2, most), 1))
-        bits = (pairs[0::2] & np.uint64(0x1FFFFF)) << _BITS32 | pairs[1::2]
-        return (bits * _TINY53).tolist()
-
-    def give_back(self, count: int) -> None:
-        """Makes the last `count` words of `doubles_at_hand` the next ones again. Needs the lock."""
-        self._used -= count
-
-    def save(self, state: Array) -> None:
-        state["seed"], state["seeded"] = self.seed, 1
-        state["key"] = self._twister.state["state"]["key"]
-        if self._used == _STATE_WORDS:
-            state["left"], state["next"] = 1, 0 if self._words is _NEVER_DRAWN else _STATE_WORDS
-        else:
-            state["left"], state["next"] = _STATE_WORDS + 1 - self._used, self._used
-
-    def restore(self, state: Array) -> None:
-        left, used = int(state["left"]), int(state["next"])
-        at_end = left == 1 and used in (0, _STATE_WORDS)
-        midway = used > 0 and left + used == _STATE_WORDS + 1
-        if not state["seeded"] or not (at_end or midway):
-            raise RuntimeError("Invalid mt19937 state")
-        key = state["key"].astype(np.uint32)
-        with self.lock:
-            self.seed = int(state["seed"])
-            self._twister.state = {
-                "bit_generator": "MT19937",
-                "state": {"key": key, "pos": _STATE_WORDS},
-            }
-            self._words = _temper(key) if used else _NEVER_DRAWN
-            self._used = used or _STATE_WORDS
+def _largest(dtype: np.dtype) -> int:
+    """The largest whole number of a dtype that `random_()` draws for."""
+    if dtype == BOOL:
+        return 1
+    if dtype.kind not in "iuf" or dtype.name in ("uint16", "uint32", "uint64"):
+        raise _not_implemented("random_kernel_cpu", dtype)
+    return (1 << _DIGITS[dtype]) if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
 def _seed_in_64_bits(seed: int) -> int:
@@ -247,7 +156,7 @@ class Generator:
 
     def __init__(self, device: str | device = "cpu"):
         check_device(device)
-        self._engine = _Engine(_DEFAULT_SEED)
+        self._engine = Twister(_DEFAULT_SEED)
         # The second normal of a pair, not yet handed out. The CPU never sets the float32 one,
         # but a state may bring it.
         self._next_double: float | None = None
@@ -280,7 +189,7 @@ class Generator:
 
     def get_state(self) -> Array:
         """The state as 5056 bytes, PyTorch's own layout: `torch.set_rng_state` takes them."""
-        state = np.zeros((), _STATE)
+        state = np.zeros((), STATE)
         self._engine.save(state)
         if self._next_double is not None:
             state["has_double"], state["double"] = 1, self._next_double
@@ -294,12 +203,12 @@ class Generator:
             state = state.numpy()
         if not isinstance(state, np.ndarray) or state.dtype != np.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
-        if state.size != _STATE.itemsize:
+        if state.size != STATE.itemsize:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} but found the "
+                f"Expected a CPUGeneratorImplState of size {STATE.itemsize} but found the "
                 f"input RNG state size to be {state.size}"
             )
-        fields = np.frombuffer(state.tobytes(), _STATE)[0]
+        fields = np.frombuffer(state.tobytes(), STATE)[0]
         self._engine.restore(fields)
         self._next_double = float(fields["double"]) if fields["has_double"] else None
         self._next_float = float(fields["float"]) if fields["has_float"] else None
@@ -323,8 +232,25 @@ class Generator:
         high, low = self._engine.words(2).tolist()
         return high << 32 | low
 
+    def _drawn(
+        self, distribution: str, shape: Shape, dtype: np.dtype, nanoseconds: float, *parameters: float,
+        source: Array | None = None, out: Array | None = None,
+    ) -> Array | None:  # fmt: skip
+        """Numbers of a distribution of `flambeau.kernels.random`, flat, in `out` if that is given; `None` where NumPy,
+        which takes so long for one, is to draw them.
+        """
+        count = _count(shape)
+        if not kernels_are_worth(count, nanoseconds):
+            return None
+        numbers = np.empty(count, dtype) if out is None else out.reshape(-1)
+        self._engine.fill(distribution, numbers, parameters, source)
+        return numbers
+
     def _uniform32(self, count: int) -> Array:
         """float32 in [0, 1), multiples of 2**-24."""
+        drawn = self._drawn("uniform", count, FLOAT32, _QUICK, *_UNIT)
+        if drawn is not None:
+            return drawn
         numbers = np.empty(count, np.float32)
         for part in _parts(numbers):
             part[:] = self._engine.words(part.size) & _MASK24
@@ -333,6 +259,9 @@ class Generator:
 
     def _uniform64(self, count: int) -> Array:
         """float64 in [0, 1), multiples of 2**-53."""
+        drawn = self._drawn("uniform", count, FLOAT64, _QUICK, *_UNIT)
+        if drawn is not None:
+            return drawn
         numbers = np.empty(count, np.float64)
         for part in _parts(numbers):
             part[:] = self._engine.words64(part.size) & _MASK53
@@ -342,9 +271,9 @@ class Generator:
     # ---- uniform numbers
 
     def uniform(
-        self, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: np.dtype = FLOAT32
+        self, shape: Shape, low: float = 0.0, high: float = 1.0, dtype: np.dtype = FLOAT32, out: Array | None = None
     ) -> Array:
-        """Numbers of [low, high), as `Tensor.uniform_`."""
+        """Numbers of [low, high), as `Tensor.uniform_`; where `out` lies in order, they may be written there."""
         real = _REAL_OF_COMPLEX.get(dtype)
         if real is not None:
             pairs = self.uniform(2 * _count(shape), low, high, real)
@@ -352,6 +281,9 @@ class Generator:
         _require_floating(dtype, "check_uniform_bounds")
         if low != 0.0 or high != 1.0:
             _check_uniform_bounds(low, high, dtype)
+        drawn = self._drawn("uniform", shape, dtype, _QUICK, *_uniform_parameters(low, high, dtype), out=out)
+        if drawn is not None:
+            return drawn.reshape(shape)
         if dtype == FLOAT64:
             numbers = self._uniform64(_count(shape))
             if low != 0.0 or high != 1.0:
@@ -375,18 +307,19 @@ class Generator:
     def random_(self, shape: Shape, dtype: np.dtype = INT64) -> Array:
         """Whole numbers up to the largest of `dtype`, or 2**digits, as `random_()`."""
         count = _count(shape)
+        if dtype in _DIGITS and dtype != FLOAT64:
+            return self.randint(0, (1 << _DIGITS[dtype]) + 1, shape, dtype)
+        largest = _largest(dtype)
+        if dtype != FLOAT64:
+            drawn = self._drawn("masked", shape, dtype, _QUICK, largest)
+            if drawn is not None:
+                return drawn.reshape(shape)
         if dtype in (INT64, FLOAT64):
             values = np.empty(count, dtype)
             for part in _parts(values):
                 words = self._engine.words64(part.size)
                 part[:] = words & _MASK63 if dtype == INT64 else words % _ODDS53
             return values.reshape(shape)
-        if dtype in _DIGITS:
-            words = self._engine.words(count) % np.uint32((1 << _DIGITS[dtype]) + 1)
-            return words.astype(np.float32).astype(dtype).reshape(shape)
-        if dtype.kind not in "biu" or dtype.name in ("uint16", "uint32", "uint64"):
-            raise _not_implemented("random_kernel_cpu", dtype)
-        largest = 1 if dtype == BOOL else int(np.iinfo(dtype).max)
         return (self._engine.words(count) & np.uint32(largest)).astype(dtype).reshape(shape)
 
     def randint(
@@ -402,6 +335,10 @@ class Generator:
                 "random_full_64_bits_range_kernel_cpu handles only int64, double, float and "
                 "bfloat16"
             )
+        if span < _WIDE_SPAN:
+            drawn = self._drawn("remainder", shape, dtype, _QUICK, span, 1 / span, low)
+            if drawn is not None:
+                return drawn.reshape(shape)
         through = np.dtype(np.float32) if dtype in (FLOAT16, BFLOAT16) else dtype
         values = np.empty(_count(shape), through)
         for part in _parts(values):
@@ -429,9 +366,19 @@ class Generator:
         if n >= 0xFFFFFFFF // 20:
             order = self._randperm_of_many(n)
         else:
-            offsets = self._engine.words(max(n - 1, 0)) % np.arange(n, 1, -1, dtype=np.uint32)
-            order = _shuffle_few(offsets, n) if n < 500 else _shuffle(offsets, n)
+            order = self._shuffled(n)
         return order.astype(dtype, copy=False)
+
+    def _shuffled(self, n: int) -> Array:
+        drawn = self._drawn("masked", max(n - 1, 0), np.dtype(np.uint32), 50, 0xFFFFFFFF)
+        if drawn is not None:
+            from flambeau.kernels import random as kernels
+
+            order = np.empty(n, np.int64)
+            kernels.shuffle(drawn, order)
+            return order
+        offsets = self._engine.words(max(n - 1, 0)) % np.arange(n, 1, -1, dtype=np.uint32)
+        return _shuffle_few(offsets, n) if n < 500 else _shuffle(offsets, n)
 
     def _randperm_of_many(self, n: int) -> Array:
         """The inside-out shuffle with 64-bit draws, for where 32 bits would be uneven."""
@@ -452,12 +399,14 @@ class Generator:
         std: float | Array = 1.0,
         dtype: np.dtype = FLOAT32,
         contiguous: bool = True,
+        out: Array | None = None,
     ) -> Array:
         """Normal numbers, as `Tensor.normal_` and `torch.normal`.
 
         `mean` and `std` may be arrays that broadcast to `shape`. Complex numbers have
         independent parts, each of half the variance. `contiguous=False` draws as PyTorch does
-        for a destination that is not: one pair at a time.
+        for a destination that is not: one pair at a time. Where `out` lies in order, the numbers
+        may be written there.
         """
         if isinstance(mean, np.ndarray) or isinstance(std, np.ndarray):
             return self._normal_of_arrays(shape, mean, std, dtype)
@@ -471,10 +420,13 @@ class Generator:
         count = _count(shape)
         if count < 16 or not contiguous:
             return _from_float64(self._paired_normals(count, mean, std), dtype).reshape(shape)
+        whole = count & ~15
+        drawn = self._drawn("normal", whole, dtype, _SLOW, mean, std, out=out if whole == count else None)
+        if drawn is not None:
+            return self._with_last_block(drawn, count, mean, std).reshape(shape)
         transform, uniform = (
             (normals64, self._uniform64) if dtype == FLOAT64 else (normals32, self._uniform32)
         )
-        whole = count & ~15
         if dtype in (FLOAT32, FLOAT64):
             numbers = uniform(count)
         else:  # half precision does not draw for a last block that is not full
@@ -487,6 +439,16 @@ class Generator:
             transform(tail, mean, std)
             numbers[-16:] = tail
         return numbers.astype(dtype, copy=False).reshape(shape)
+
+    def _with_last_block(self, numbers: Array, count: int, mean: float, std: float) -> Array:
+        """`numbers` and as many as make `count`. The last 16 of all are drawn anew, though some are filled already."""
+        if len(numbers) == count:
+            return numbers
+        if numbers.dtype in (FLOAT32, FLOAT64):  # half precision does not draw for a block that is not full
+            self._engine.words((count - len(numbers)) * (numbers.itemsize // 4))
+        tail = np.empty(16, numbers.dtype)
+        self._engine.fill("normal", tail, (mean, std))
+        return np.concatenate((numbers[: count - 16], tail))
 
     def _normal_of_arrays(
         self, shape: Shape, mean: float | Array, std: float | Array, dtype: np.dtype
@@ -502,25 +464,39 @@ class Generator:
         numbers += np.asarray(mean, dtype)
         return numbers
 
-    def _paired_normals(self, count: int, mean: float, std: float) -> Array:
-        """float64 normals in pairs; the second of a last pair waits for the next call."""
+    def _paired_normals(
+        self, count: int, mean: float, std: float, distribution: str = "paired", dtype: np.dtype = FLOAT64
+    ) -> Array:
+        """Normals drawn in pairs, or numbers whose logarithms they are; the second of a last pair waits for the next call."""
         if count == 0:
-            return np.empty(0, np.float64)
+            return np.empty(0, dtype)
         kept, self._next_double = self._next_double, None
-        pairs = (count - (kept is not None) + 1) // 2
-        uniforms = self._uniform64(2 * pairs)
-        normals: list[float] = [] if kept is None else [kept]
-        numbers = iter(uniforms.tolist())
+        alone = [] if kept is None else [kept]
+        pairs, odd = divmod(count - len(alone), 2)
+        bulk = self._drawn(distribution, 2 * pairs, dtype, _SLOW, mean, std)
+        normals = alone + (self._pairs(pairs) if bulk is None else [])
+        if odd:
+            last, self._next_double = self._pairs(1)
+            normals.append(last)
+        values = np.array(normals, np.float64)
+        if mean:
+            values = fma64(values, std, mean)
+        elif std != 1:
+            values *= std
+        if distribution == "log normal":
+            values = libm(math.exp, values)
+        values = _from_float64(values, dtype)
+        return values if bulk is None else np.concatenate((values[: len(alone)], bulk, values[len(alone) :]))
+
+    def _pairs(self, count: int) -> list[float]:
+        """Pairs of standard normal numbers, each of an angle and a radius."""
+        normals: list[float] = []
+        numbers = iter(self._uniform64(2 * count).tolist())
         for angle, radius in zip(numbers, numbers, strict=True):
             angle *= 2 * math.pi
             radius = math.sqrt(-2.0 * math.log1p(-radius))
             normals += radius * math.cos(angle), radius * math.sin(angle)
-        if len(normals) > count:
-            self._next_double = normals.pop()
-        values = np.array(normals, np.float64)
-        if mean:
-            return fma64(values, std, mean)
-        return values if std == 1 else values * std
+        return normals
 
     def log_normal(
         self, shape: Shape, mean: float = 1.0, std: float = 2.0, dtype: np.dtype = FLOAT32
@@ -529,18 +505,19 @@ class Generator:
         if not std > 0.0:
             raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={_number(std)}")
         _require_floating(dtype, "log_normal_cpu")
-        normals = self._paired_normals(_count(shape), mean, std)
-        return _from_float64(libm(math.exp, normals), dtype).reshape(shape)
+        return self._paired_normals(_count(shape), mean, std, "log normal", dtype).reshape(shape)
 
     # ---- other distributions
 
     def bernoulli(
-        self, p: float | Array = 0.5, shape: Shape | None = None, dtype: np.dtype = FLOAT32
-    ) -> Array:
+        self, p: float | Array = 0.5, shape: Shape | None = None, dtype: np.dtype = FLOAT32, one: float = 1.0,
+        out: Array | None = None,
+    ) -> Array:  # fmt: skip
         """Ones with probability `p`, else zeros, as `Tensor.bernoulli_` and dropout's mask.
 
         A number `p` and a float64 array are compared with 53 random bits, any other array with
-        24.
+        24. With a number `p`, another number may stand for `one`, and where `out` lies in order, the numbers may be
+        written there.
         """
         if dtype.kind == "c":
             raise _not_implemented("bernoulli_scalar_cpu_", dtype)
@@ -550,15 +527,24 @@ class Generator:
                     f"bernoulli_ expects p to be in [0, 1], but got p={_number(p)}"
                 )
             shape = () if shape is None else shape
-            ones = np.empty(_count(shape), dtype)
             # k * 2**-53 < p exactly when k < ceil(p * 2**53), which spares the conversion.
-            bound = np.uint64(math.ceil(p * 2.0**53))
+            bound = math.ceil(p * 2.0**53)
+            drawn = self._drawn("bernoulli", shape, dtype, _QUICK, bound, one, out=out)
+            if drawn is not None:
+                return drawn.reshape(shape)
+            ones = np.empty(_count(shape), dtype)
             for part in _parts(ones):
-                part[:] = (self._engine.words64(part.size) & _MASK53) < bound
+                part[:] = (self._engine.words64(part.size) & _MASK53) < np.uint64(bound)
+            if one != 1.0:
+                ones *= dtype.type(one)
             return ones.reshape(shape)
         shape = p.shape if shape is None else shape
         if not ((p >= 0) & (p <= 1)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+        if p.dtype == dtype and p.shape == shape and p.flags.c_contiguous and dtype in (FLOAT32, FLOAT64):
+            drawn = self._drawn("bernoulli of", shape, dtype, _QUICK, source=p)
+            if drawn is not None:
+                return drawn.reshape(shape)
         if p.dtype == FLOAT64:
             numbers = self._uniform64(_count(shape))
         else:
@@ -576,6 +562,9 @@ class Generator:
                 "Exponential distribution is a continuous probability distribution. dtype must "
                 f"be a floating point but you specified {_title(dtype)}"
             )
+        drawn = self._drawn("exponential", shape, dtype, _SLOW, -1.0 / lambd)
+        if drawn is not None:
+            return drawn.reshape(shape)
         numbers = libm(math.log1p, -self._uniform64(_count(shape))) * (-1.0 / lambd)
         return _from_float64(numbers, dtype).reshape(shape)
 
@@ -583,6 +572,9 @@ class Generator:
         """Numbers of trials until the first success, as `Tensor.geometric_`."""
         if not 0 < p < 1:
             raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={_number(p)}")
+        drawn = self._drawn("geometric", shape, dtype, _SLOW, math.log1p(-p))
+        if drawn is not None:
+            return drawn.reshape(shape)
         uniforms = self._uniform64(_count(shape))
         uniforms[uniforms == 0] = 5e-324  # log(0) is an error in `math`
         trials = np.ceil(libm(math.log, uniforms) / math.log1p(-p))
@@ -599,6 +591,9 @@ class Generator:
                 "Cauchy distribution is a continuous probability distribution. dtype must be "
                 f"a floating point but you specified {_title(dtype)}"
             )
+        drawn = self._drawn("cauchy", shape, dtype, _SLOW, median, sigma)
+        if drawn is not None:
+            return drawn.reshape(shape)
         slopes = libm(math.tan, math.pi * (self._uniform64(_count(shape)) - 0.5))
         return _from_float64(fma64(slopes, sigma, median), dtype).reshape(shape)
 
@@ -815,6 +810,11 @@ def memory_order(destination: Array) -> Array:
     tensor is filled along its memory. So `x.uniform_()` is
     `view = memory_order(x); view[...] = generator.uniform(view.shape)`.
     """
+    return destination.transpose(dimensions_by_stride(destination))
+
+
+def dimensions_by_stride(destination: Array) -> list[int]:
+    """The dimensions as PyTorch walks them, the outermost first."""
     inner_first = list(range(destination.ndim))[::-1]
     for i in range(1, destination.ndim):
         at = i
@@ -826,7 +826,7 @@ def memory_order(destination: Array) -> Array:
                 at = before
             elif swap < 0:
                 break
-    return destination.transpose(inner_first[::-1])
+    return inner_first[::-1]
 
 
 def _walks_later(x: Array, a: int, b: int) -> int:

@@ -127,7 +127,7 @@ def as_shape(sizes: Sequence[Any]) -> Shape:
     """A shape from the arguments of a call that takes `f(2, 3)` or `f((2, 3))`."""
     if len(sizes) == 1 and not isinstance(sizes[0], int) and hasattr(sizes[0], "__iter__"):
         sizes = sizes[0]
-    return tuple(int(n) for n in sizes)
+    return tuple(map(int, sizes))
 
 
 def pair(value: int | Sequence[int], count: int, name: str) -> Shape:

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from flambeau.core.memory import address
 from flambeau.kernels import (
     attention,
     conv,
@@ -87,11 +88,6 @@ def compiled(key: Hashable, build: Callable[[Module], Kernel]) -> Compiled:
             _compiled.pop(next(iter(_compiled)))
         found = _compiled[key] = Compiled(build)
     return found
-
-
-def address(array: np.ndarray) -> int:
-    """Where an array's first element is."""
-    return int(array.__array_interface__["data"][0])
 
 
 def pointwise_chain(

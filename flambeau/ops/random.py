@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.dtypes import dtype
-from flambeau.core.generator import Generator, default_generator
+from flambeau.core.generator import Generator, default_generator, dimensions_by_stride
 from flambeau.core.shapes import as_shape
 from flambeau.ops.creation import finish
 from flambeau.ops.table import Primitive, operator, write_out
@@ -42,11 +43,13 @@ def _created(name: str, read: Callable[[Generator, tuple[int, ...], np.dtype], n
         if not size and "size" in options:
             size = (options.pop("size"),)
         shape = as_shape(size)
-        if any(n < 0 for n in shape):
+        if shape and min(shape) < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
         if dtype is None:
             dtype = out.dtype if out is not None else dtypes.get_default_dtype()
         stored = dtypes.as_dtype(dtype).numpy
+        if out is None and generator is None and not (requires_grad or options or state.busy or modes.inference):
+            return wrap(read(default_generator, shape, stored))
         made = draw(lambda g: read(g, shape, stored), shape, stored, generator)
         return _finished(made, requires_grad, out, options, name)
 
@@ -179,17 +182,40 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = Non
 operator(bernoulli)
 
 
-def _filler(name: str, read: Any, doc: str, needs_float: bool = True) -> Any:
-    """An in-place filler: draws in the order of memory, as PyTorch walks a tensor."""
+def _filler(name: str, read: Any, doc: str, in_place: bool = False) -> Any:
+    """An in-place filler: draws in the order of memory, as PyTorch walks a tensor.
+
+    `in_place`: `read` takes the memory to write to, if that lies in order.
+    """
 
     def call(self: Tensor, *args: Any, generator: Generator | None = None, **kwargs: Any) -> Tensor:
         self._check_inplace()
-        shape, stored = tuple(self._array.shape), self._array.dtype
-        return self._assign(draw(lambda g: read(g, shape, stored, *args, **kwargs), shape, stored, generator))
+        array, stored = self._array, self._array.dtype
+        if state.tracer is None and array.flags.c_contiguous:
+            shape = array.shape
+            if in_place and array.size and array.flags.writeable:
+                kwargs["out"] = array
+            return self._assign(draw(lambda g: read(g, shape, stored, *args, **kwargs), shape, stored, generator))
+        order = dimensions_by_stride(array)
+        walked = tuple(array.shape[d] for d in order)
+        if name == "normal_" and not _in_order(array):
+            kwargs["contiguous"] = False
+        made = draw(lambda g: read(g, walked, stored, *args, **kwargs), walked, stored, generator)
+        return self._assign(made.permute(sorted(range(len(order)), key=order.__getitem__)))
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc
     return operator(call, name=name, function_name=False)
+
+
+def _in_order(array: Any) -> bool:
+    """Whether an array, or a symbol, lies in memory in the order of its indices, without gaps."""
+    step = array.itemsize
+    for size, stride in zip(reversed(array.shape), reversed(array.strides), strict=True):
+        if size != 1 and stride != step:
+            return False
+        step *= size
+    return True
 
 
 def _number(x: Any) -> Any:
@@ -208,24 +234,26 @@ def _random(g: Generator, shape: Any, stored: np.dtype, *bounds: Any, **named: A
     return g.randint(int(low), None if high is None else int(high), shape, stored)
 
 
-def _bernoulli(g: Generator, shape: Any, stored: np.dtype, p: Any = 0.5) -> np.ndarray:
+def _bernoulli(g: Generator, shape: Any, stored: np.dtype, p: Any = 0.5, **named: Any) -> np.ndarray:
     if isinstance(p, Tensor):
         return g.bernoulli(np.broadcast_to(p._array, shape), shape, stored)
-    return g.bernoulli(float(p), shape, stored)
+    return g.bernoulli(float(p), shape, stored, **named)
 
 
 uniform_ = _filler(
     "uniform_",
-    lambda g, shape, stored, a=0.0, b=1.0, **k: g.uniform(shape, float(k.get("from", a)), float(k.get("to", b)), stored),
+    lambda g, shape, stored, a=0.0, b=1.0, **k: g.uniform(shape, float(k.get("from", a)), float(k.get("to", b)), stored, k.get("out")),
     "Fills with uniform numbers of [from, to).",
+    in_place=True,
 )
 normal_ = _filler(
     "normal_",
-    lambda g, shape, stored, mean=0.0, std=1.0: g.normal(shape, float(mean), float(std), stored),
+    lambda g, shape, stored, mean=0.0, std=1.0, **k: g.normal(shape, float(mean), float(std), stored, **k),
     "Fills with normal numbers.",
+    in_place=True,
 )
 random_ = _filler("random_", _random, "Fills with whole numbers of [from, to).")
-bernoulli_ = _filler("bernoulli_", _bernoulli, "Fills with 1 with probability `p`, else 0.")
+bernoulli_ = _filler("bernoulli_", _bernoulli, "Fills with 1 with probability `p`, else 0.", in_place=True)
 exponential_ = _filler(
     "exponential_",
     lambda g, shape, stored, lambd=1.0: g.exponential(shape, float(lambd), stored),
@@ -276,8 +304,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         out = input * 0
         return input.copy_(out) if inplace else out
     shape, stored = tuple(input._array.shape), input._array.dtype
-    kept = draw(lambda g: g.bernoulli(1 - p, shape, stored), shape, stored, None)
-    out = input * kept.div_(1 - p)
+    wide = np.dtype(np.float64 if stored == np.float64 else np.float32).type
+    scale = float(wide(1) / wide(1 - p))
+    out = input * draw(lambda g: g.bernoulli(1 - p, shape, stored, scale), shape, stored, None)
     return input.copy_(out) if inplace else out
 
 

@@ -110,3 +110,34 @@ def test_orthogonal_matrices() -> None:
                 t.manual_seed(seed)
                 found.append(t.nn.init.orthogonal_(t.empty(*shape)).numpy())
             np.testing.assert_allclose(*found, atol=2e-6)
+
+
+FILLERS: dict[str, Callable[[Any], Any]] = {
+    "uniform_": lambda x: x.uniform_(-2, 5),
+    "normal_": lambda x: x.normal_(2, 3),
+    "bernoulli_": lambda x: x.bernoulli_(0.7),
+    "random_": lambda x: x.random_(0, 100),
+    "log_normal_": lambda x: x.log_normal_(0.5, 0.7),
+    "cauchy_": lambda x: x.cauchy_(1, 2),
+}
+LAYOUTS: dict[str, Callable[[Any, int, Any], Any]] = {
+    "turned": lambda t, n, d: t.zeros(n, 3, dtype=d).t(),
+    "columns": lambda t, n, d: t.zeros(n, 5, dtype=d)[:, 1:4],
+    "every second": lambda t, n, d: t.zeros(2 * n, dtype=d)[::2],
+    "channels last": lambda t, n, d: t.zeros(2, 5, 3, n, dtype=d).permute(0, 3, 1, 2),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", FILLERS)
+@pytest.mark.parametrize("dtype", FLOATS + HALVES)
+def test_tensors_that_do_not_lie_in_order(name: str, layout: str, dtype: str) -> None:
+    for n in (1, 5, 17, 300, 1001):
+        filled = []
+        for t in (torch, flambeau):
+            t.manual_seed(n)
+            x = LAYOUTS[layout](t, n, _dtype(t, dtype))
+            FILLERS[name](x)
+            filled.append((x.double().contiguous().numpy(), t.get_rng_state().numpy()))
+        (theirs, after), (ours, state) = filled
+        assert np.array_equal(theirs, ours) and np.array_equal(after, state), n
