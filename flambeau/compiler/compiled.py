@@ -14,18 +14,13 @@ from typing import Any
 import numpy as np
 
 from flambeau.autograd.modes import modes
+from flambeau.compiler.backward import trace_backward
 from flambeau.compiler.guards import Reads, World, hooks_of
 from flambeau.compiler.passes.dead import drop_dead
-from flambeau.compiler.program import Program, trace_backward
-from flambeau.compiler.trace import (
-    Tracer,
-    Untraceable,
-    is_record,
-    leaves,
-    map_tree,
-    tracing,
-    where_it_failed,
-)
+from flambeau.compiler.program import Program
+from flambeau.compiler.results import Returned
+from flambeau.compiler.trace import Tracer, Untraceable, tracing, where_it_failed
+from flambeau.compiler.trees import is_record, leaves, map_tree
 from flambeau.core.dtypes import get_default_dtype
 from flambeau.core.state import state
 from flambeau.core.switches import exact_convolutions
@@ -150,7 +145,7 @@ class CompiledFunction:
         programs = self.programs.get(key)
         if programs is not None:
             for program in programs:
-                if program.fits():
+                if program.fits(tensors):
                     return program(tensors)
         if key in self._eager_keys:
             return self.function(*args, **kwargs)
@@ -179,8 +174,8 @@ class CompiledFunction:
             tensors.append(x)
             array = x._array
             if x._extra is not None and (hooks := hooks_of(x)):
-                return array.shape, array.dtype, array.strides, x.requires_grad, hooks
-            return array.shape, array.dtype, array.strides, x.requires_grad
+                return array.shape, array.dtype, array.strides, x.requires_grad, x.__class__, hooks
+            return array.shape, array.dtype, array.strides, x.requires_grad, x.__class__
         if isinstance(x, (tuple, list)):
             return type(x), tuple([self._part(y, tensors) for y in x])
         if isinstance(x, dict):
@@ -266,11 +261,12 @@ class CompiledFunction:
                 if not all(len(x) == len(y) and all(map(is_, x, y)) for x, y in containers):
                     raise _Changing("a change of an argument's list or dictionary")
                 del traced_args, traced_kwargs, containers
-                backward = trace_backward(tracer, results)
-                trace = tracer.finish(results)
+                returned = Returned(tracer, results)
+                trace = tracer.finish(returned)
+                backward = trace_backward(tracer, returned)
                 drop_dead(trace.graph, backward.wanted if backward is not None else [])
                 tracer.drop_unread_inputs()
-                del results
+                del results, returned
             if world.drew():
                 raise Untraceable("a random number of Python or NumPy")
             if not world.hold():

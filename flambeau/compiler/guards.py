@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import getitem, is_
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -105,18 +105,30 @@ class _Entries:
         self.keys.append(key)
         self.values.append(value)
 
-    def hold(self) -> bool:
+    def hold(self, moved: dict[int, tuple[Tensor, Tensor]] | None = None) -> bool:
+        """Whether the same is there; if `moved` is given, other tensors may be, which are noted in it."""
         try:
             if all(map(is_, map(self.get, self.holders, self.keys), self.values)):
                 return True
             for k, (holder, key, value) in enumerate(zip(self.holders, self.keys, self.values, strict=True)):
                 now = self.get(holder, key)
-                if not _same(now, value):
+                if now is value:
+                    continue
+                if moved is not None and isinstance(value, Tensor) and isinstance(now, Tensor):
+                    moved[id(value)] = value, now
+                elif not _same(now, value):
                     return False
-                self.values[k] = now
-        except LookupError:
+                else:
+                    self.values[k] = now
+        except (LookupError, ValueError):
             return False
         return True
+
+    def follow(self, moved: dict[int, tuple[Tensor, Tensor]]) -> Iterator[tuple[int, Any]]:
+        """The places of tensors that moved, with what is there now."""
+        for k, value in enumerate(self.values):
+            if id(value) in moved:
+                yield k, self.get(self.holders[k], self.keys[k])
 
 
 class World:
@@ -130,7 +142,7 @@ class World:
         self._in_lists = _Entries(getitem)
         self._sized: list[Any] = []
         self._sizes: list[int] = []
-        self._cells: list[tuple[CellType, Any]] = []
+        self._in_cells = _Entries(getattr)
         self._slots: list[tuple[Any, str, Any]] = []
         self._sets: list[tuple[set, set]] = []
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
@@ -228,7 +240,7 @@ class World:
             self._waiting.append(space[name])
         for cell in function.__closure__ or ():
             try:
-                self._cells.append((cell, cell.cell_contents))
+                self._in_cells.add(cell, "cell_contents", cell.cell_contents)
             except ValueError:  # not assigned yet
                 continue
             self._waiting.append(cell.cell_contents)
@@ -326,16 +338,29 @@ class World:
 
     # Comparing ------------------------------------------------------------------------------------
 
-    def hold(self) -> bool:
-        """Whether everything is as it was."""
-        if not self._in_dicts.hold() or self._sizes != [*map(len, self._sized)] or not self._in_lists.hold():
+    def moved(self) -> dict[int, tuple[Tensor, Tensor]] | None:
+        """Tensors in whose places others stand now: by their ids, (before, now). `None` if anything else changed."""
+        moved: dict[int, tuple[Tensor, Tensor]] = {}
+        if not self.hold(moved):
+            return None
+        if moved:  # one tensor that was found in several places is one tensor still
+            for entries in (self._in_dicts, self._in_lists, self._in_cells):
+                if any(now is not moved[id(entries.values[k])][1] for k, now in entries.follow(moved)):
+                    return None
+        return moved
+
+    def accept(self, moved: dict[int, tuple[Tensor, Tensor]]) -> None:
+        """Takes the tensors that are there now for those that were."""
+        for entries in (self._in_dicts, self._in_lists, self._in_cells):
+            for k, now in [*entries.follow(moved)]:
+                entries.values[k] = now
+
+    def hold(self, moved: dict[int, tuple[Tensor, Tensor]] | None = None) -> bool:
+        """Whether everything is as it was, but for tensors that `moved` (see `moved()`)."""
+        if not self._in_dicts.hold(moved) or self._sizes != [*map(len, self._sized)]:
             return False
-        for cell, value in self._cells:
-            try:
-                if cell.cell_contents is not value and not _same(cell.cell_contents, value):
-                    return False
-            except ValueError:
-                return False
+        if not self._in_lists.hold(moved) or not self._in_cells.hold(moved):
+            return False
         for thing, name, value in self._slots:
             if getattr(thing, name, _SETTLED) is not value and not _same(getattr(thing, name, _SETTLED), value):
                 return False
@@ -368,7 +393,7 @@ class World:
         ):
             if dict.get(holder, key) is not value:
                 holder[key] = value
-        for cell, value in self._cells:
+        for cell, value in zip(self._in_cells.holders, self._in_cells.values, strict=True):
             cell.cell_contents = value
         for thing, name, value in self._slots:
             if getattr(thing, name, _SETTLED) is not value:

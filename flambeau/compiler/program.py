@@ -9,168 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from flambeau.autograd import engine
 from flambeau.autograd.modes import modes
-from flambeau.autograd.node import FREED_MESSAGE, Node, OutputOf
-from flambeau.compiler.autotune import tuned
-from flambeau.compiler.backends.cpu import Executable
-from flambeau.compiler.graph import Graph, Value, extracted
-from flambeau.compiler.graph import Node as GraphNode
+from flambeau.compiler.backward import Backward, attach
+from flambeau.compiler.executables import executable
+from flambeau.compiler.graph import Graph, extracted
 from flambeau.compiler.guards import World, hooks_of
-from flambeau.compiler.passes import simplified
-from flambeau.compiler.schedule import Schedule
-from flambeau.compiler.trace import (
-    DETACHED,
+from flambeau.compiler.sources import (
     Argument,
     Captured,
     GradientOf,
     HostArray,
     HostNumber,
     Result,
-    Same,
-    Symbol,
+    Shown,
     Tangent,
     Trace,
-    Tracer,
-    map_tensors,
-    map_tree,
 )
-from flambeau.core.memory import address
+from flambeau.compiler.trees import map_tree
 from flambeau.core.state import state
-from flambeau.core.switches import exact_convolutions
-from flambeau.tensor.tensor import Tensor, wrap
-
-#: Executables of this process by the hash of their graphs.
-_executables: dict[Any, Executable] = {}
-
-
-def executable(graph: Graph, written: dict[int, int], tune: bool = False) -> Executable:
-    """The native form of a graph; equal graphs share it. `tune`: the fastest of several schedules."""
-    exact = exact_convolutions()
-    key = (graph.key(), tuple(sorted(written.items())), tune, exact)
-    found = _executables.get(key)
-    if found is None:
-        simple = simplified(graph)
-        if tune and not exact:
-            found = tuned(simple, written, _try)
-        else:
-            found = Executable(simple, written, schedule=Schedule(winograd=not exact))
-        _executables[key] = found
-    return found
-
-
-def _try(code: Executable) -> None:
-    """Runs a program on zeros."""
-    run_once(code, [np.zeros(v.shape, v.dtype) for v in code.graph.inputs])
-
-
-class Backward:
-    """The part of a program that computes gradients of its arguments and parameters.
-
-    Attributes:
-        leaves: positions of arguments, or tensors from outside.
-        roots: for each result with a gradient, its number among the results.
-        graph: from tangents and residuals to the gradients that are not None.
-        residuals: for each, ("input", k) or ("output", k) of the forward program.
-        found: for each leaf, the number of its gradient among the graph's outputs, or -1.
-    """
-
-    def __init__(self) -> None:
-        self.leaves: list[Any] = []
-        self.roots: list[int] = []
-        self.graph: Graph | None = None
-        self.residuals: list[tuple[str, int]] = []
-        self.found: list[int] = []
-        self.tangents: list[Value] = []
-        self.values: list[Value | None] = []
-        self.forward: set[GraphNode] = set()  # the nodes that were recorded before
-        self.tune = False
-        self.freed = False  # the program ran the backward pass itself
-
-    @property
-    def wanted(self) -> list[Value]:
-        """The gradients that there are."""
-        return [v for v in self.values if v is not None]
-
-
-def trace_backward(tracer: Tracer, results: Any) -> Backward | None:
-    """Records the backward pass of what a function returned, from symbolic gradients."""
-    if not modes.grad_enabled:
-        return None
-    tensors: list[Tensor] = []
-    map_tensors(results, tensors.append)
-    # A view of a tensor from outside gets its history when it is taken again at each call.
-    roots = list(
-        {
-            id(t): t
-            for t in tensors
-            if t.requires_grad
-            and t._node is not None
-            and isinstance(t._array, Symbol)
-            and t._array.storage.source < 0
-        }.values()
-    )
-    if not roots:
-        return None
-    made = Backward()
-    for tensor in tensors:
-        tracer.value_of(tensor)  # views among the results are part of the forward program
-    count = len(tracer.graph.nodes)
-    made.forward = set(tracer.graph.nodes)
-    leaves = _leaves([t._edge() for t in roots])
-    tangents = []
-    for k, root in enumerate(roots):
-        symbol = tracer.input(Tangent(k), tracer.symbol_of(root))
-        tangents.append(wrap(tracer.fresh(symbol.storage.value)))
-        made.tangents.append(symbol.storage.value)
-    ids = {id(t): k for k, t in enumerate(tensors)}
-    made.roots = [ids[id(t)] for t in roots]
-    hooks = [(leaf._extra, leaf._extra.hooks) for leaf in leaves if leaf._extra is not None]
-    for extra, _ in hooks:
-        extra.hooks = None  # they run when the gradient arrives, at each call
-    try:
-        found = engine.run_backward(
-            [t._edge() for t in roots],
-            tangents,
-            keep_graph=True,
-            create_graph=False,
-            targets=leaves,
-        )
-    except RuntimeError as error:
-        if FREED_MESSAGE not in str(error):
-            raise
-        # The program itself has run the backward pass, as training steps do.
-        del tracer.graph.nodes[count:]
-        del tracer.graph.inputs[-len(roots) :], tracer.trace.sources[-len(roots) :]
-        made.freed = True
-        return made
-    finally:
-        for extra, held in hooks:
-            extra.hooks = held
-    for leaf in leaves:
-        grad = found.get(id(leaf))
-        made.leaves.append(tracer.arguments.get(id(leaf), leaf))
-        made.values.append(None if grad is None else tracer.value_of(grad))
-    return made
-
-
-def _leaves(edges: Sequence[Any]) -> list[Tensor]:
-    """The leaf tensors that a backward pass from these edges reaches."""
-    found: dict[int, Tensor] = {}
-    seen: set[int] = set()
-    waiting = list(edges)
-    while waiting:
-        edge = waiting.pop()
-        if type(edge) is OutputOf:
-            edge = edge.node
-        if edge is None or id(edge) in seen:
-            continue
-        seen.add(id(edge))
-        if isinstance(edge, Node):
-            waiting += edge.edges
-        else:
-            found[id(edge)] = edge
-    return list(found.values())
+from flambeau.tensor.tensor import Tensor, address, wrap
 
 
 class Program:
@@ -235,80 +92,130 @@ class Program:
 
     def _bind(self, arguments: Sequence[Tensor]) -> None:
         """Sorts the inputs by where they come from."""
+        trace, sources = self.trace, self.trace.sources
         self.arguments: list[tuple[int, int]] = []
-        self.captured: list[Tensor] = []
-        self.captured_slots: list[int] = []
-        self.held: list[np.ndarray] = []
-        self.flags: list[tuple[Tensor, bool, tuple]] = []
-        self.gradients_read: list[tuple[int, Tensor, tuple, np.dtype]] = []
+        self.captured_slots: list[tuple[int, int]] = []
+        self.gradients_read: list[tuple[int, Any, tuple, np.dtype]] = []
         self.draws: list[tuple[int, Any]] = []
         reads: list[Any] = []
         number_slots: list[int] = []
-        self.specs: list[Any] = []
-        for slot, source in enumerate(self.trace.sources):
+        #: The tensors of outside, their arrays, and what another in such a place must be like.
+        self.captured = [c.tensor for c in trace.captured]
+        self.held = [t._array for t in self.captured]
+        self.specs = [(a.shape, a.dtype, a.strides) for a in self.held]
+        self.flags = [(t._requires_grad, hooks_of(t)) for t in self.captured]
+        numbers = {c: k for k, c in enumerate(trace.captured)}
+        for slot, source in enumerate(sources):
             match source:
                 case Argument(position):
                     self.arguments.append((slot, position))
-                case Captured(tensor):
-                    self.captured.append(tensor)
-                    self.captured_slots.append(slot)
-                    array = tensor._array
-                    self.held.append(array)
-                    self.specs.append((array.shape, array.dtype, array.strides))
-                    self.flags.append((tensor, tensor._requires_grad, hooks_of(tensor)))
+                case Captured():
+                    self.captured_slots.append((slot, numbers[source]))
                 case GradientOf(owner):
-                    grad = owner._grad._array
+                    grad = _tensor(owner, arguments)._grad._array
                     self.gradients_read.append((slot, owner, grad.shape, grad.dtype))
                 case HostNumber(read):
                     reads.append(read)
                     number_slots.append(slot)
                 case HostArray(read):
                     self.draws.append((slot, read))
-        watched = {id(tensor) for tensor, _, _ in self.flags}
-        for owner, _ in self.trace.gradients:
-            if isinstance(owner, Tensor) and id(owner) not in watched:
-                self.flags.append((owner, owner._requires_grad, hooks_of(owner)))
-        slots = {id(source): slot for slot, source in enumerate(self.trace.sources)}
-        self.checks = [(slots[id(c.source)], c) for c in self.trace.checks if id(c.source) in slots]
+        slots = {id(source): slot for slot, source in enumerate(sources)}
+        self.checks = [(slots[id(c.source)], c) for c in trace.checks if id(c.source) in slots]
         self.reads, self.number_slots = reads, number_slots
         self.numbers = np.zeros(max(len(reads), 1))
-        sources = self.trace.sources
-        self.changed = [
-            sources[w].tensor for w in self.trace.writes if isinstance(sources[w], Captured)
-        ]
-        self.changed_arguments = [
-            sources[w].position for w in self.trace.writes if isinstance(sources[w], Argument)
-        ]
-        self.changed_gradients = [
-            sources[w].owner for w in self.trace.writes if isinstance(sources[w], GradientOf)
-        ]
         self.result_specs = [(v.shape, v.dtype) for v in self.graph.outputs]
-        self.result_count = self.first_write
+        self.written_slots = frozenset(trace.writes)
+        self.leaf_positions = [o.position for o, _ in trace.gradients if isinstance(o, Argument)]
+        self.writes_arguments = any(isinstance(sources[w], Argument) for w in trace.writes)
+        self._note_owners()
+
+    def _note_owners(self) -> None:
+        """Which pieces of memory of outside the program writes to."""
+        slots = self.written_slots
+        self.written_owners = {id(_memory(self.held[k])) for slot, k in self.captured_slots if slot in slots}
 
     # Guards -------------------------------------------------------------------------------------
 
-    def fits(self) -> bool:
+    def fits(self, arguments: Sequence[Tensor]) -> bool:
         """Whether the program is still right for the world as it is."""
         for condition, value in self.guards:
             if condition() != value:
                 return False
-        for tensor, requires_grad, hooks in self.flags:
+        moved = self.world.moved()
+        if moved is None or (moved and not self._rebind(moved, arguments)):
+            return False
+        held = self.held
+        for k, tensor in enumerate(self.captured):
+            requires_grad, hooks = self.flags[k]
             if tensor._requires_grad is not requires_grad:
                 return False
             if tensor._extra is not None and hooks_of(tensor) != hooks:
                 return False
-        held = self.held
-        for k, tensor in enumerate(self.captured):
             array = tensor._array
             if array is not held[k]:
                 if (array.shape, array.dtype, array.strides) != self.specs[k]:
                     return False
                 held[k] = array
+                self._note_owners()
+        for owner, had in self.trace.had_gradient:
+            if (_tensor(owner, arguments)._grad is not None) is not had:
+                return False
         for _, owner, shape, dtype in self.gradients_read:
-            grad = owner._grad
+            grad = _tensor(owner, arguments)._grad
             if grad is None or grad._array.shape != shape or grad._array.dtype != dtype:
                 return False
-        return self.world.hold()
+        for position in self.leaf_positions:
+            if arguments[position]._node is not None:
+                return False
+        for a, b in self.trace.same:
+            if _tensor(a, arguments)._array is not _tensor(b, arguments)._array:
+                return False
+        return not (self.written_slots and self.arguments) or self._apart(arguments)
+
+    def _rebind(self, moved: dict[int, tuple[Tensor, Tensor]], arguments: Sequence[Tensor]) -> bool:
+        """Takes the tensors that now stand where others were found, if they are of the same kind."""
+        now = list(self.captured)
+        for k, tensor in enumerate(self.captured):
+            if id(tensor) in moved:
+                now[k] = new = moved[id(tensor)][1]
+                array = new._array
+                if type(new) is not type(tensor) or new._sparse or not isinstance(array, np.ndarray):
+                    return False
+                if (array.shape, array.dtype, array.strides) != self.specs[k]:
+                    return False
+                if (new._requires_grad, hooks_of(new)) != self.flags[k]:
+                    return False
+        if len({*map(id, now)}) < len(now):
+            return False  # two have become one
+        arrays = [id(t._array) for t in (*now, *arguments)]
+        before = [id(a) for a in (*self.held, *(t._array for t in arguments))]
+        if [*map(arrays.index, arrays)] != [*map(before.index, before)]:
+            return False
+        for old, _ in moved.values():
+            self.kept_gradients.pop(id(old), None)
+        for captured, tensor in zip(self.trace.captured, now, strict=True):
+            captured.tensor = tensor
+        self.captured = now
+        self.world.accept(moved)
+        return True
+
+    def _apart(self, arguments: Sequence[Tensor]) -> bool:
+        """Whether memory that the program writes to is not also that of another input."""
+        given = [arguments[position]._array for _, position in self.arguments]
+        owners = [id(_memory(a)) for a in given]
+        if self.written_owners.isdisjoint(owners):
+            if not self.writes_arguments:
+                return True
+            if len({*owners}) == len(owners) and not {id(_memory(a)) for a in self.held} & {*owners}:
+                return True
+        arrays = [(slot, a) for (slot, _), a in zip(self.arguments, given, strict=True)]
+        arrays += [(slot, self.held[k]) for slot, k in self.captured_slots]
+        return not any(
+            slot != other and np.may_share_memory(a, b)
+            for slot, a in arrays
+            if slot in self.written_slots
+            for other, b in arrays
+        )
 
     # Running ------------------------------------------------------------------------------------
 
@@ -328,10 +235,11 @@ class Program:
         inputs: list[np.ndarray] = [None] * len(self.trace.sources)  # type: ignore[list-item]
         for slot, position in self.arguments:
             inputs[slot] = arguments[position]._array
-        for slot, array in zip(self.captured_slots, self.held, strict=True):
-            inputs[slot] = array
+        held = self.held
+        for slot, k in self.captured_slots:
+            inputs[slot] = held[k]
         for slot, owner, _, _ in self.gradients_read:
-            inputs[slot] = owner._grad._array
+            inputs[slot] = _tensor(owner, arguments)._grad._array
         numbers = self.numbers
         for k, read in enumerate(self.reads):
             numbers[k] = read()
@@ -347,7 +255,8 @@ class Program:
                 continue
             if not array.flags.c_contiguous:
                 ordered = np.ascontiguousarray(array)
-                staged.append((array, ordered))
+                if k in self.written_slots:
+                    staged.append((array, ordered))
                 inputs[k] = array = ordered
             arrays[first + k] = array
             table[first + k] = address(array)
@@ -376,167 +285,98 @@ class Program:
             elif k < self.first_gradient:
                 outputs.append(inputs[self.written[k]])
             elif gradient < len(kept):
-                outputs.append(self._gradient_memory(kept[gradient], k, shape, dtype))
+                outputs.append(self._gradient_memory(self.trace.gradients[kept[gradient]][0], k, shape, dtype))
                 gradient += 1
             else:
                 outputs.append(np.empty(shape, dtype))
         return outputs
 
-    def _gradient_memory(self, k: int, number: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def _gradient_memory(
+        self, owner: Argument | Captured, number: int, shape: tuple[int, ...], dtype: np.dtype
+    ) -> np.ndarray:
         """Memory for a gradient, output `number`: last time's, if nobody but its owner holds it."""
-        owner = self.trace.gradients[k][0]
-        if isinstance(owner, int):
+        if isinstance(owner, Argument):
             array = np.empty(shape, dtype)
             self.kept_gradients[owner] = wrap(array)
             return array
-        kept = self.kept_gradients.get(id(owner))
+        tensor = owner.tensor
+        kept = self.kept_gradients.get(id(tensor))
         if kept is not None and kept._array.shape == shape and kept._array.dtype == dtype:
             # References: the dictionary's and `kept`, the call, and the owner's `.grad`.
-            own = 3 + (owner._grad is kept)
+            own = 3 + (tensor._grad is kept)
             # The array's: the tensor, the call, and the table's list where it was this program's last.
             in_table = self.code.arrays[self.code.outputs + number] is kept._array
             if getrefcount(kept) == own and getrefcount(kept._array) == 2 + in_table:
                 return kept._array
         del kept
-        self.kept_gradients.pop(id(owner), None)
+        self.kept_gradients.pop(id(tensor), None)
         array = np.empty(shape, dtype)
-        self.kept_gradients[id(owner)] = wrap(array)
+        self.kept_gradients[id(tensor)] = wrap(array)
         return array
 
     def _finish(
         self, arguments: Sequence[Tensor], inputs: list[np.ndarray], outputs: list[np.ndarray]
     ) -> Any:
-        for tensor in self.changed:
-            tensor._bump()
-        for position in self.changed_arguments:
-            arguments[position]._bump()
-        for owner in self.changed_gradients:
-            owner._grad._bump()
-        for owner, has in self.trace.gradients:
-            key = owner if isinstance(owner, int) else id(owner)
-            target = arguments[owner] if isinstance(owner, int) else owner
+        trace = self.trace
+        for slot in trace.writes:
+            source = trace.sources[slot]
+            if type(source) is Captured:
+                source.tensor._bump()
+            elif type(source) is Argument:
+                arguments[source.position]._bump()
+            elif type(source) is GradientOf:
+                _tensor(source.owner, arguments)._grad._bump()
+        for owner, has in trace.gradients:
+            target = _tensor(owner, arguments)
+            key = owner if type(owner) is Argument else id(target)
             target._grad = self.kept_gradients[key] if has else None
-        tensors: list[Tensor] = []
-        made: dict[int, Tensor] = {}  # a tensor that is returned twice is one tensor
+        made = [_result(r, outputs[r.output]) for r in trace.new]
+        if self.backward is not None:
+            attach(self, arguments, inputs, outputs, made)
+        results = trace.results
+        if type(results) is Result:
+            return made[0]
+        known: dict[int, Tensor] = dict(zip(map(id, trace.new), made, strict=True))
 
         def result(x: Any) -> Any:
-            if id(x) in made:
-                tensor = made[id(x)]
-            elif isinstance(x, Result):
-                tensor = wrap(outputs[x.output])
-                if modes.inference:
-                    tensor._own_extra().inference = True
-            elif isinstance(x, Same):
-                tensor = arguments[x.position] if x.tensor is None else x.tensor
-                tensor = tensor.detach() if x.steps == DETACHED else replay(tensor, x.steps)
-            else:
-                return x
-            tensors.append(tensor)
-            made[id(x)] = tensor
-            return tensor
+            if type(x) is Shown and id(x) not in known:  # a tensor that is returned twice is one tensor
+                of = x.of
+                if type(of) is GradientOf:
+                    base = _tensor(of.owner, arguments)._grad
+                else:
+                    base = known[id(of)] if type(of) is Result else _tensor(of, arguments)
+                known[id(x)] = base if x.steps is None else replay(base, x.steps, x.tracked)
+            return known[id(x)] if type(x) in (Result, Shown) else x
 
-        results = map_tree(self.trace.results, result)
-        if self.backward is not None:
-            attach(self, arguments, inputs, outputs, tensors)
-        return results
+        return map_tree(results, result)
 
 
-# Gradients of results -------------------------------------------------------------------------------
+def _memory(array: np.ndarray) -> Any:
+    """What owns the memory of an array."""
+    return array if array.base is None else array.base
 
 
-class CompiledBackward(Node):
-    """The backward pass of a compiled function, compiled too."""
-
-    __slots__ = ("graph", "number_of_outputs", "plan", "saved", "versions")
-
-    def __init__(self, edges: tuple, plan: Backward, saved: list[np.ndarray], versions: list):
-        super().__init__(edges)
-        self.plan, self.saved, self.versions = plan, saved, versions
-        self.number_of_outputs = len(plan.roots)
-
-    @property
-    def outputs(self) -> int:  # type: ignore[override]
-        return self.number_of_outputs
-
-    def release(self) -> None:
-        self.saved = []
-
-    def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        if modes.grad_enabled:
-            raise RuntimeError(
-                "flambeau.compile: the backward pass of a compiled function cannot be "
-                "differentiated again (create_graph=True); call the function uncompiled for that."
-            )
-        for tensor, version in self.versions:
-            if tensor._version_number() != version:
-                raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: a tensor of shape {list(tensor.shape)} is at version "
-                    f"{tensor._version_number()}; expected version {version} instead."
-                )
-        graph = self.plan.graph
-        if graph is None or len(self.saved) != len(self.plan.residuals):
-            raise RuntimeError(FREED_MESSAGE)
-        code = executable(graph, {}, self.plan.tune)
-        tangents = [
-            np.zeros(v.shape, v.dtype) if g is None else np.ascontiguousarray(g._array)
-            for g, v in zip(grads, graph.inputs, strict=False)
-        ]
-        found = run_once(code, [*tangents, *self.saved])
-        return [None if k < 0 else wrap(found[k]) for k in self.plan.found]
+def _tensor(source: Argument | Captured, arguments: Sequence[Tensor]) -> Tensor:
+    return source.tensor if type(source) is Captured else arguments[source.position]  # type: ignore[union-attr]
 
 
-def replay(tensor: Tensor, steps: Sequence[Any]) -> Tensor:
-    """Takes view steps from a tensor."""
-    for primitive, rest, attributes in steps:
-        tensor = primitive(tensor, *rest, **attributes)
+def _result(described: Result, array: np.ndarray) -> Tensor:
+    """A new tensor, as a result of the program."""
+    if described.order is not None:
+        array = array.transpose(np.argsort(described.order))
+    tensor = wrap(array)
+    if described.kind is not Tensor:
+        tensor = tensor.as_subclass(described.kind)
+    tensor._requires_grad = described.leaf
+    if modes.inference:
+        tensor._own_extra().inference = True
     return tensor
 
 
-def run_once(code: Executable, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Runs a program on arrays; new arrays with its outputs."""
-    outputs = [np.empty(v.shape, v.dtype) for v in code.graph.outputs]
-    with code.lock:
-        for first, arrays in ((code.inputs, inputs), (code.outputs, outputs)):
-            for k, array in enumerate(arrays):
-                array = array if array.flags.c_contiguous else np.ascontiguousarray(array)
-                code.arrays[first + k] = array
-                code.table[first + k] = address(array)
-        code.run()
-        for k in range(code.inputs, code.constants):
-            code.arrays[k] = None
-        for k in range(code.outputs, len(code.arrays)):
-            code.arrays[k] = None
-    return outputs
-
-
-def attach(
-    program: Program,
-    arguments: Sequence[Tensor],
-    inputs: list[np.ndarray],
-    outputs: list[np.ndarray],
-    tensors: list[Tensor],
-) -> None:
-    """Gives the results their history."""
-    plan = program.backward
-    assert plan is not None
-    leaves = [arguments[leaf] if isinstance(leaf, int) else leaf for leaf in plan.leaves]
-    saved, versions = [], []
-    for kind, k in plan.residuals:
-        if kind == "output":
-            saved.append(outputs[k])
-            continue
-        saved.append(inputs[k])
-        source = program.trace.sources[k]
-        match source:
-            case Argument(position):
-                versions.append((arguments[position], arguments[position]._version_number()))
-            case Captured(tensor):
-                versions.append((tensor, tensor._version_number()))
-            case HostNumber(_):
-                saved[-1] = inputs[k].copy()
-    node = CompiledBackward(tuple(t._edge() for t in leaves), plan, saved, versions)
-    for slot, k in enumerate(plan.roots):
-        tensor = tensors[k]
-        tensor._node = node if len(plan.roots) == 1 else OutputOf(node, slot)
-        tensor._requires_grad = True
+def replay(tensor: Tensor, steps: Sequence[Any], tracked: bool) -> Tensor:
+    """Takes view steps from a tensor, or from it without history."""
+    if not steps or not (tracked or not tensor.requires_grad):
+        tensor = tensor.detach()
+    for primitive, rest, attributes in steps:
+        tensor = primitive(tensor, *rest, **attributes)
+    return tensor

@@ -1,192 +1,43 @@
 """Tracing: a Python function, run once on symbols, becomes a graph.
 
-A `Symbol` stands where a tensor has its NumPy array. It names a `Storage`, the program's idea of a
-piece of memory, and the view steps that lead to the part it shows. Writing in place gives the storage
-a new value; reading takes the steps from the value that the storage has by then. So the graph has no
-writes, and Python sees memory as it always does.
+While a `Tracer` is installed, operators record themselves with it. Tensors hold symbols (`symbols.py`); the graph has
+no writes, and Python sees memory as it always does.
 """
 
 from __future__ import annotations
 
 import builtins
-import copy
 import gc
-import sys
+import os
 import threading
-import warnings
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
-from flambeau.compiler.graph import Graph, Node, Value, constant, make_node
-from flambeau.compiler.views import Step, contiguous_strides, stand_in, view_put
+from flambeau.compiler.graph import Value, constant, make_node
+from flambeau.compiler.layouts import is_dense, strides_of
+from flambeau.compiler.results import Returned
+from flambeau.compiler.sources import (
+    Argument,
+    Captured,
+    Check,
+    GradientOf,
+    HostArray,
+    HostNumber,
+    Tangent,
+    Trace,
+)
+from flambeau.compiler.symbols import Storage, Symbol
+from flambeau.compiler.views import Step, stand_in, view_put
 from flambeau.core.locks import Guarded
 from flambeau.core.state import set_tracer, state
 from flambeau.ops.table import Primitive
 from flambeau.tensor import tensor as tensors
 from flambeau.tensor.tensor import Tensor, wrap
-from flambeau.tensor.tracing import Untraceable
-
-
-class Storage:
-    """Memory of the traced program: its present value, and what views of it were already read."""
-
-    __slots__ = ("known", "source", "value", "written")
-
-    def __init__(self, value: Value, source: int = -1):
-        self.value = value
-        self.source = source  # the input that this memory is, or -1
-        self.written = False
-        self.known: dict[Hashable, Value] = {}
-
-    def set(self, value: Value) -> None:
-        self.value = value
-        self.written = True
-        self.known.clear()
-
-
-class Symbol:
-    """What a traced tensor holds instead of an array."""
-
-    __slots__ = ("__weakref__", "dtype", "offset", "shape", "steps", "storage", "strides")
-
-    def __init__(
-        self,
-        storage: Storage,
-        shape: tuple[int, ...],
-        dtype: np.dtype,
-        strides: tuple[int, ...] | None = None,
-        steps: tuple[Step, ...] = (),
-    ):
-        self.storage, self.steps = storage, steps
-        self.offset = 0  # bytes from the first element of the memory
-        self.shape, self.dtype = tuple(shape), dtype
-        self.strides = (
-            contiguous_strides(self.shape, dtype.itemsize) if strides is None else strides
-        )
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
-
-    @property
-    def itemsize(self) -> int:
-        return self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.dtype.itemsize
-
-    def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise Untraceable("the values of a tensor as a NumPy array")
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise Untraceable(f"the array's attribute {name!r}")
-
-    def _refuse(self, *args: Any) -> Any:
-        raise Untraceable("arithmetic on the values of a tensor outside its operators")
-
-    __getitem__ = __setitem__ = __add__ = __sub__ = __mul__ = __truediv__ = _refuse
-    __iadd__ = __radd__ = __rsub__ = __rmul__ = __lt__ = __gt__ = _refuse
-
-
-# What a traced program takes and gives -----------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Argument:
-    """An input that is tensor number `position` of the call's arguments."""
-
-    position: int
-
-
-@dataclass(frozen=True, eq=False)
-class Captured:
-    """An input that is a tensor which the program found elsewhere: a parameter, a buffer."""
-
-    tensor: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class GradientOf:
-    """An input that is the `.grad` of a tensor (of an argument, if `tensor` is an `int`)."""
-
-    owner: Any
-
-
-@dataclass(frozen=True, eq=False)
-class HostNumber:
-    """An input that is a number read at each call."""
-
-    read: Callable[[], float]
-
-
-@dataclass(frozen=True, eq=False)
-class HostArray:
-    """An input that is an array made at each call: random numbers, in the program's order."""
-
-    read: Callable[[], np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Tangent:
-    """An input of a backward program: the gradient of result number `position`."""
-
-    position: int
-
-
-@dataclass
-class Check:
-    """`check` sees what the views `steps` show of an input, and raises an error if it is wrong."""
-
-    source: Any
-    steps: tuple
-    check: Callable[[np.ndarray], None]
-
-    def __call__(self, array: np.ndarray) -> None:
-        for primitive, rest, attributes in self.steps:
-            array = primitive.compute(array, *rest, **attributes)
-        self.check(array)
-
-
-@dataclass
-class Trace:
-    """A traced program and how it meets the world.
-
-    Attributes:
-        graph: its outputs are first the results, then `writes`, then `gradients`.
-        sources: for each input of the graph, where it comes from.
-        results: what the function returned, with a `Result` or `Same` in each tensor's place.
-        writes: positions of inputs whose memory takes the value of the next outputs.
-        gradients: (owner, whether a value follows): what becomes of each `.grad`.
-        guards: (condition, value) pairs that must hold for the program to be used again.
-        checks: what looks at the elements of inputs before each call.
-    """
-
-    graph: Graph = field(default_factory=Graph)
-    sources: list[Any] = field(default_factory=list)
-    results: Any = None
-    writes: list[int] = field(default_factory=list)
-    gradients: list[tuple[Any, bool]] = field(default_factory=list)
-    guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    modules: list[Any] = field(default_factory=list)
-
-
-# The tracer ----------------------------------------------------------------------------------------
+from flambeau.tensor.tracing import Untraceable, concrete
 
 
 class Tracer:
@@ -196,16 +47,17 @@ class Tracer:
         self.trace = Trace()
         self.graph = self.trace.graph
         self.storages: dict[int, Storage] = {}  # by the id of the array in memory
-        self.grads: dict[int, tuple[Any, Tensor | None]] = {}  # by the id of the tensor
+        self.grads: dict[int, tuple[Tensor, Tensor | None]] = {}  # by the id of the tensor
         self.grad_inputs: dict[int, Tensor | None] = {}
         self.arguments: dict[int, int] = {}  # the id of a traced argument -> its position
         self.real_arguments: list[Tensor] = []
+        self.outside: dict[int, Captured] = {}  # tensors from elsewhere, by their id
         self.new: dict[int, Tensor] = {}  # tensors made while tracing
         self.numbers: dict[Hashable, Symbol] = {}
         self.seen_guards: set[Hashable] = set()
         self.symbols: list[weakref.ref[Symbol]] = []
-        self.touched: list[tuple[Tensor, Any, bool, Any, int]] = []
-        self.results: dict[int, Any] = {}  # by the id of the tensor
+        self.touched: list[_Before] = []
+        self.cut: set[int] = set()  # tensors whose history begins outside
         self.keep: list[Any] = []  # keeps ids from being used again
 
     # Symbols ------------------------------------------------------------------------------------
@@ -217,9 +69,13 @@ class Tracer:
 
     def fresh(self, value: Value, strides: tuple[int, ...] | None = None) -> Symbol:
         """A symbol for new memory that holds `value`."""
-        made = Symbol(Storage(value), value.shape, value.dtype, strides)
+        made = Symbol(Storage(value, strides=strides), value.shape, value.dtype, strides)
         self.symbols.append(weakref.ref(made))
         return made
+
+    def whole(self, storage: Storage) -> Symbol:
+        """A symbol for all of a piece of new memory."""
+        return Symbol(storage, storage.value.shape, storage.value.dtype, storage.strides)
 
     def input(self, source: Any, array: Any) -> Symbol:
         """A symbol for a new input of the program."""
@@ -230,11 +86,18 @@ class Tracer:
 
     def argument(self, tensor: Tensor, position: int) -> Tensor:
         """The tensor by which the traced function knows an argument."""
-        made = wrap(self.input(Argument(position), tensor._array))
+        array = tensor._array
+        storage = self.storages.get(id(array))
+        if storage is None:
+            storage = self.storages[id(array)] = self.input(Argument(position), array).storage
+        made = wrap(self.symbol(storage, array))
         made._requires_grad, made._extra = tensor.requires_grad, tensor._extra
+        if type(tensor) is not Tensor:
+            made = made.as_subclass(type(tensor))
+        if tensor._node is not None:
+            self.cut.add(id(made))
         self.arguments[id(made)] = position
-        self.storages[id(tensor._array)] = made._array.storage
-        self.keep += [made, tensor._array]
+        self.keep += [made, array]
         return made
 
     def stand_ins(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -252,32 +115,38 @@ class Tracer:
         if isinstance(array, Symbol):
             return array
         storage = self.storages.get(id(array))
-        if storage is None:
-            if id(tensor) in self.new:
-                storage = Storage(constant(array.copy()))
-            else:
-                if tensor._node is not None and tensor._requires_grad and self._records():
-                    raise Untraceable("a tensor with history from outside the program")
-                storage = self.input(Captured(tensor), array).storage
+        if id(tensor) in self.new:
+            if storage is None:
+                storage = self.storages[id(array)] = Storage(constant(array.copy()))
+                self.keep += [tensor, array]
+        elif storage is None or id(tensor) not in self.outside:
+            source = self.captured(tensor)
+            if storage is None:
                 if array.dtype.hasobject:
                     raise Untraceable("an array of objects")
-            self.storages[id(array)] = storage
-            self.keep += [tensor, array]
-            self.touched.append(
-                (
-                    tensor,
-                    tensor._node,
-                    tensor._requires_grad,
-                    tensor._changes,
-                    tensor._version_number(),
-                )
-            )
+                storage = self.storages[id(array)] = self.input(source, array).storage
+            elif storage.source >= 0:
+                self.trace.same.append((source, self.trace.sources[storage.source]))
         return self.symbol(storage, array)
 
-    def _records(self) -> bool:
-        from flambeau.autograd.modes import modes
+    def captured(self, tensor: Tensor) -> Captured:
+        """What stands for a tensor of outside in the trace. While tracing, it has no history."""
+        found = self.outside.get(id(tensor))
+        if found is None:
+            found = self.outside[id(tensor)] = Captured(tensor)
+            self.trace.captured.append(found)
+            self.keep += [tensor, tensor._array]
+            self.touched.append(_Before(tensor))
+            if (tensor._node is not None or tensor._view is not None) and _has_history(tensor):
+                self.cut.add(id(tensor))
+                tensor._requires_grad = True
+                tensor._node = tensor._view = None
+        return found
 
-        return modes.grad_enabled
+    def owner(self, tensor: Tensor) -> Argument | Captured:
+        """The source that a tensor, not made by the program itself, is."""
+        position = self.arguments.get(id(tensor))
+        return self.captured(tensor) if position is None else Argument(position)
 
     def read(self, symbol: Symbol) -> Value:
         """The value that a symbol shows now."""
@@ -310,7 +179,7 @@ class Tracer:
         node = make_node(primitive, values, attributes)
         self.graph.nodes.append(node)
         if primitive.outputs == 1:
-            return self.fresh(node.outputs[0], _strides_of(node, inputs))
+            return self.fresh(node.outputs[0], strides_of(node, inputs))
         return tuple(map(self.fresh, node.outputs))
 
     def view(
@@ -367,7 +236,7 @@ class Tracer:
 
     def snapshot(self, tensor: Tensor) -> Symbol:
         symbol = self.symbol_of(tensor)
-        return self.fresh(self.read(symbol), symbol.strides if _dense(symbol) else None)
+        return self.fresh(self.read(symbol), symbol.strides if is_dense(symbol) else None)
 
     def write(self, tensor: Tensor, value: Tensor) -> None:
         symbol = self.symbol_of(tensor)
@@ -389,18 +258,15 @@ class Tracer:
         position = self.arguments.get(id(tensor))
         if isinstance(tensor._array, Symbol) and position is None:
             return None
-        real = tensor if position is None else self.real_arguments[position]
-        grad = real._grad
-        if position is None:
-            self.trace.guards.append((lambda: real._grad is None, grad is None))
-        elif grad is not None:
-            raise Untraceable("an argument that has a gradient already")
+        owner = self.owner(tensor)
+        grad = (tensor if position is None else self.real_arguments[position])._grad
+        self.trace.had_gradient.append((owner, grad is not None))
         found = None
         if grad is not None:
             array = grad._array
             storage = self.storages.get(id(array))
             if storage is None:
-                storage = self.input(GradientOf(real), array).storage
+                storage = self.input(GradientOf(owner), array).storage
                 self.storages[id(array)] = storage
             found = wrap(self.symbol(storage, array))
             found._requires_grad = grad._requires_grad
@@ -408,7 +274,16 @@ class Tracer:
         self.grad_inputs[id(tensor)] = found
         return found
 
+    def grad_input(self, source: GradientOf) -> Tensor | None:
+        """The tensor by which the function knows a gradient that was there before the call."""
+        for held in self.grad_inputs.values():
+            if held is not None and self.trace.sources[held._array.storage.source] is source:
+                return held
+        return None
+
     def set_grad(self, tensor: Tensor, value: Tensor | None) -> None:
+        if id(tensor) in self.cut:
+            raise Untraceable("a backward pass through history from outside the function")
         self.keep.append(tensor)
         self.grads.pop(id(tensor), None)  # the order is that of the last assignments
         self.grads[id(tensor)] = (tensor, value)
@@ -421,29 +296,28 @@ class Tracer:
 
     # The end ------------------------------------------------------------------------------------
 
-    def finish(self, results: Any) -> Trace:
+    def finish(self, returned: Returned) -> Trace:
         """Closes the graph: its outputs are results, memory written to, and gradients."""
         trace, graph = self.trace, self.graph
-        trace.results = map_tensors(results, self._result)
+        trace.results = returned.finish()
         for storage in {id(s): s for s in self.storages.values()}.values():
             if storage.written and storage.source >= 0:
                 trace.writes.append(storage.source)
                 graph.outputs.append(storage.value)
         for tensor, value in self.grads.values():
-            position = self.arguments.get(id(tensor))
-            if isinstance(tensor._array, Symbol) and position is None:
+            if isinstance(tensor._array, Symbol) and id(tensor) not in self.arguments:
                 continue  # a tensor of the program's own
-            owner = tensor if position is None else position
             if value is not None and not isinstance(value._array, Symbol):
                 raise Untraceable("a real tensor assigned to .grad")
             if value is not None and value is self.grad_inputs.get(id(tensor)):
                 continue
-            trace.gradients.append((owner, value is not None))
+            trace.gradients.append((self.owner(tensor), value is not None))
             if value is not None:
                 graph.outputs.append(self.value_of(value))
-        for tensor, node, _, _, _ in self.touched:
-            if tensor._node is not node:
-                raise Untraceable("a tensor of outside that takes the program's history")
+        if any(before.tensor._node is not None for before in self.touched) or any(
+            t._node is not None for t in self.keep if id(t) in self.arguments
+        ):
+            raise Untraceable("a tensor of outside that takes the program's history")
         self._check_overlaps()
         return trace
 
@@ -464,43 +338,13 @@ class Tracer:
         trace.sources = [trace.sources[k] for k in kept]
         trace.writes = [numbers[k] for k in trace.writes]
 
-    def _result(self, tensor: Tensor) -> Any:
-        if id(tensor) not in self.results:
-            self.results[id(tensor)] = self._new_result(tensor)
-        return self.results[id(tensor)]
-
-    def _new_result(self, tensor: Tensor) -> Any:
-        position = self.arguments.get(id(tensor))
-        if position is not None:
-            return Same(None, position)
-        if not isinstance(tensor._array, Symbol):
-            return Same(tensor, -1)
-        symbol = tensor._array
-        if symbol.storage.source >= 0:
-            return self._shown(symbol)
-        if tensor._retains():
-            raise Untraceable("a result that retains its gradient")
-        self.graph.outputs.append(self.value_of(tensor))
-        return Result(len(self.graph.outputs) - 1, tensor.requires_grad)
-
-    def _shown(self, symbol: Symbol) -> Any:
-        """A result that shares memory with an argument or a tensor of outside."""
-        source = self.trace.sources[symbol.storage.source]
-        if isinstance(source, Argument):
-            return Same(None, source.position, symbol.steps or DETACHED)
-        if isinstance(source, Captured):
-            return Same(source.tensor, -1, symbol.steps or DETACHED)
-        raise Untraceable("a result that shares memory with a gradient")
-
     def _check_overlaps(self) -> None:
         """Two inputs on one memory are two storages here: neither may be written."""
         arrays = [
-            (
-                s.tensor._array
-                if isinstance(s, Captured)
-                else self.real_arguments[s.position]._array
-            )
-            if isinstance(s, (Captured, Argument))
+            s.tensor._array
+            if isinstance(s, Captured)
+            else self.real_arguments[s.position]._array
+            if isinstance(s, Argument)
             else None
             for s in self.trace.sources
         ]
@@ -517,8 +361,8 @@ class Tracer:
 
     def forget(self) -> None:
         """Drops everything but the trace, so that what is still alive has leaked."""
-        self.storages, self.grads, self.grad_inputs, self.new = {}, {}, {}, {}
-        self.keep, self.numbers, self.arguments, self.results = [], {}, {}, {}
+        self.storages, self.grads, self.grad_inputs, self.new, self.outside = {}, {}, {}, {}, {}
+        self.keep, self.numbers, self.arguments = [], {}, {}
 
     def leaked(self) -> bool:
         """Whether symbols outlive the trace, in attributes or lists of the program."""
@@ -528,33 +372,31 @@ class Tracer:
 
     def roll_back(self) -> None:
         """Undoes what tracing did to tensors from outside."""
-        for tensor, node, requires_grad, counter, version in self.touched:
-            tensor._node, tensor._requires_grad = node, requires_grad
-            if counter is not None:
-                counter[0] = version
-            else:
-                tensor._changes = None
+        for before in self.touched:
+            before.put_back()
 
 
-@dataclass(frozen=True)
-class Result:
-    """In a trace's results: output number `output`; whether it requires a gradient."""
-
-    output: int
-    requires_grad: bool
+def _has_history(tensor: Tensor) -> bool:
+    with concrete():
+        return tensor.requires_grad and tensor._fresh_node() is not None
 
 
-@dataclass(frozen=True, eq=False)
-class Same:
-    """In a trace's results: a tensor of outside, or argument number `position`, or a view of it."""
+class _Before:
+    """What tracing may change of a tensor from outside."""
 
-    tensor: Tensor | None
-    position: int
-    steps: Any = ()
+    __slots__ = ("changes", "node", "requires_grad", "tensor", "version", "view")
 
+    def __init__(self, tensor: Tensor):
+        self.tensor, self.node, self.view = tensor, tensor._node, tensor._view
+        self.requires_grad, self.changes, self.version = tensor._requires_grad, tensor._changes, tensor._version_number()
 
-#: Instead of view steps: the tensor itself, without history.
-DETACHED = "detached"
+    def put_back(self) -> None:
+        tensor = self.tensor
+        tensor._node, tensor._view, tensor._requires_grad = self.node, self.view, self.requires_grad
+        if self.changes is None:
+            tensor._changes = None
+        else:
+            self.changes[0] = self.version
 
 
 _one_at_a_time = Guarded(threading.RLock)
@@ -601,55 +443,6 @@ def _traced(tracer: Tracer, register_hook: Callable[..., Any]) -> Iterator[Trace
         hook.remove()
 
 
-# Trees of results ----------------------------------------------------------------------------------
-
-
-def map_tensors(tree: Any, f: Callable[[Tensor], Any]) -> Any:
-    """`tree`, of tuples, lists and dictionaries, with `f` of each tensor in its place."""
-    if isinstance(tree, Tensor):
-        return f(tree)
-    return map_tree(tree, lambda x: f(x) if isinstance(x, Tensor) else x)
-
-
-def map_tree(tree: Any, f: Callable[[Any], Any]) -> Any:
-    """`tree` with `f` of each leaf in its place."""
-    if isinstance(tree, tuple):
-        parts = [map_tree(x, f) for x in tree]
-        if type(tree) is tuple:
-            return tuple(parts)
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    if isinstance(tree, list):
-        return [map_tree(x, f) for x in tree]
-    if isinstance(tree, dict):
-        parts = {k: map_tree(v, f) for k, v in tree.items()}
-        if type(tree) is dict:
-            return parts
-        made = copy.copy(tree)
-        made.update(parts)
-        return made
-    if is_record(tree):
-        made = copy.copy(tree)
-        for part in fields(tree):
-            object.__setattr__(made, part.name, map_tree(getattr(tree, part.name), f))
-        return made
-    return f(tree)
-
-
-def is_record(x: Any) -> bool:
-    """Whether a value is an instance of a user's dataclass."""
-    return is_dataclass(x) and not isinstance(x, (type, Result, Same))
-
-
-def leaves(tree: Any) -> list[Any]:
-    """The leaves of a tree."""
-    found: list[Any] = []
-    map_tree(tree, found.append)
-    return found
-
-
-# Helpers ---------------------------------------------------------------------------------------------
-
-
 def _identity(function: Callable[..., Any]) -> Hashable:
     """Equal for functions that compute the same: the same code over the same things."""
     code = getattr(function, "__code__", None)
@@ -667,66 +460,8 @@ def _identity(function: Callable[..., Any]) -> Hashable:
     return code, tuple(cells)
 
 
-def _dense(symbol: Symbol) -> bool:
-    step = symbol.dtype.itemsize
-    for stride, size in sorted(zip(symbol.strides, symbol.shape, strict=True)):
-        if size != 1:
-            if stride != step:
-                return False
-            step *= size
-    return True
-
-
-def _strides_of(node: Node, inputs: Sequence[Any]) -> tuple[int, ...] | None:
-    """The strides that NumPy gives a result, where they may not be row-major ones."""
-    arrays = [x._array for x in inputs if isinstance(x, Tensor)]
-    out, attributes = node.outputs[0], node.attributes
-    if all(
-        tuple(a.strides) == contiguous_strides(tuple(a.shape), a.dtype.itemsize) for a in arrays
-    ):
-        return None
-    if node.primitive.pointwise and attributes.get("order") != "C":
-        return _allocated(
-            [stand_in(tuple(a.shape), tuple(a.strides), a.dtype) for a in arrays], out
-        )
-    if node.primitive.name == "cat":
-        return _allocated([stand_in(out.shape, tuple(a.strides), a.dtype) for a in arrays], out)
-    if (
-        getattr(node.primitive.lowering, "family", "") == "reduce"
-        and attributes["dims"] is not None
-    ):
-        (a,) = arrays
-        dims = attributes["dims"]
-        if attributes["keepdim"]:
-            shape = tuple(1 if d in dims else n for d, n in enumerate(a.shape))
-            return _allocated([stand_in(shape, tuple(a.strides), a.dtype)], out)
-        kept = [d for d in range(len(a.shape)) if d not in dims]
-        part = stand_in(
-            tuple(a.shape[d] for d in kept), tuple(a.strides[d] for d in kept), a.dtype
-        )
-        return _allocated([part], out)
-    return None
-
-
-def _allocated(arrays: Sequence[np.ndarray], out: Value) -> tuple[int, ...] | None:
-    """The strides of what NumPy allocates for a result of these arrays."""
-    if len(out.shape) < 2:
-        return None
-    iterator = np.nditer(
-        [*arrays, None],
-        ["zerosize_ok", "refs_ok"],
-        [*(["readonly"] for _ in arrays), ["writeonly", "allocate"]],
-        op_dtypes=[*(a.dtype for a in arrays), out.dtype],
-        order="K",
-    )
-    made = iterator.operands[-1]
-    return made.strides if made.shape == out.shape else None
-
-
 def where_it_failed(error: BaseException) -> str:
     """`file:line` of the user's innermost line that led to `error`."""
-    import os
-
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
     place = "an unknown place"
     traceback = error.__traceback__
@@ -736,16 +471,3 @@ def where_it_failed(error: BaseException) -> str:
             place = f"{name}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
-
-
-def warn_eager(why: str, place: str) -> None:
-    """The one warning for a program that runs eagerly."""
-    warnings.warn(
-        f"flambeau.compile: {why} cannot be traced ({place}); this function runs eagerly. Use "
-        "fullgraph=True to make this an error.",
-        UserWarning,
-        stacklevel=4,
-    )
-
-
-__all__ = ["Trace", "Tracer", "Untraceable", "map_tensors", "sys", "tracing"]

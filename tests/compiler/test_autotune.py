@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import flambeau as torch
-from flambeau.compiler import autotune, program
+from flambeau.compiler import autotune, executables
 from flambeau.compiler.backends.cpu import Executable
 from flambeau.compiler.schedule import CANDIDATES, Schedule
 
@@ -23,7 +23,7 @@ def _network() -> tuple[Any, Any]:
 
 def test_winner_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLAMBEAU_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(program, "_executables", {})
+    monkeypatch.setattr(executables, "_executables", {})
     tried: list[Schedule] = []
     build = Executable.__init__
 
@@ -39,7 +39,7 @@ def test_winner_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     np.testing.assert_allclose(found.numpy(), wanted.detach().numpy(), atol=2e-5)
     assert tried == list(CANDIDATES)
     tried.clear()
-    program._executables.clear()
+    executables._executables.clear()
     with torch.no_grad():
         torch.compile(net, mode="max-autotune")(x)
     assert len(tried) == 1
