@@ -35,7 +35,7 @@ For the compiler, many kernels and one driver in a module:
 * Memory: `program.workspace` bytes at the workspace place; `program.scratch` bytes for each
   thread at the scratch place, one after the other. Both 128-byte aligned.
 * Numbers that change from call to call (a learning rate) are inputs with all strides 0.
-* Barriers stand between calls; `Call(..., wait=False)` leaves out the one after it.
+* Barriers stand between calls that touch the same memory; `Call(..., touches=...)` says what each touches.
 * `code.address(name)` of a kernel's stage gives the stage itself, to time it alone.
 * `jit.load(module, key)` and `jit.fetch(key)`: a key of the caller's own, so that a warm start
   need not emit the module to find its code.

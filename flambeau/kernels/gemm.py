@@ -24,6 +24,7 @@ from flambeau.kernels.element import Element, element_of
 from flambeau.kernels.expression import Nodes, evaluate
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, stage_function
 from flambeau.kernels.language import Buffer, Function, Mask, Module, Offset, Pointer, Value
+from flambeau.kernels.meetings import Band
 from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.target import Target
 from flambeau.kernels.transpose import transposed
@@ -287,7 +288,24 @@ class _Plan:
             product = _Product(self, f, matrices, packed, own)
             for block, deep in _depth_blocks(f, self.k, self.depth):
                 product.rows(row_share, (first_panel, last_panel), block, deep)
-        return Stage(self.name, self.tasks, self.parallel)
+        return Stage(self.name, self.tasks, self.parallel, self._bands())
+
+    def _bands(self) -> tuple[Band | None, ...]:
+        """Tasks that are shares of the rows, all of one height, go through A, the extras and C row by row."""
+        block = self.row_block if self.packs_a else self.tile.rows
+        blocks = -(-self.m // block)
+        if self.batch or self.panel_shares > 1 or self.m % block or blocks % self.row_shares:
+            return ()
+        rows = self.m // self.row_shares
+
+        def band(operand: Operand, columns: int) -> Band | None:
+            row, column = operand.strides[-2:]
+            if row < 0 or column < 0:
+                return None
+            item = operand.element.bytes
+            return Band(rows * row * item, ((rows - 1) * row + (columns - 1) * column + 1) * item)
+
+        return (band(self.a, self.k), None, *(band(o, self.n) for o in (*self.extras, self.out)))
 
     def pack_panel(self, f: Function, b: Pointer, packed: Pointer, panel: Offset) -> None:
         """Copies one panel of B to [k][column]; columns beyond the last are zero."""

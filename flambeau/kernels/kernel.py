@@ -14,7 +14,7 @@ All tasks of a stage are done before the next stage begins.
     void driver(ptr table, ptr barrier, i64 thread, i64 threads)
 
 which takes its buffers from a table of addresses, does its share of each stage's tasks and
-waits at a barrier where the next stage needs what other threads wrote. The share depends on the
+waits at a barrier where the next stage needs what other threads wrote (`meetings.py`). The share depends on the
 number of threads only, so a program computes the same every time. A long program is a list in
 memory that the driver goes through: code for each call would take LLVM longer than the kernels.
 """
@@ -27,21 +27,28 @@ from dataclasses import dataclass
 
 from flambeau.kernels.element import I8, I32, I64
 from flambeau.kernels.language import Buffer, Function, Index, Module, Offset, Pointer, Value
+from flambeau.kernels.meetings import Band, Touch, Turn, plan_meetings
 
 #: Fewer operations than this are not worth waking a thread for.
 WORTH_A_THREAD = 50_000
 _TURNS_BEFORE_YIELD = 4096
 _SHORT = 24  # stages that a driver calls one after the other, without a list
 _NANOSECONDS_A_TURN = 20
+_WORKSPACE = -1  # as a memory that calls touch
+_HEAD = 4  # numbers of a driver's record before those of its buffers
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A function and how many tasks it has; a stage that is not parallel runs on one thread."""
+    """A function and how many tasks it has; a stage that is not parallel runs on one thread.
+
+    `bands` say which bytes of each of the kernel's buffers a task touches, where that is known.
+    """
 
     function: str
     tasks: int
     parallel: bool = True
+    bands: tuple[Band | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,12 +91,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel applied to buffers. `wait=False`: the next call needs nothing that this
-    wrote."""
+    """A kernel applied to buffers. What it touches of each is taken to be all of the slot, if it is not given."""
 
     kernel: Kernel
     arguments: tuple[Place, ...]
-    wait: bool = True
+    touches: tuple[Touch, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,65 +166,65 @@ def emit_driver(
         return program
     with ExitStack() as rest:
         for run in runs:
-            if run.waits:
+            if run.turn.waits:
                 f.call(barrier, [meeting, threads])
             if run.asks is not None:
                 rest.enter_context(f.when(address(run.asks).as_elements(I64).load().eq(0)))
-            tasks = run.stage.tasks
-            if run.shared:
-                begin, end = thread * tasks // threads, (thread + 1) * tasks // threads
+            shares, each = run.turn.shares, run.tasks // run.turn.shares
+            if shares > 1:
+                begin, end = thread * shares // threads * each, (thread + 1) * shares // threads * each
             else:
                 # The first thread gets all tasks, the others none.
-                begin, end = 0, f.convert(thread.eq(0), I64).index() * tasks
+                begin, end = 0, f.convert(thread.eq(0), I64).index() * each
             with f.when(end.exceeds(begin)):
                 arguments = [*(address(place) for place in run.arguments), shared, own]
-                f.call(run.stage.function, [*arguments, begin, end])
+                f.call(run.function, [*arguments, begin, end])
     return program
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A stage on its buffers: whether threads share it, and wait for each other before.
+    """A stage on its buffers, and how threads share it.
 
     `asks`: the alarm that must be 0 for it and all that follows to be run.
     """
 
-    stage: Stage
+    function: str
+    tasks: int
     arguments: tuple[Place, ...]
-    shared: bool
-    waits: bool
+    turn: Turn
     asks: Place | None = None
 
 
 def _runs(calls: Sequence[Call]) -> list[_Run]:
-    """What is run, in order. Threads meet where one of two neighbours is work of all."""
+    """What is run, in order."""
     found: list[_Run] = []
-    before = ""  # who was at work since the last barrier: "", "one" thread or "all"
     asks: Place | None = None
     for call in calls:
-        if len(call.arguments) != len(call.kernel.buffers):
+        kernel = call.kernel
+        if len(call.arguments) != len(kernel.buffers):
             raise ValueError(
-                f"kernel {call.kernel.name} takes {len(call.kernel.buffers)} buffers, "
-                f"got {len(call.arguments)}"
+                f"kernel {kernel.name} takes {len(kernel.buffers)} buffers, got {len(call.arguments)}"
             )
-        for stage in call.kernel.stages:
+        touches = call.touches or tuple(Touch(place.slot, foreign=True) for place in call.arguments)
+        if kernel.workspace:
+            touches = (*touches, Touch(_WORKSPACE))
+        for stage in kernel.stages:
             if not stage.tasks:
                 continue
-            now = "all" if stage.parallel and stage.tasks > 1 else "one"
             # All threads ask an alarm that nobody raises any more, so that they leave together.
-            waits = asks is not None or (bool(before) and "all" in (before, now))
-            found.append(_Run(stage, call.arguments, now == "all", waits, asks))
-            before, asks = now, None
-        if not call.wait:
-            before = ""
-        if call.kernel.may_fail:
+            turn = Turn(stage.tasks if stage.parallel else 1, touches, stage.bands, must_wait=asks is not None)
+            found.append(_Run(stage.function, stage.tasks, call.arguments, turn, asks))
+            asks = None
+        if kernel.may_fail:
             asks = call.arguments[-1]
+    plan_meetings([run.turn for run in found])
     return found
 
 
 def _emit_listed(f: Function, runs: Sequence[_Run], barrier: str, shared: Pointer, own: Pointer) -> None:
-    """The driver of a long program: a loop over records (buffers, tasks, flags, slot and offset of each buffer, and of
-    the alarm that it asks).
+    """The driver of a long program: a loop over records (buffers, shares, tasks of each, flags, slot and offset of
+    each buffer, and of the alarm that it asks).
 
     Functions of as many buffers share a call.
     """
@@ -227,30 +233,31 @@ def _emit_listed(f: Function, runs: Sequence[_Run], barrier: str, shared: Pointe
     numbers: list[int] = []
     for run in runs:
         asked = [] if run.asks is None else [run.asks]
-        numbers += [len(run.arguments), run.stage.tasks, run.waits + 2 * run.shared + 4 * len(asked)]
+        shares = run.turn.shares
+        numbers += [len(run.arguments), shares, run.tasks // shares, run.turn.waits + 2 * len(asked)]
         numbers += [number for place in (*run.arguments, *asked) for number in (place.slot, place.offset)]
     records = f.table(numbers)
-    functions = f.function_table([run.stage.function for run in runs])
+    functions = f.function_table([run.function for run in runs])
     addresses = f.local(max(counts), I64)
     start = [f.constant(0, I64), f.constant(0, I64)]
     with f.loop(0, len(runs), carry=start) as loop:
         cursor, failed = loop.values[0].index(), loop.values[1]
         here = records + cursor
-        count, tasks, flags = (here.load(), (here + 1).load(), (here + 2).load())
+        count, shares, each, flags = ((here + k).load() for k in range(_HEAD))
         with f.when((flags & 1).ne(0) & failed.eq(0)):
             f.call(barrier, [meeting, threads])
 
         def address(k: Offset) -> Value:
-            slot, offset = (here + 3 + k * 2).load(), (here + 4 + k * 2).load()
+            slot, offset = (here + _HEAD + k * 2).load(), (here + (_HEAD + 1) + k * 2).load()
             return (table + slot.index()).load() + offset
 
-        with f.when((flags & 4).ne(0) & failed.eq(0), otherwise=[failed]) as asking:
+        with f.when((flags & 2).ne(0) & failed.eq(0), otherwise=[failed]) as asking:
             address(count.index()).store(addresses)
             asking.give([addresses.load_address().as_elements(I64).load()])
         (failed,) = asking.results
-        total, by_all = tasks.index(), (flags & 2).ne(0)
-        begin = f.select(by_all, (thread * total // threads).value(), 0)
-        end = f.select(by_all, ((thread + 1) * total // threads).value(), f.select(thread.eq(0), tasks, 0))
+        total, alone = shares.index(), shares.eq(1)
+        begin = f.select(alone, 0, (thread * total // threads).value()) * each
+        end = f.select(alone, f.convert(thread.eq(0), I64), ((thread + 1) * total // threads).value()) * each
         with f.when((end > begin) & failed.eq(0)):
             with f.range(0, count.index()) as k:
                 address(k).store(addresses + k)
@@ -259,7 +266,7 @@ def _emit_listed(f: Function, runs: Sequence[_Run], barrier: str, shared: Pointe
                 with f.when(count.eq(number)):
                     buffers = [(addresses + k).load_address() for k in range(number)]
                     f.call(function, [*buffers, shared, own, begin.index(), end.index()])
-        loop.next([(cursor + (count.index() * 2 + 3) + ((flags & 4) >> 1).index()).value(), failed])
+        loop.next([(cursor + (count.index() * 2 + _HEAD) + (flags & 2).index()).value(), failed])
 
 
 def _patience(kernels: Sequence[Kernel]) -> int:

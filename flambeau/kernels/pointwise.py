@@ -18,6 +18,7 @@ from flambeau.kernels.language import (
     Pointer,
     Value,
 )
+from flambeau.kernels.meetings import Band
 
 _TASKS = 64  # enough that a few threads can share them evenly
 
@@ -83,7 +84,8 @@ def emit(
     loops = plan(module, shape, inputs, outputs, nodes, results)
     f, pointers, _, _, begin, end = stage_function(module, name, buffers)
     loops.emit(f, pointers[: len(inputs)], pointers[len(inputs) :], begin, end)
-    stage = Stage(name, loops.tasks, parallel=work >= WORTH_A_THREAD)
+    bands = tuple(loops.band(i, o.element.bytes) for i, o in enumerate(operands))
+    stage = Stage(name, loops.tasks, work >= WORTH_A_THREAD, bands)
     return Kernel(name, buffers, (stage,), flops=kernel.flops, traffic=kernel.traffic)
 
 
@@ -123,6 +125,22 @@ class Plan:
         whole_rows = self.split < self.inner or rows >= _TASKS // 4
         self.chunks = 1 if whole_rows else max(1, min(_TASKS // rows, vectors // 16))
         self.tasks = rows * self.chunks
+
+    def band(self, number: int, item: int) -> Band | None:
+        """Where the tasks go in an operand (inputs first) of `item` bytes an element, if they go evenly."""
+        sizes, strides = self.sizes, [*self.input_strides, *self.output_strides][number]
+        if min(strides) < 0:
+            return None
+        reach = sum(s * (n - 1) for s, n in zip(strides[self.split :], sizes[self.split :], strict=True))
+        if self.chunks > 1:
+            if self.split or sizes[-1] % (self.chunks * self.lanes):
+                return None
+            count = sizes[-1] // self.chunks
+            return Band(count * strides[-1] * item, ((count - 1) * strides[-1] + 1) * item)
+        outer = range(self.split - 1)
+        if any(strides[d] != strides[d + 1] * sizes[d + 1] for d in outer):
+            return None
+        return Band(strides[self.split - 1] * item if self.split else 0, (reach + 1) * item)
 
     def emit(
         self,

@@ -23,8 +23,9 @@ from flambeau.compiler.schedule import Schedule
 from flambeau.core.locks import own_lock
 from flambeau.kernels import jit, threads
 from flambeau.kernels import kernel as native
-from flambeau.kernels.kernel import Call, Program, emit_driver
-from flambeau.kernels.language import Module
+from flambeau.kernels.kernel import Call, Kernel, Program, emit_driver
+from flambeau.kernels.language import Buffer, Module
+from flambeau.kernels.meetings import Touch
 
 _WORKSPACE, _SCRATCH = native.Place(WORKSPACE), native.Place(SCRATCH)
 
@@ -72,7 +73,7 @@ class Executable:
                 order += steps
                 continue
             calls = [
-                Call(kernel, tuple(map(self._place, operands)))
+                Call(kernel, tuple(map(self._place, operands)), self._touches(kernel, operands, step.writes))
                 for step in steps
                 for kernel, operands in step.calls
             ]
@@ -85,6 +86,21 @@ class Executable:
     def _place(self, place: Place) -> native.Place:
         slot, offset = self.homes[place.root]
         return native.Place(slot, offset + place.offset * place.dtype.itemsize)
+
+    def _touches(self, kernel: Kernel, operands: list[Place], writes: list[Value]) -> tuple[Touch, ...]:
+        """What a call touches of its operands' memories. Those of the caller may overlap each other."""
+        return tuple(
+            self._touch(place, buffer, place.root in writes)
+            for place, buffer in zip(operands, kernel.buffers, strict=True)
+        )
+
+    def _touch(self, place: Place, buffer: Buffer, written: bool) -> Touch:
+        slot, address = self._place(place).slot, self._place(place).offset
+        foreign = slot != ARENA and not self.constants <= slot < self.outputs
+        if buffer.extent is None or min(place.strides, default=0) < 0:
+            return Touch(slot, address=address, written=written, foreign=foreign)
+        extent = max(buffer.extent * buffer.element.bytes, place.extent * place.dtype.itemsize)
+        return Touch(slot, address, address + extent, address, written, foreign)
 
     def _memory(self, arena_bytes: int) -> None:
         self.arena = aligned(arena_bytes)

@@ -38,6 +38,11 @@ class Place:
         return Operand(self.root.dtype.name, self.strides)
 
     @property
+    def extent(self) -> int:
+        """How many elements lie between the first and the last, both counted."""
+        return self.operand.extent(self.shape)
+
+    @property
     def is_whole(self) -> bool:
         """Whether this is all of its root's memory, in order."""
         return self == whole(self.root)
