@@ -25,6 +25,7 @@ from flambeau.kernels.pointwise import Operand, collapse
 _TASKS = 64
 _BLOCK = 4096  # elements of a long row that are a task's at a time
 _UNROLLED = 8
+_OFTEN = 4  # times that a position is met on the average
 _COLUMNS = 4  # vectors of neighbours that a task has where all tasks go through all positions
 _SAME_SIZE = {1: U8, 2: U16, 4: U32, 8: U64}
 
@@ -89,43 +90,40 @@ def emit_read(
         Buffer("alarm", I64, alarm_words(axes)),
     )
     walk = _Walk(sizes, strides, list(range(len(sizes) - 1)), _BLOCK)
-    reporter = _emit_reporter(module, name)
+    # Positions that are met again and again are looked at once, before; others when they are met.
+    before = _OFTEN * sum(_different(i, shape) for i in indices) <= count
+    stages = [_emit_look(module, f"{name}_look", buffers, shape, axes, indices)] if before else []
+    reporter = "" if before else _emit_reporter(module, name)
     f, (given, *wheres, result, alarm), _, _, begin, end = stage_function(module, name, buffers)
     along = [s[-1] for s in strides]
     lanes = module.target.lanes(element.bytes)
-    with f.range(begin, end) as task:
-        notes = _Notes(f, reporter, alarm, task)
+    fine = alarm.load().eq(0) if before else f.constant(True, BOOL)
+    with f.when(fine), f.range(begin, end) as task:
+        notes = None if before else _Notes(f, reporter, alarm, task)
         for starts, first, length in walk.pieces(f, task):
             to, there, *at = (p + s + first * a for p, s, a in zip((result, given, *wheres), starts, along, strict=True))
             if not any(along[2:]):
-                offset = _place(f, notes, axes, [p.load() for p in at], at)
+                (offset,) = _places(f, notes, axes, [[p.load() for p in at]], at, along[2:])
                 _copy_row(f, there + offset, to, along[1], along[0], length, lanes)
-            else:
-                for i, many in f.blocks(length, _UNROLLED):
-                    _read_each(f, notes, axes, there, to, at, along, i, many)
-    stage = Stage(name, walk.tasks, 4 * count >= WORTH_A_THREAD)
+                continue
+            for i, many in f.blocks(length, _UNROLLED):
+                _read_each(f, notes, axes, there + i * along[1], to + i * along[0],
+                           [p + i * s for p, s in zip(at, along[2:], strict=True)], along, many)  # fmt: skip
+    stages.append(Stage(name, walk.tasks, 4 * count >= WORTH_A_THREAD))
     traffic = count * (2 * element.bytes) + sum(8 * _different(i, shape) for i in indices)
-    return Kernel(name, buffers, (stage,), traffic=traffic, may_fail=True)
+    return Kernel(name, buffers, tuple(stages), traffic=traffic, may_fail=True)
 
 
 def _read_each(
-    f: Function, notes: _Notes, axes: Sequence[Axis], there: Pointer, to: Pointer, at: Sequence[Pointer],
-    along: Sequence[int], i: Offset, many: int,
+    f: Function, notes: _Notes | None, axes: Sequence[Axis], there: Pointer, to: Pointer, at: Sequence[Pointer],
+    along: Sequence[int], count: int,
 ) -> None:  # fmt: skip
     """Some elements each of which has a position of its own."""
-    if many < _UNROLLED:
-        with f.range(0, many) as k:
-            here = [p + (i + k) * s for p, s in zip(at, along[2:], strict=True)]
-            offset = _place(f, notes, axes, [p.load() for p in here], here)
-            (there + (i + k) * along[1] + offset).load().store(to + (i + k) * along[0])
-        return
-    begins = [p + i * s for p, s in zip(at, along[2:], strict=True)]
-    from_here, to_here = there + i * along[1], to + i * along[0]
-    found = [[(p + k * s).load() for p, s in zip(begins, along[2:], strict=True)] for k in range(many)]
-    places = _places(f, notes, axes, found, begins, along[2:])
-    values = [(from_here + k * along[1] + place).load() for k, place in enumerate(places)]
+    found = [[(p + k * s).load() for p, s in zip(at, along[2:], strict=True)] for k in range(count)]
+    places = _places(f, notes, axes, found, at, along[2:])
+    values = [(there + k * along[1] + place).load() for k, place in enumerate(places)]
     for k, value in enumerate(values):
-        value.store(to_here + k * along[0])
+        value.store(to + k * along[0])
 
 
 def emit_write(
@@ -336,16 +334,16 @@ def _from_start(f: Function, axis: Axis, position: Value) -> Value:
     return f.convert(position, U64)
 
 
-def _place(f: Function, notes: _Notes, axes: Sequence[Axis], found: Sequence[Value], at: Sequence[Pointer]) -> Offset:
-    """Where in memory one element stands, after looking at its positions."""
-    return _places(f, notes, axes, [found], at, [0] * len(at))[0]
-
-
 def _places(
-    f: Function, notes: _Notes, axes: Sequence[Axis], found: Sequence[Sequence[Value]], begins: Sequence[Pointer],
+    f: Function, notes: _Notes | None, axes: Sequence[Axis], found: Sequence[Sequence[Value]], begins: Sequence[Pointer],
     strides: Sequence[int],
 ) -> list[Offset]:  # fmt: skip
-    """Where some elements stand; `found` holds the positions of each, which are `strides` apart in memory."""
+    """Where some elements stand; `found` holds the positions of each, which are `strides` apart in memory.
+
+    Without `notes` they are known to be in range.
+    """
+    if notes is None:
+        return [_offset(axes, positions) for positions in found]
     places: list[Offset] = [0] * len(found)
     for number, axis in enumerate(axes):
         seen = [_from_start(f, axis, positions[number]) for positions in found]
