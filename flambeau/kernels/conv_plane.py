@@ -21,7 +21,6 @@ from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, sta
 from flambeau.kernels.language import Buffer, Function, Mask, Module, Offset, Pointer
 from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.target import Target
-from flambeau.kernels.transpose import transposed
 
 IMAGES_FOR_ALL = 4  # from how many images on a thread does whole images
 _ENDLESS = 1 << 60
@@ -366,6 +365,8 @@ def emit_weight_gradient(
     """
     element = x.element.computed
     lanes = module.target.lanes(element.bytes)
+    if conv.group_out >= lanes // 2 and _in_order(weight, conv):
+        return conv_weight_wide.emit(module, name, buffers, conv, rows, columns, x, gradient, weight)
     chunk = _WEIGHT_CHUNK * lanes
     like_input = plane_for([rows], [columns], lanes)
     flat = (rows.count - 1) * like_input.pitch + columns.count
@@ -386,43 +387,30 @@ def emit_weight_gradient(
     )
     across = chunk if length % chunk == 0 else length
     spread_x = spread_piece("x", inputs, 0, 0, element, lanes)
-    wide = conv.group_out >= lanes // 2 and _in_order(weight, conv)
-    if wide:
-        shape = conv_weight_wide.WideGradient(
-            conv.batch, conv.groups, conv.group_in, conv.group_out,
-            [distance for _, distance in taps], room, length, weight.strides[0],
-        )  # fmt: skip
-        turned = conv_weight_wide.Nest(module, shape, element)
-        spread_gradient = _turn_piece("gradient", gradients, turned, gradients_at)
-        sums_at = gradients_at + turned.gradient_room * element.bytes
-        total = sums_at + turned.sums_room * element.bytes
-    else:
-        across = chunk if length % chunk == 0 else length
-        dtype = element.dtype_name
-        nest = conv_weight.Nest(
-            module,
-            conv_weight.WeightGradient(
-                conv.batch * lanes, conv.groups, conv.group_in, conv.group_out,
-                Axis(length // across, _ENDLESS, 1, 1, 0, ((0, 0),)),
-                Axis(across // lanes, _ENDLESS, lanes, 1, 0, taps),
-                Operand(dtype, (conv.in_channels * room, room, across, 1, 1)),
-                Operand(dtype, (conv.out_channels * length, length, across, lanes, 1)),
-                Operand(weight.dtype, (*weight.strides[:2], 0, 1)),
-            ),
-        )  # fmt: skip
-        spread_gradient = spread_piece("gradient", gradients, 1, gradients_at, element, lanes)
-        sums_at = gradients_at + conv.batch * conv.out_channels * length * element.bytes
-        total = sums_at + nest.workspace
-    product = turned if wide else nest
+    dtype = element.dtype_name
+    nest = conv_weight.Nest(
+        module,
+        conv_weight.WeightGradient(
+            conv.batch * lanes, conv.groups, conv.group_in, conv.group_out,
+            Axis(length // across, _ENDLESS, 1, 1, 0, ((0, 0),)),
+            Axis(across // lanes, _ENDLESS, lanes, 1, 0, taps),
+            Operand(dtype, (conv.in_channels * room, room, across, 1, 1)),
+            Operand(dtype, (conv.out_channels * length, length, across, lanes, 1)),
+            Operand(weight.dtype, (*weight.strides[:2], 0, 1)),
+        ),
+    )  # fmt: skip
+    spread_gradient = spread_piece("gradient", gradients, 1, gradients_at, element, lanes)
+    sums_at = gradients_at + conv.batch * conv.out_channels * length * element.bytes
+    total = sums_at + nest.workspace
 
     def emit_product(
         f: Function, pointers: list[Pointer], memory: Pointer, begin: Offset, end: Offset
     ) -> None:
         x, g, sums = ((memory + at).as_elements(element) for at in (0, gradients_at, sums_at))
         with f.range(begin, end) as task:
-            product.task(f, x, g, pointers[2], sums, task)
+            nest.task(f, x, g, pointers[2], sums, task)
 
-    pieces = [spread_x, spread_gradient, Piece("sum", product.tasks, emit_product)]
+    pieces = [spread_x, spread_gradient, Piece("sum", nest.tasks, emit_product)]
     parallel = conv.flops >= 4 * WORTH_A_THREAD
     stages = as_stages(module, name, buffers, pieces, parallel)
     return Kernel(name, buffers, stages, workspace=total, flops=conv.flops)
@@ -432,44 +420,3 @@ def _in_order(weight: Operand, conv: Convolution) -> bool:
     """Whether the weights of one output channel lie side by side, as PyTorch has them."""
     height, width = conv.kernel
     return weight.strides[1:] == (height * width, width, 1)
-
-
-def _turn_piece(name: str, what: Spread, nest: conv_weight_wide.Nest, at: int) -> Piece:
-    """A task is one block of channels of one image, turned so that the channels are lanes."""
-    lanes, plane = nest.lanes, what.plane
-    group_channels, blocks = nest.what.targets, nest.blocks
-    rows, columns = what.size
-
-    def channels(f: Function, source: Pointer, target: Pointer, count: int) -> None:
-        with f.range(0, plane.size) as pixel:
-            f.zero(nest.element, lanes).store(target + pixel * lanes)
-        with f.range(0, rows) as row:
-            for column, width in f.blocks(columns, lanes):
-                here = source + row * what.strides[2] + column * what.strides[3]
-                lines = [
-                    (here + c * what.strides[1]).load_strided(what.strides[3], lanes, width)
-                    for c in range(count)
-                ]
-                lines += [f.zero(nest.element, lanes)] * (lanes - count)
-                there = target + (row * plane.pitch + column) * lanes
-                for p, pixel_values in enumerate(transposed(f, lines)[:width]):
-                    pixel_values.store(there + p * lanes)
-
-    def emit(
-        f: Function, pointers: list[Pointer], memory: Pointer, begin: Offset, end: Offset
-    ) -> None:
-        with f.range(begin, end) as task:
-            block, rest = task % blocks, task // blocks
-            group, image = rest % nest.what.groups, rest // nest.what.groups
-            channel = group * group_channels + block * lanes
-            source = pointers[1] + image * what.strides[0] + channel * what.strides[1]
-            target = (memory + at).as_elements(nest.element) + task * (plane.size * lanes)
-            full, left = divmod(group_channels, lanes)
-            if full:
-                with f.when(f.position(block) < full):
-                    channels(f, source, target, lanes)
-            if left:
-                with f.when(f.position(block).eq(full)):
-                    channels(f, source, target, left)
-
-    return Piece(name, what.images * nest.what.groups * blocks, emit)

@@ -1,177 +1,327 @@
-"""The gradient of a convolution's weight where there are many output channels: they are the
-lanes.
+"""The gradient of a convolution's weights for many output channels: these are the lanes.
 
-Spread planes (see `conv_plane`) make it a matrix product. Its rows are the pairs of an input
-channel and a tap, which is a shifted view of that channel's plane; its columns are the output
-channels, whose gradients are turned so that the channels of one pixel lie side by side; its
-sums run over all pixels of all images:
+    weight[target, source, tap]  =  sum over pixels of gradient[target] * x[source, pixel + tap]
 
-    product[(source, tap), target] = sum over pixels of
-        x[source][pixel + tap] * gradient[pixel][target]
-
-The sums wait in memory, [row][target], between images and stretches of pixels, so that the
-gradients of a stretch stay in the second cache while all rows pass over them.
+This is a matrix product: rows are pairs of source and tap, columns targets, and what is summed over are
+pixels. A register tile is some sources times neighbouring taps of a kernel row, times a panel of targets.
+It loads gradients as vectors, for which they are turned so that targets lie side by side, and broadcasts
+inputs. A few rows of pixels, or a few small images, are turned and spread at a time; while they are in the
+cache all weights of a task get their share of them, in sums that wait in memory as [source][tap][target].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from math import ceil
 
-from flambeau.kernels.element import Element
-from flambeau.kernels.language import Function, Mask, Module, Offset, Pointer, Value
+from flambeau.kernels.conv_axis import Axis, Convolution
+from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, stage_function
+from flambeau.kernels.language import Buffer, Function, Mask, Module, Offset, Pointer, Value
+from flambeau.kernels.pointwise import Operand
+from flambeau.kernels.target import Target
 from flambeau.kernels.transpose import transposed
 
-_STRETCH = 2048  # pixels
-_UNROLL = 4
 _TASKS = 16
+_SUMS = 5 / 8  # share of the registers that holds sums; with more, LLVM's order of loads makes it spill
+_MOST_SUMS = 8 * 1024**2  # bytes of sums that are added up at the end
+_LONGEST = 16  # pixels of a row that are written one after the other
 
 
-@dataclass(frozen=True)
-class WideGradient:
-    """What is summed.
+def choose_tile(target: Target, sources: int, taps: int, blocks: int) -> tuple[int, int, int]:
+    """Sources, taps of a kernel row and vectors of targets of a tile, by the fewest cycles."""
+    best, choice = float("inf"), (1, 1, 1)
+    for vectors in range(1, min(blocks, 5) + 1):
+        for across in range(1, taps + 1):
+            for deep in range(1, sources + 1):
+                rows = across * deep
+                if rows * vectors > target.registers * _SUMS:
+                    break
+                cycles = 0.0
+                for width, parts in _cut(taps, across):
+                    for depth, times in ((deep, sources // deep), (sources % deep, 1)):
+                        sums = width * depth * vectors
+                        loads = width * depth + 1.3 * vectors
+                        cycles += parts * times * (max(sums, loads, 9) + 0.2 * loads) * (depth > 0)
+                cycles *= ceil(blocks / vectors)
+                if cycles < best:
+                    best, choice = cycles, (deep, across, vectors)
+    return choice
 
-    Attributes:
-        images, groups, sources, targets: counts; channels are those of a group.
-        taps: the distance of each tap in a source's planes, in the order of the weights.
-        source_room: elements of a source's planes.
-        pixels: of a target's gradient, zeros included; a multiple of the lanes.
-        target_stride: between the weights of neighbouring targets; the others lie side by side.
-    """
 
-    images: int
-    groups: int
-    sources: int
-    targets: int
-    taps: Sequence[int]
-    source_room: int
-    pixels: int
-    target_stride: int
+def _cut(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """How `Function.tiles` cuts a range: (size, how many)."""
+    number = -(-count // size)
+    small, larger = divmod(count, number)
+    for width, times in ((small + 1, larger), (small, number - larger)):
+        if width and times:
+            yield width, times
 
 
-class Nest:
-    """A task is a share of the rows for one panel of targets."""
+def emit(
+    module: Module, name: str, buffers: tuple[Buffer, ...], conv: Convolution, rows: Axis,
+    columns: Axis, x: Operand, gradient: Operand, weight: Operand,
+) -> Kernel:  # fmt: skip
+    """The kernel; its buffers are x, gradient, weight. The weights of a target lie side by side."""
+    work = _Work(module, conv, rows, columns, x, gradient, weight)
+    parallel = conv.flops >= 4 * WORTH_A_THREAD
+    stages = []
+    for part, tasks, step in (("sums", work.tasks, work.add), ("weights", work.turning_tasks, work.turn_back)):
+        f, pointers, shared, own, begin, end = stage_function(module, f"{name}_{part}", buffers)
+        step(f, pointers, shared.as_elements(work.element), own.as_elements(work.element), begin, end)
+        stages.append(Stage(f"{name}_{part}", tasks, parallel))
+    size = work.element.bytes
+    return Kernel(
+        name, buffers, tuple(stages), workspace=size * work.sums_room, scratch=size * work.own_room, flops=conv.flops
+    )
 
-    def __init__(self, module: Module, what: WideGradient, element: Element):
-        self.what, self.element = what, element
-        self.lanes = module.target.lanes(element.bytes)
-        self.blocks = -(-what.targets // self.lanes)
-        many = module.target.registers >= 32
-        self.vectors = next(v for v in (2, 3, 1) if self.blocks % v == 0)
-        self.height = 8 if many else 4
-        self.panels = self.blocks // self.vectors
-        self.rows = what.sources * len(what.taps)
-        self.tiles = -(-self.rows // self.height)
-        self.shares = max(1, min(self.tiles, _TASKS // (self.panels * what.groups)))
-        self.tasks = what.groups * self.panels * self.shares
-        #: Elements of the sums of one panel, all rows of it.
-        self.panel_room = self.tiles * self.height * self.vectors * self.lanes
-        self.sums_room = what.groups * self.panels * self.panel_room
+
+class _Work:
+    """A task is a share of the pixels, for a panel of targets of a group and a share of its sources."""
+
+    def __init__(
+        self, module: Module, conv: Convolution, rows: Axis, columns: Axis, x: Operand, gradient: Operand,
+        weight: Operand,
+    ):  # fmt: skip
+        self.conv, self.rows, self.columns = conv, rows, columns
+        self.x, self.gradient, self.weight = x, gradient, weight
+        self.element, target = x.element.computed, module.target
+        self.sources, self.targets = conv.group_in, conv.group_out
+        size = self.element.bytes
+        self.lanes = lanes = target.lanes(size)
+        self.blocks = -(-self.targets // lanes)
+        self.deep, self.across, self.vectors = choose_tile(target, self.sources, len(columns.taps), self.blocks)
+        self.panels = -(-self.blocks // self.vectors)
+        self.width = self.vectors * lanes
+        self.taps = len(rows.taps) * len(columns.taps)
+        many = conv.groups * self.panels
+        # What is turned at a time: a band of rows, or some images. It should stay in the first cache.
+        pixels = max(1, target.l1 // 2 // (self.width * size))
+        self.band = min(rows.count, max(1, pixels // columns.count))
+        self.images = max(1, min(conv.batch, pixels // (rows.count * columns.count)))
+        self.bands = -(-rows.count // self.band)
+        self.units = -(-conv.batch // self.images) * self.bands
+        # Planes of the input that a band needs, with zeros around.
+        self.pitch = columns.reach[1] - columns.reach[0] + 1
+        self.plane_rows = (self.band - 1) * rows.in_step + rows.taps[-1][1] - rows.taps[0][1] + 1
+        self.plane = round_up(self.plane_rows * self.pitch, 32) + 16
+        self.source_units = -(-self.sources // self.deep)
+        self.source_shares = min(self.source_units, -(-self.sources * self.images * self.plane * size * 2 // target.l2))
+        wanted = -(-_TASKS // (many * self.source_shares))
+        self.share_room = many * self.sources * self.taps * self.width
+        self.unit_shares = max(1, min(self.units, wanted, _MOST_SUMS // (size * self.share_room)))
+        self.source_shares = min(self.source_units, self.source_shares * -(-wanted // self.unit_shares))
+        self.most_sources = -(-self.source_units // self.source_shares) * self.deep
+        self.tasks = self.unit_shares * many * self.source_shares
+        self.sums_room = self.unit_shares * self.share_room
+        self.turned_room = self.images * self.band * columns.count * self.width
+        self.own_room = self.turned_room + self.images * self.most_sources * self.plane
+        self.squares = -(-self.sources * self.taps // lanes)
+        self.turning_tasks = many * self.vectors * self.squares
+
+    # Sums over pixels -------------------------------------------------------------------------
+
+    def add(
+        self, f: Function, pointers: list[Pointer], sums: Pointer, own: Pointer, begin: Offset, end: Offset
+    ) -> None:
+        conv, many = self.conv, self.conv.groups * self.panels
+        planes = own + self.turned_room
+        with f.range(begin, end) as task:
+            source_share, rest = task % self.source_shares, task // self.source_shares
+            number, unit_share = rest % many, rest // many
+            panel, group = number % self.panels, number // self.panels
+            first = f.position(source_share * self.source_units) // self.source_shares * self.deep
+            last = f.position((source_share + 1) * self.source_units) // self.source_shares * self.deep
+            last = f.position(last).at_most(self.sources)
+            here = sums + unit_share * self.share_room + number * (self.sources * self.taps * self.width)
+            with f.range(first * (self.taps * self.width), last * (self.taps * self.width), self.lanes) as at:
+                f.zero(self.element, self.lanes).store(here + at)
+            with f.range(0, self.images * self.most_sources * self.plane, self.lanes) as at:
+                f.zero(self.element, self.lanes).store(planes + at)
+            with f.range(
+                f.position(unit_share * self.units) // self.unit_shares,
+                f.position((unit_share + 1) * self.units) // self.unit_shares,
+            ) as unit:
+                band, share = unit % self.bands, unit // self.bands
+                images = f.position(share * self.images), f.position((share + 1) * self.images).at_most(conv.batch)
+                top = f.position(band * self.band)
+                bottom = (top + self.band).at_most(self.rows.count)
+                self._turn(f, pointers[1], own, images, (top, bottom), group, panel)
+                self._spread(f, pointers[0], planes, images, top, group, (first, last))
+                self._all_weights(f, planes, own, here, images[1] - images[0], bottom - top, (first, last))
+
+    def _turn(
+        self, f: Function, gradient: Pointer, turned: Pointer, images: tuple[Offset, Offset],
+        rows: tuple[Offset, Offset], group: Offset, panel: Offset,
+    ) -> None:  # fmt: skip
+        """Gradients as [image][row][column][target of the panel]; targets beyond the last are zero."""
+        lanes, strides = self.lanes, self.gradient.strides
+        full, left = divmod(self.targets, lanes)
+        columns = self.columns.count
+        with f.range(0, self.vectors) as vector:
+            block = f.position(panel * self.vectors + vector)
+            line = gradient + (group * self.targets + block * lanes) * strides[1]
+            for count, condition in ((lanes, full), (left, left), (0, self.panels * self.vectors > self.blocks)):
+                if not condition:
+                    continue
+                chosen = block < full if count == lanes else block.eq(full) if count else block.exceeds(self.blocks - 1)
+                with f.when(chosen), f.range(*images) as image, f.range(*rows) as row:
+                    here = line + image * strides[0] + row * strides[2]
+                    at = (image - images[0]) * self.band + (row - rows[0])
+                    there = turned + at * (columns * self.width) + vector * lanes
+                    for column, width in f.blocks(columns, lanes):
+                        values = [
+                            (here + column * strides[3] + c * strides[1]).load_strided(strides[3], lanes, width)
+                            for c in range(count)
+                        ]
+                        values += [f.zero(self.element, lanes)] * (lanes - count)
+                        for p, value in enumerate(transposed(f, values)[:width] if count else values[:width]):
+                            value.store(there + (column + p) * self.width)
+
+    def _spread(
+        self, f: Function, x: Pointer, planes: Pointer, images: tuple[Offset, Offset], top: Offset, group: Offset,
+        sources: tuple[Offset, Offset],
+    ) -> None:  # fmt: skip
+        """Rows of the input that a band needs, as [image][source][row][column], with zeros outside of the image."""
+        lanes, strides = self.lanes, self.x.strides
+        low = self.columns.taps[0][1]
+        left, right = max(low, 0), min(low + self.pitch, self.conv.in_size[1])
+        if left >= right:
+            return
+        with f.range(*images) as image, f.range(*sources) as source:
+            line = x + image * strides[0] + (group * self.sources + source) * strides[1] + left * strides[3]
+            plane = planes + ((image - images[0]) * self.most_sources + source - sources[0]) * self.plane
+            first = f.position(top) * self.rows.in_step + self.rows.taps[0][1]
+            with f.range(0, self.plane_rows) as row:
+                here, there = first + row, plane + row * self.pitch + (left - low)
+                exists = here < self.conv.in_size[0]
+                if self.rows.taps[0][1] < 0:
+                    exists = exists & here.exceeds(-1)
+                with f.when(exists):
+                    for column, width in f.blocks(right - left, lanes):
+                        mask = Mask(width, lanes) if width < lanes else None
+                        value = (line + here * strides[2] + column * strides[3]).load_strided(strides[3], lanes, width)
+                        value.store(there + column, mask=mask)
+                if self._leaves_the_image:
+                    with f.when(~exists):
+                        for column, width in f.blocks(right - left, lanes):
+                            mask = Mask(width, lanes) if width < lanes else None
+                            f.zero(self.element, lanes).store(there + column, mask=mask)
 
     @property
-    def gradient_room(self) -> int:
-        """Elements of the turned gradients: [image][group][block of targets][pixel][lane]."""
-        what = self.what
-        return what.images * what.groups * self.blocks * what.pixels * self.lanes
+    def _leaves_the_image(self) -> bool:
+        first, step = self.rows.taps[0][1], self.rows.in_step
+        last = first + (self.bands - 1) * self.band * step + self.plane_rows
+        return first < 0 or last > self.conv.in_size[0]
 
-    def task(
-        self, f: Function, planes: Pointer, gradients: Pointer, weight: Pointer, sums: Pointer,
-        task: Offset,
+    def _all_weights(
+        self, f: Function, planes: Pointer, turned: Pointer, sums: Pointer, images: Offset, rows: Offset,
+        sources: tuple[Offset, Offset],
     ) -> None:  # fmt: skip
-        what, lanes, width = self.what, self.lanes, self.vectors
-        share: Offset = task % self.shares
-        number: Offset = task // self.shares
-        panel: Offset = number % self.panels
-        group: Offset = number // self.panels
-        sums = sums + number * self.panel_room
-        tiles = share * self.tiles // self.shares, (share + 1) * self.tiles // self.shares
-        taps = f.table(what.taps)
-        planes = planes + group * (what.sources * what.source_room)
-        gradients = gradients + (group * self.blocks + panel * width) * (what.pixels * lanes)
-        room = self.height * width * lanes
-        with f.range(*tiles) as tile, f.range(0, room, lanes) as at:
-            f.zero(self.element, lanes).store(sums + tile * room + at)
-        with f.range(0, what.images) as image:
-            x = planes + image * (what.groups * what.sources * what.source_room)
-            g = gradients + image * (what.groups * self.blocks * what.pixels * lanes)
-            for start, pixels in f.blocks(what.pixels, _STRETCH):
-                with f.range(*tiles) as tile:
-                    here = sums + tile * room
-                    self._tile(f, x + start, g + start * lanes, here, taps, tile, pixels)
-        weight = weight + group * (what.targets * what.target_stride)
-        with f.range(*tiles) as tile:
-            for v in range(width):
-                block = panel * width + v
-                self._turn_back(f, weight, sums + tile * room + v * lanes, tile, block)
+        """What these pixels add to the weights of some sources."""
+        first, last = sources
+        count, rest = len(self.columns.taps), self.sources % self.deep
+
+        def tiles(source: Offset, deep: int) -> None:
+            with f.range(0, len(self.rows.taps)) as tap_row:
+                x = planes + source * self.plane + tap_row * (self.rows.shift_step * self.pitch)
+                here = sums + ((first + source) * self.taps + tap_row * count) * self.width
+                tap = 0
+                for width, times in _cut(count, self.across):
+                    for _ in range(times):
+                        self._tile(f, x, turned, here, images, rows, deep, range(tap, tap + width))
+                        tap += width
+
+        whole = (last - first) // self.deep * self.deep
+        with f.range(0, whole, self.deep) as source:
+            tiles(source, self.deep)
+        if rest:
+            with f.when((last - first).exceeds(whole)):
+                tiles(whole, rest)
 
     def _tile(
-        self, f: Function, x: Pointer, gradients: Pointer, sums: Pointer, taps: Pointer,
-        tile: Offset, pixels: int,
+        self, f: Function, x: Pointer, turned: Pointer, sums: Pointer, images: Offset, rows: Offset, deep: int,
+        taps: Sequence[int],
     ) -> None:  # fmt: skip
-        """A few rows by a panel of targets, over a stretch of pixels."""
-        what, lanes, width = self.what, self.lanes, self.vectors
-        rows = []
-        for i in range(self.height):
-            row = tile * self.height + i
-            if not isinstance(row, int):
-                row = row.at_most(self.rows - 1)  # the last tile may repeat the last row
-            source, tap = row // len(what.taps), row % len(what.taps)
-            rows.append(x + source * what.source_room + (taps + tap).load().index())
-        slots = [sums + k * lanes for k in range(self.height * width)]
+        """Some sources and neighbouring taps, by a panel of targets."""
+        lanes, vectors, columns = self.lanes, self.vectors, self.columns
+        shift = columns.taps[0][1]
+        inputs = [s * self.plane + columns.taps[t][1] - shift for s in range(deep) for t in taps]
+        slots = [
+            sums + (s * self.taps + t) * self.width + v * lanes
+            for s in range(deep) for t in taps for v in range(vectors)
+        ]  # fmt: skip
 
-        def step(values: list[Value], pixel: Offset) -> list[Value]:
+        def pixel(values: Sequence[Value], x: Pointer, g: Pointer, column: Offset) -> list[Value]:
             values = list(values)
-            vectors = [
-                (gradients + pixel * lanes + v * what.pixels * lanes).load(lanes)
-                for v in range(width)
-            ]
-            for i, row in enumerate(rows):
-                spread = (row + pixel).broadcast(lanes)
-                for v, vector in enumerate(vectors):
-                    values[i * width + v] = f.fma(spread, vector, values[i * width + v])
+            kept = [(g + column * self.width + v * lanes).load(lanes) for v in range(vectors)]
+            for i, offset in enumerate(inputs):
+                spread = (x + column * columns.in_step + offset).broadcast(lanes)
+                for v, vector in enumerate(kept):
+                    values[i * vectors + v] = f.fma(spread, vector, values[i * vectors + v])
             return values
 
-        start = [f.zero(self.element, lanes)] * len(slots)
-        unroll = _UNROLL if pixels % _UNROLL == 0 else 1
-        with f.loop(0, pixels, unroll, carry=start) as loop:
-            values = loop.values
-            for k in range(unroll):
-                values = step(values, loop.index + k)
-            loop.next(values)
-        for slot, value in zip(slots, loop.results, strict=True):
-            (slot.load(lanes) + value).store(slot)
+        unroll = _unroll(columns.count)
+        whole = columns.count // unroll * unroll
+        start = [slot.load(lanes) for slot in slots]
+        with f.loop(0, images, carry=start) as over_images:
+            image = x + over_images.index * (self.most_sources * self.plane)
+            g_image = turned + over_images.index * (self.band * columns.count * self.width)
+            with f.loop(0, rows, carry=over_images.values) as over_rows:
+                here = image + over_rows.index * (self.rows.in_step * self.pitch)
+                g = g_image + over_rows.index * (columns.count * self.width)
+                with f.loop(0, whole, unroll, carry=over_rows.values) as over_columns:
+                    values = over_columns.values
+                    for k in range(unroll):
+                        values = pixel(values, here, g, over_columns.index + k)
+                    over_columns.next(values)
+                values = over_columns.results
+                for column in range(whole, columns.count):
+                    values = pixel(values, here, g, column)
+                over_rows.next(values)
+            over_images.next(over_rows.results)
+        for slot, value in zip(slots, over_images.results, strict=True):
+            value.store(slot)
 
-    def _turn_back(
-        self, f: Function, weight: Pointer, sums: Pointer, tile: Offset, block: Offset
-    ) -> None:
-        """Writes the sums of one tile and one block of targets, turned, as weights."""
-        what, lanes, height = self.what, self.lanes, self.height
-        between = self.vectors * lanes
-        for first in range(0, height, lanes):
-            tall = min(lanes, height - first)
-            lines = [(sums + (first + i) * between).load(lanes) for i in range(tall)]
-            lines += [f.zero(self.element, lanes)] * (lanes - tall)
-            for j, column in enumerate(transposed(f, lines)):
-                target = block * lanes + j
-                where = weight + target * what.target_stride + tile * height + first
-                if what.targets % lanes == 0:
-                    self._store_rows(f, column, where, tile, first, tall)
-                    continue
-                with f.when(f.position(target) < what.targets):
-                    self._store_rows(f, column, where, tile, first, tall)
+    # Weights ----------------------------------------------------------------------------------
 
-    def _store_rows(
-        self, f: Function, column: Value, where: Pointer, tile: Offset, first: int, tall: int
+    def turn_back(
+        self, f: Function, pointers: list[Pointer], sums: Pointer, own: Pointer, begin: Offset, end: Offset
     ) -> None:
-        """One target's weights of a tile; the last tile has fewer rows that exist."""
-        full, rest = divmod(self.rows, self.height)
-        column = f.convert(column, where.element.computed)
-        if not rest:
-            column.store(where, mask=Mask(tall, self.lanes))
-            return
-        with f.when(f.position(tile) < full):
-            column.store(where, mask=Mask(tall, self.lanes))
-        left = min(tall, rest - first)
-        if left > 0:
-            with f.when(f.position(tile).eq(full)):
-                column.store(where, mask=Mask(left, self.lanes))
+        """Adds up the shares, and turns them to [target][source and tap]. A task is a square."""
+        lanes, length = self.lanes, self.sources * self.taps
+        full, left = divmod(self.targets, lanes)
+        whole, rest = divmod(length, lanes)
+        with f.range(begin, end) as task:
+            square, other = f.position(task) % self.squares, f.position(task) // self.squares
+            vector, number = other % self.vectors, other // self.vectors
+            panel, group = number % self.panels, number // self.panels
+            block = f.position(panel * self.vectors + vector)
+            source = sums + number * (length * self.width) + square * (lanes * self.width) + vector * lanes
+            target = pointers[2] + (group * self.targets + block * lanes) * self.weight.strides[0] + square * lanes
+            for count, some in ((lanes, full), (left, left)):
+                for deep, any_ in ((lanes, whole), (rest, rest)):
+                    if not some or not any_:
+                        continue
+                    at = f.position(square)
+                    one = block < full if count == lanes else block.eq(full)
+                    with f.when(one & (at < whole if deep == lanes else at.eq(whole))):
+                        self._square(f, source, target, count, deep)
+
+    def _square(self, f: Function, sums: Pointer, weight: Pointer, count: int, deep: int) -> None:
+        lanes = self.lanes
+        zeros = [f.zero(self.element, lanes)] * deep
+        with f.loop(0, self.unit_shares, carry=zeros) as loop:
+            here = sums + loop.index * self.share_room
+            loop.next([v + (here + i * self.width).load(lanes) for i, v in enumerate(loop.values)])
+        lines = loop.results + [f.zero(self.element, lanes)] * (lanes - deep)
+        mask = Mask(deep, lanes) if deep < lanes else None
+        for j, value in enumerate(transposed(f, lines)[:count]):
+            where = weight + j * self.weight.strides[0]
+            where.store(f.convert(value, where.element.computed), mask=mask)
+
+
+def _unroll(count: int) -> int:
+    """How many pixels of a row are written one after the other: all, a divisor, or about half of the most."""
+    if count <= _LONGEST:
+        return count
+    return next((n for n in range(_LONGEST, 5, -1) if count % n == 0), _LONGEST // 2)

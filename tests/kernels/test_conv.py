@@ -9,7 +9,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flambeau.kernels import call, conv, conv_channels, conv_winograd, conv_winograd_weight, threads
+from flambeau.kernels import (
+    call,
+    conv,
+    conv_channels,
+    conv_winograd,
+    conv_winograd_weight,
+    threads,
+)
 from flambeau.kernels.conv import Convolution
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
