@@ -21,8 +21,8 @@ from flambeau.kernels.element import BOOL, I64, U8, U16, U32, U64
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, stage_function
 from flambeau.kernels.language import Buffer, Function, Module, Offset, Pointer, Value
 from flambeau.kernels.pointwise import Operand, collapse
+from flambeau.kernels.walk import TASKS, Walk
 
-_TASKS = 64
 _BLOCK = 4096  # elements of a long row that are a task's at a time
 _UNROLLED = 8
 _OFTEN = 4  # times that a position is met on the average
@@ -55,14 +55,14 @@ class Fault:
 
 def alarm_words(axes: Sequence[Axis]) -> int:
     """How many words (int64, zero at first) an alarm needs."""
-    return 1 + 2 * len(axes) * _TASKS
+    return 1 + 2 * len(axes) * TASKS
 
 
 def fault_of(alarm: np.ndarray) -> Fault | None:
     """What a kernel noted in its alarm: the first position that was out of range, in order of the index tensors."""
     if not alarm[0]:
         return None
-    notes = alarm[1:].reshape(-1, _TASKS, 2)
+    notes = alarm[1:].reshape(-1, TASKS, 2)
     index, task = (int(n) for n in np.argwhere(notes[:, :, 0])[0])
     return Fault(index, int(notes[index, task, 1]))
 
@@ -89,7 +89,7 @@ def emit_read(
         Buffer("out", element, out.extent(shape), once=True),
         Buffer("alarm", I64, alarm_words(axes)),
     )
-    walk = _Walk(sizes, strides, list(range(len(sizes) - 1)), _BLOCK)
+    walk = Walk(sizes, strides, list(range(len(sizes) - 1)), _BLOCK)
     # Positions that are met again and again are looked at once, before; others when they are met.
     before = _OFTEN * sum(_different(i, shape) for i in indices) <= count
     stages = [_emit_look(module, f"{name}_look", buffers, shape, axes, indices)] if before else []
@@ -163,8 +163,8 @@ def emit_write(
     inner_free = rank - 1 in free
     outer = [d for d in free if d < rank - 1]
     alone = math.prod(sizes[d] for d in outer)
-    width = sizes[-1] if not inner_free or alone >= _TASKS else lanes * _COLUMNS
-    walk = _Walk(sizes, strides, outer, width)
+    width = sizes[-1] if not inner_free or alone >= TASKS else lanes * _COLUMNS
+    walk = Walk(sizes, strides, outer, width)
     between = [d for d in range(rank - 1) if d not in outer]
     along = [s[-1] for s in strides]
     f, (given, *wheres, result, alarm), _, _, begin, end = stage_function(module, name, buffers)
@@ -187,39 +187,6 @@ def emit_write(
 
 
 # Walking ------------------------------------------------------------------------------------------
-
-
-class _Walk:
-    """Tasks over some outer dimensions and blocks of the last one."""
-
-    def __init__(self, sizes: Sequence[int], strides: Sequence[Sequence[int]], outer: Sequence[int], block: int):
-        self.sizes, self.strides, self.outer = sizes, strides, outer
-        self.rows = math.prod(sizes[d] for d in outer)
-        self.full, self.rest = divmod(sizes[-1], min(block, sizes[-1]))
-        self.block = min(block, sizes[-1])
-        self.blocks = self.full + bool(self.rest)
-        self.units = self.rows * self.blocks
-        self.tasks = min(self.units, _TASKS)
-
-    def pieces(self, f: Function, task: Offset) -> Iterator[tuple[list[Offset], Offset, int]]:
-        """A task's blocks: where each operand's row begins, where the block does in the row, and its length."""
-        first, last = task * self.units // self.tasks, (task + 1) * self.units // self.tasks
-        with f.range(first, last) as unit:
-            starts: list[Offset] = [0 for _ in self.strides]
-            left: Offset = unit // self.blocks
-            for d in reversed(self.outer):
-                position = left % self.sizes[d] if d != self.outer[0] else left
-                if d != self.outer[0]:
-                    left = f.position(left) // self.sizes[d]
-                starts = [s + position * stride[d] for s, stride in zip(starts, self.strides, strict=True)]
-            if not self.rest or not self.full:
-                yield starts, unit % self.blocks * self.block, self.block if self.full else self.rest
-                return
-            block = f.position(unit % self.blocks)
-            with f.when(block < self.full):
-                yield starts, block * self.block, self.block
-            with f.when(block.eq(self.full)):
-                yield starts, self.full * self.block, self.rest
 
 
 def _nested(
@@ -306,7 +273,7 @@ class _Notes:
 
     def write(self, axis: Axis, number: int, begin: Pointer, stride: int, count: int) -> None:
         """Finds the first of `count` positions that is wrong, and notes it if the task has noted none yet."""
-        note = self.alarm + (self.task * 2 + (1 + 2 * _TASKS * number))
+        note = self.alarm + (self.task * 2 + (1 + 2 * TASKS * number))
         low = -axis.size if axis.from_end else 0
         self.f.call(self.reporter, [begin, self.alarm, note, stride, count, low, axis.size])
 
@@ -377,7 +344,7 @@ def _emit_look(
         kept = [d for d, s in enumerate(index.strides) if s]
         steps = [index.strides[d] for d in kept]
         sizes, strides = collapse([shape[d] for d in kept], [steps], sort=False)
-        walks.append(_Walk(sizes, strides, list(range(len(sizes) - 1)), _BLOCK))
+        walks.append(Walk(sizes, strides, list(range(len(sizes) - 1)), _BLOCK))
     f, (_, *wheres, _, alarm), _, _, begin, end = stage_function(module, name, buffers)
     lanes, tasks = module.target.lanes(8), max(walk.tasks for walk in walks)
     with f.range(begin, end) as task:

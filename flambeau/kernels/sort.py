@@ -1,0 +1,440 @@
+"""Sorting along a dimension: where the elements stand in order. Equal ones keep their order, NaN is the largest.
+
+Short rows are sorted several at a time, one in each lane, by a network of comparisons (Batcher's merge exchange: Knuth,
+The Art of Computer Programming 3, 5.2.2, Algorithm M), which takes the same steps whatever the elements are. Long rows
+are sorted digit by digit, the last first (radix sort); digits that are the same in all elements are left out. Few very
+long rows are cut into chunks: each chunk counts its digits, and knows from the counts of all where its elements go.
+
+A network sorts whole numbers of 64 bits, a key of up to 32 bits above the element's place, so that no two are equal;
+keys of 64 bits have their places beside them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flambeau.kernels.element import I64, U32, U64
+from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, stage_function
+from flambeau.kernels.language import Buffer, Function, Module, Offset, Pointer, Value
+from flambeau.kernels.pointwise import Operand, collapse
+from flambeau.kernels.sort_keys import Keys
+from flambeau.kernels.walk import Walk
+
+_CHUNKS = 16  # of a very long row
+_LONG = 1 << 16
+_FEW = 8  # rows
+_LONGEST_NETWORK = 2048
+
+
+Body = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Sorting:
+    """What is sorted.
+
+    Attributes:
+        shape: of the rows' numbers, and last the length of a row.
+        descending: whether the largest comes first.
+        first: how many places of each row are wanted.
+    """
+
+    shape: tuple[int, ...]
+    descending: bool
+    first: int
+
+    @property
+    def rows(self) -> int:
+        return math.prod(self.shape[:-1])
+
+    @property
+    def length(self) -> int:
+        return self.shape[-1]
+
+
+def emit(module: Module, name: str, sorting: Sorting, x: Operand, out: Operand) -> Kernel:
+    """A kernel for the places (int64) of the elements in order. Buffers: x, out.
+
+    Args:
+        x, out: strides for the shape; `out` has `sorting.first` elements a row.
+    """
+    keys = Keys(x.element, sorting.descending)
+    rows = _Rows(sorting, x, out)
+    if _prefers_network(module, sorting, keys):
+        return _emit_network(module, name, rows, keys)
+    if sorting.rows < _FEW and sorting.length >= _LONG:
+        return _emit_chunked(module, name, rows, keys)
+    return _emit_radix(module, name, rows, keys)
+
+
+class _Rows:
+    """The rows of x and out, in as few dimensions as there can be."""
+
+    def __init__(self, sorting: Sorting, x: Operand, out: Operand):
+        self.sorting, self.length, self.first = sorting, sorting.length, sorting.first
+        shape = sorting.shape[:-1]
+        self.sizes, self.strides = collapse(shape, [x.strides[:-1], out.strides[:-1]], sort=False)
+        self.step, self.out_step = x.strides[-1], out.strides[-1]
+        results = (*shape, sorting.first)
+        self.buffers = (
+            Buffer("x", x.element, x.extent(sorting.shape)),
+            Buffer("out", I64, out.extent(results), once=True),
+        )
+
+    def walk(self, lanes: int) -> Walk:
+        """Over rows, some of the last dimension at a time."""
+        return Walk(self.sizes, self.strides, list(range(len(self.sizes) - 1)), lanes)
+
+
+# A network ----------------------------------------------------------------------------------------
+
+
+def _exchanges(count: int) -> list[tuple[int, int, int]]:
+    """The steps (p, r, d) of merge exchange: all i < count - d with i & p == r are compared with i + d."""
+    steps: list[tuple[int, int, int]] = []
+    top = 1 << max(count - 1, 1).bit_length() - 1
+    p = top
+    while p and count > 1:
+        q, r, d = top, 0, p
+        while True:
+            steps.append((p, r, d))
+            if q == p:
+                break
+            d, q, r = q - p, q // 2, p
+        p //= 2
+    return steps
+
+
+def _comparisons(count: int) -> int:
+    """How many elements a network compares with another."""
+    found = 0
+    for p, r, d in _exchanges(count):
+        full, rest = divmod(max(count - d, 0), 2 * p)
+        found += full * p + min(max(rest - r, 0), p)
+    return found
+
+
+def _prefers_network(module: Module, sorting: Sorting, keys: Keys) -> bool:
+    """Whether a network is done sooner than digit by digit, by a rough count of cycles."""
+    if sorting.length > _LONGEST_NETWORK:
+        return False
+    lanes = module.target.lanes(8)
+    words = keys.number.bytes // 4  # a key, and its place
+    network = 2.5 * words * words * _comparisons(sorting.length) / min(lanes, sorting.rows)
+    passes, digits = _passes(keys, sorting.length)
+    radix = sorting.length * (4 + 6 * passes) + 2.0 * passes * (1 << digits)
+    return network < radix
+
+
+def _emit_network(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
+    lanes, count = module.target.lanes(8), rows.length
+    walk = rows.walk(lanes)
+    wide = keys.number is I64
+    f, (x, out), _, scratch, begin, end = stage_function(module, name, rows.buffers)
+    with f.range(begin, end) as task:
+        memory = scratch.as_elements(I64)
+        for (start, target), first, active in walk.pieces(f, task):
+            here, to = x + start + first * rows.strides[0][-1], out + target + first * rows.strides[1][-1]
+            with f.range(0, count) as i:
+                loaded = (here + i * rows.step).load_strided(rows.strides[0][-1], lanes, active)
+                key = keys.signed(f, loaded)
+                place = f.splat(f.position(i).value(), lanes)
+                if wide:
+                    key.store(memory + i * lanes)
+                    place.store(memory + (count + i) * lanes)
+                else:
+                    ((f.convert(key, I64) << 32) | place).store(memory + i * lanes)
+            for step in _exchanges(count):
+                _exchange(f, memory, count, lanes, step, wide)
+            with f.range(0, rows.first) as i:
+                if wide:
+                    place = (memory + (count + i) * lanes).load(lanes)
+                else:
+                    place = (memory + i * lanes).load(lanes) & 0xFFFFFFFF
+                (to + i * rows.out_step).store_strided(place, rows.strides[1][-1], active)
+    work = 3 * walk.units * _comparisons(count)
+    stage = Stage(name, walk.tasks, 4 * work >= WORTH_A_THREAD)
+    return Kernel(
+        name, rows.buffers, (stage,), scratch=8 * lanes * count * (1 + wide), traffic=_traffic(rows), flops=work * lanes
+    )
+
+
+def _exchange(f: Function, memory: Pointer, count: int, lanes: int, step: tuple[int, int, int], wide: bool) -> None:
+    """One step of the network: compares and puts in order."""
+    p, r, d = step
+    full, rest = divmod(max(count - d, 0), 2 * p)
+    rest = min(max(rest - r, 0), p)
+
+    def compare(i: Offset) -> None:
+        a, b = memory + i * lanes, memory + (i + d) * lanes
+        if not wide:
+            low, high = a.load(lanes), b.load(lanes)
+            f.intrinsic("smin", low, high).store(a)
+            f.intrinsic("smax", low, high).store(b)
+            return
+        c, e = a + count * lanes, b + count * lanes
+        keys, places = (a.load(lanes), b.load(lanes)), (c.load(lanes), e.load(lanes))
+        later = (keys[0] > keys[1]) | (keys[0].eq(keys[1]) & (places[0] > places[1]))
+        for pair, where in ((keys, (a, b)), (places, (c, e))):
+            f.select(later, pair[1], pair[0]).store(where[0])
+            f.select(later, pair[0], pair[1]).store(where[1])
+
+    if full:
+        with f.range(0, full) as block, f.range(0, p) as j:
+            compare(block * (2 * p) + j + r)
+    if rest:
+        with f.range(0, rest) as j:
+            compare(f.position(j) + (full * 2 * p + r))
+
+
+# Digit by digit -----------------------------------------------------------------------------------
+
+
+def _passes(keys: Keys, length: int) -> tuple[int, int]:
+    """How many digits, and of how many bits: wide ones for long rows, whose counts take longer to go through."""
+    widest = 11 if length >= 1 << 13 else 8
+    passes = -(-keys.bits // widest)
+    return passes, -(-keys.bits // passes)
+
+
+class _Pairs:
+    """Keys with their places in memory: in one word, or in two rows of words."""
+
+    def __init__(self, memory: Pointer, count: int, wide: bool):
+        self.memory, self.count, self.wide = memory, count, wide
+        self.words = count * (1 + wide)
+
+    def side(self, side: Offset) -> _Pairs:
+        """The first or the second of two that lie one after the other."""
+        return _Pairs(self.memory + side * self.words, self.count, self.wide)
+
+    def write(self, f: Function, i: Offset, key: Value, place: Value) -> None:
+        if self.wide:
+            key.store(self.memory + i)
+            place.store(self.memory + i + self.count)
+        else:
+            ((f.convert(key, U64) << 32) | place).store(self.memory + i)
+
+    def move(self, i: Offset, to: _Pairs, j: Offset) -> None:
+        (self.memory + i).load().store(to.memory + j)
+        if self.wide:
+            (self.memory + i + self.count).load().store(to.memory + j + self.count)
+
+    def digit(self, i: Offset, number: int, digits: int) -> Offset:
+        shift = number * digits + (0 if self.wide else 32)
+        return (((self.memory + i).load() >> shift) & ((1 << digits) - 1)).index()
+
+    def places(self, i: Offset, lanes: int) -> Value:
+        if self.wide:
+            return (self.memory + i + self.count).load(lanes)
+        return (self.memory + i).load(lanes) & 0xFFFFFFFF
+
+
+def _write_keys(f: Function, rows: _Rows, keys: Keys, x: Pointer, pairs: _Pairs, begin: Offset, length: int) -> None:
+    """The keys of some elements of a row that begins at x."""
+    for at, many in f.blocks(length, f.target.lanes(8)):
+        i = begin + at
+        loaded = (x + i * rows.step).load_strided(rows.step, many) if many > 1 else (x + i * rows.step).load()
+        place = f.splat(f.convert(f.position(i).value(), U64), many) + f.iota(U64, many)
+        pairs.write(f, i, keys.unsigned(f, loaded), place)
+
+
+def _write_places(
+    f: Function, rows: _Rows, pairs: _Pairs, out: Pointer, begin: Offset, length: int
+) -> None:
+    for at, many in f.blocks(length, f.target.lanes(8)):
+        places = f.convert(pairs.places(begin + at, many), I64)
+        (out + (begin + at) * rows.out_step).store_strided(places, rows.out_step)
+
+
+def _emit_radix(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
+    """A row is a task."""
+    passes, digits = _passes(keys, rows.length)
+    bins, count, wide = 1 << digits, rows.length, keys.number is I64
+    walk = rows.walk(1)
+    f, (x, out), _, scratch, begin, end = stage_function(module, name, rows.buffers)
+    both = _Pairs(scratch.as_elements(U64), count, wide)
+    counts = (scratch + 16 * both.words).as_elements(U32)
+    with f.range(begin, end) as task:
+        for (start, target), first, _ in walk.pieces(f, task):
+            here, to = x + start + first * rows.strides[0][-1], out + target + first * rows.strides[1][-1]
+            _clear(f, counts, passes * bins)
+            _write_keys(f, rows, keys, here, both, 0, count)
+            with f.range(0, count) as i:
+                for number in range(passes):
+                    _increment(counts + (both.digit(i, number, digits) + number * bins))
+            side = f.constant(0, I64)
+            for number in range(passes):
+                mine, now = counts + number * bins, both.side(side.index())
+                same = (mine + now.digit(0, number, digits)).load().eq(count)
+                with f.when(~same, otherwise=[side]) as branch:
+                    _add_up(f, mine, bins)
+                    other = both.side((1 - side).index())
+                    _distribute(f, now, other, mine, 0, count, number, digits)
+                    branch.give([1 - side])
+                (side,) = branch.results
+            _write_places(f, rows, both.side(side.index()), to, 0, rows.first)
+    stage = Stage(name, walk.tasks, 10 * walk.units * count >= WORTH_A_THREAD)
+    scratch_bytes = 16 * both.words + round_up(4 * passes * bins, 64)
+    return Kernel(
+        name, rows.buffers, (stage,), scratch=scratch_bytes, traffic=_traffic(rows), flops=walk.units * count * 4 * passes
+    )
+
+
+def _clear(f: Function, counts: Pointer, length: int) -> None:
+    for at, many in f.blocks(length, f.target.lanes(4)):
+        f.zero(U32, many).store(counts + at)
+
+
+def _increment(count: Pointer) -> None:
+    (count.load() + 1).store(count)
+
+
+def _add_up(f: Function, counts: Pointer, length: int) -> None:
+    """Counts become how many there are before."""
+    with f.loop(0, length, carry=[f.zero(U32)]) as loop:
+        here = counts + loop.index
+        count = here.load()
+        loop.values[0].store(here)
+        loop.next([loop.values[0] + count])
+
+
+def _distribute(
+    f: Function, pairs: _Pairs, to: _Pairs, next_free: Pointer, begin: Offset, end: Offset, number: int, digits: int
+) -> None:
+    """Puts pairs where their digit says."""
+    with f.range(begin, end) as i:
+        free = next_free + pairs.digit(i, number, digits)
+        place = free.load()
+        (place + 1).store(free)
+        pairs.move(i, to, place.index())
+
+
+# In chunks ----------------------------------------------------------------------------------------
+
+
+def _emit_chunked(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
+    """A chunk of a row is a task, and for what all chunks must know, a row."""
+    passes, digits = _passes(keys, rows.length)
+    bins, count, wide = 1 << digits, rows.length, keys.number is I64
+    step = -(-count // _CHUNKS)
+    many, total = rows.sorting.rows, rows.sorting.rows * _CHUNKS
+    words = count * (1 + wide)
+    row_bytes = round_up(16 * words, 64) + 4 * bins * (_CHUNKS + 1) + 64
+    stages: list[Stage] = []
+
+    class Part:
+        """A row's memory: its pairs, counts, and which pairs are the present ones before each digit."""
+
+        def __init__(self, f: Function, workspace: Pointer, row: Offset):
+            base = workspace + row * row_bytes
+            self.both = _Pairs(base.as_elements(U64), count, wide)
+            self.counts = (base + round_up(16 * words, 64)).as_elements(U32)
+            self.sides = self.counts + bins * (_CHUNKS + 1)
+
+        def now(self, number: int) -> Value:
+            return (self.sides + number).load()
+
+    def over_chunks(stage: str, body: Body) -> None:
+        f, (x, out), workspace, _, begin, end = stage_function(module, f"{name}_{stage}", rows.buffers)
+        with f.range(begin, end) as task:
+            row, chunk = f.position(task // _CHUNKS), f.position(f.position(task) % _CHUNKS)
+            start, target = _row_starts(f, rows, row)
+            first = chunk * step
+            last = f.position(first + step).at_most(count)
+            body(f, Part(f, workspace, row), x + start, out + target, chunk, first, last)
+        stages.append(Stage(f"{name}_{stage}", total, True))
+
+    def write_keys(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
+        with f.when(f.position(chunk).eq(0)):
+            f.constant(0, U32).store(part.sides)
+        lanes = f.target.lanes(8)
+        whole = f.position(first + (f.position(last) - first) // lanes * lanes)
+        for begin, end, width in ((first, whole, lanes), (whole, last, 1)):
+            with f.loop(begin, end, width) as loop:
+                i = f.position(loop.index)
+                loaded = (x + i * rows.step).load_strided(rows.step, width) if width > 1 else (x + i * rows.step).load()
+                place = f.splat(f.convert(i.value(), U64), width) + f.iota(U64, width)
+                part.both.write(f, i, keys.unsigned(f, loaded), place)
+
+    def count_digits(number: int) -> Body:
+        def body(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
+            mine, now = part.counts + chunk * bins, part.both.side(part.now(number).index())
+            _clear(f, mine, bins)
+            with f.range(first, last) as i:
+                _increment(mine + now.digit(i, number, digits))
+
+        return body
+
+    def distribute(number: int) -> Body:
+        def body(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
+            now, then = part.now(number), part.now(number + 1)
+            with f.when(now.ne(then)):
+                mine = part.counts + chunk * bins
+                source, target = part.both.side(now.index()), part.both.side(then.index())
+                _distribute(f, source, target, mine, first, last, number, digits)
+
+        return body
+
+    def add_up(number: int) -> None:
+        """Where each chunk's elements of each digit begin: after those of smaller digits, and of chunks before."""
+        stage, lanes = f"{name}_add{number}", module.target.lanes(4)
+        f, _, workspace, _, begin, end = stage_function(module, stage, rows.buffers)
+        with f.range(begin, end) as row:
+            part = Part(f, workspace, row)
+            totals = part.counts + bins * _CHUNKS
+            for at, width in f.blocks(bins, lanes):
+                before = f.zero(U32, width)
+                for chunk in range(_CHUNKS):
+                    here = part.counts + (f.position(at) + chunk * bins)
+                    counted = here.load(width)
+                    before.store(here)
+                    before = before + counted
+                before.store(totals + at)
+            with f.loop(0, bins, carry=[f.zero(U32), f.zero(U32)]) as loop:
+                here = totals + loop.index
+                counted, (before, most) = here.load(), loop.values
+                before.store(here)
+                loop.next([before + counted, f.maximum(most, counted)])
+            side, most = part.now(number), loop.results[1]
+            f.select(most.eq(count), side, 1 - side).store(part.sides + (number + 1))
+            for at, width in f.blocks(bins, lanes):
+                start = (totals + at).load(width)
+                for chunk in range(_CHUNKS):
+                    here = part.counts + (f.position(at) + chunk * bins)
+                    (here.load(width) + start).store(here)
+        stages.append(Stage(stage, many, True))
+
+    def write_places(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
+        now = part.both.side(part.now(passes).index())
+        with f.range(first, f.position(last).at_most(rows.first)) as i:
+            f.convert(now.places(i, 1), I64).store(out + i * rows.out_step)
+
+    over_chunks("keys", write_keys)
+    for number in range(passes):
+        over_chunks(f"count{number}", count_digits(number))
+        add_up(number)
+        over_chunks(f"move{number}", distribute(number))
+    over_chunks("places", write_places)
+    return Kernel(
+        name, rows.buffers, tuple(stages), workspace=many * row_bytes, traffic=_traffic(rows), flops=many * count * 4 * passes
+    )
+
+
+def _row_starts(f: Function, rows: _Rows, row: Offset) -> tuple[Offset, Offset]:
+    """Where a row begins in x and in out."""
+    starts: list[Offset] = [0, 0]
+    left = f.position(row)
+    for d in reversed(range(len(rows.sizes))):
+        position = left % rows.sizes[d] if d else left
+        left = left // rows.sizes[d] if d else left
+        starts = [s + position * stride[d] for s, stride in zip(starts, rows.strides, strict=True)]
+    return starts[0], starts[1]
+
+
+def _traffic(rows: _Rows) -> int:
+    many = rows.sorting.rows
+    return many * rows.length * rows.buffers[0].element.bytes + many * rows.first * 8
+
