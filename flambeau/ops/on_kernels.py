@@ -21,6 +21,8 @@ PRODUCTS = 1 << 21
 #: And up to which a shape that is not familiar is left to NumPy: more take longer than making code for them.
 FEW_PRODUCTS = 1 << 32
 MULTIPLICATIONS = 1 << 18
+#: Convolutions of fewer are worth it too, if they are familiar, from so many on.
+FEW_MULTIPLICATIONS = 1 << 13
 ELEMENTS = 1 << 13
 #: Elements from which on a function of each element is.
 MANY = 1 << 16
@@ -123,6 +125,7 @@ def _reduction() -> Any:
 
 
 _familiar = Familiar(at_once=256)
+_familiar_convolution = Familiar(at_once=64)
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
@@ -154,7 +157,10 @@ def _shape(
 ) -> Any:  # fmt: skip
     """The convolution's description, or `None` where it stays with NumPy."""
     work = batch * out_channels * math.prod(out) * (in_channels // groups) * math.prod(kernel)
-    if dtype not in _DTYPES or len(size) not in (1, 2) or work < MULTIPLICATIONS:
+    if dtype not in _DTYPES or len(size) not in (1, 2) or work < FEW_MULTIPLICATIONS:
+        return None
+    key = batch, in_channels, out_channels, size, kernel, stride, padding, dilation, groups, dtype
+    if work < MULTIPLICATIONS and not _familiar_convolution(key):
         return None
     from flambeau.kernels.conv_axis import Convolution
 
