@@ -95,9 +95,15 @@ class Tensor(TensorMethods):
 
     def _alias(self) -> Tensor:
         """A new leaf tensor on the same memory, with the same version counter."""
-        made = wrap(self._array)
+        made = wrap(self._shared())
         made._changes = self._counter()
         return made
+
+    def _shared(self) -> Any:
+        """What another tensor on the same memory holds: the array, or while a program is traced its symbol."""
+        if state.busy and (tracer := state.tracer) is not None:
+            return tracer.symbol_of(self)
+        return self._array
 
     def as_subclass(self, cls: type) -> Any:
         """This tensor as an instance of `cls`, on the same memory and graph."""
@@ -489,7 +495,7 @@ class Tensor(TensorMethods):
     @property
     def data(self) -> Tensor:
         """The same memory without history and without version checks."""
-        return wrap(self._array)
+        return wrap(self._shared())
 
     @data.setter
     def data(self, value: Tensor) -> None:
