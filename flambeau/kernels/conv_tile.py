@@ -63,7 +63,11 @@ def emit_taps(
     """
     sums, vectors = list(sums), len(masks)
     lanes = sums[0].lanes
+    # Vectors that the next tap needs again would wait in registers: where there is no room for them, sums would spill.
+    waiting = vectors + (channels if channels < vectors else 1)
+    crowded = len(sums) + waiting + 1 > f.target.registers
     for tap in taps:
+        x = f.opaque(x) if crowded else x
         here = [v for v in range(vectors) if tap.inputs[v] is not None]
 
         def vector(v: int, tap: Tap = tap) -> Value:
