@@ -533,6 +533,8 @@ def _as_real(value: Any) -> Any:
     """A complex tensor as a real one with a last dimension of 2, on the same memory."""
     if not isinstance(value, Tensor) or not value.is_complex():
         return value
+    if is_tracing():
+        return ops.view_as_real(value.detach())
     whole = value.detach().numpy()
     real = whole.real
     strides = (*whole.strides, real.itemsize)

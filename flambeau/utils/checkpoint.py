@@ -19,6 +19,7 @@ from flambeau.autograd.function import Function
 from flambeau.autograd.graph import saved_tensors_hooks
 from flambeau.autograd.modes import enable_grad, is_grad_enabled, modes, no_grad
 from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tracing import is_tracing
 
 __all__ = [
     "CheckpointError",
@@ -76,6 +77,9 @@ def checkpoint(
     """
     use_reentrant = _decided(use_reentrant, "torch.utils.checkpoint")
     preserve = kwargs.pop("preserve_rng_state", True)
+    if is_tracing():  # what a compiled program keeps and what it computes again is its own affair
+        with context_fn()[0]:
+            return function(*args, **kwargs)
     if use_reentrant:
         if kwargs:
             raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))

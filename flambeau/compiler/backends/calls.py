@@ -18,6 +18,7 @@ from flambeau.compiler.graph import Value, constant
 from flambeau.kernels import gemm, permute, pointwise, reduce
 from flambeau.kernels.kernel import Kernel
 from flambeau.kernels.language import Module
+from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.positions import Fault, fault_of
 from flambeau.kernels.reduce import Reduction
 
@@ -92,7 +93,10 @@ class Kernels:
 
     def copy(self, source: Place, target: Place) -> KernelCall:
         """A kernel that copies elements."""
-        operands = source.broadcast(target.shape).operand, target.operand
+        source = source.broadcast(target.shape)
+        if target.dtype.kind == "c":
+            return self._copy_words(source, target)
+        operands = source.operand, target.operand
         lanes = self.module.target.lanes(target.dtype.itemsize)
         if permute.applies(target.shape, *operands, lanes):
             kernel = self.kernel(
@@ -100,9 +104,20 @@ class Kernels:
                 lambda name: permute.emit(self.module, name, target.shape, *operands),
             )
             return kernel, [source, target]
-        return self.pointwise(
-            [source.broadcast(target.shape)], [target], (("input", 0),), (0,)
+        return self.pointwise([source], [target], (("input", 0),), (0,))
+
+    def _copy_words(self, source: Place, target: Place) -> KernelCall:
+        """A kernel that copies complex numbers as whole numbers of 8 bytes, one or two each."""
+        words = target.dtype.itemsize // 8
+        shape = (*target.shape, words)
+        ins, ends = (
+            (Operand("int64", (*(s * words for s in place.strides), 1)),) for place in (source, target)
         )
+        kernel = self.kernel(
+            ("copy of words", shape, ins, ends),
+            lambda name: pointwise.emit(self.module, name, shape, ins, ends, (("input", 0),), (0,)),
+        )
+        return kernel, [source, target]
 
     def fill(self, number: Any, target: Place) -> KernelCall:
         """A kernel that sets every element."""

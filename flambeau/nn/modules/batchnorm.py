@@ -13,6 +13,7 @@ from flambeau.nn.module import Module
 from flambeau.nn.modules.lazy import LazyModuleMixin
 from flambeau.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from flambeau.tensor import Tensor
+from flambeau.tensor.tracing import is_tracing
 
 __all__ = [
     "BatchNorm1d",
@@ -131,11 +132,12 @@ class _BatchNorm(_NormBase):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
         updating = self.training and self.track_running_stats
-        share = 0.0 if self.momentum is None else self.momentum
+        share: Any = 0.0 if self.momentum is None else self.momentum
         if updating and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
-                share = 1.0 / float(self.num_batches_tracked)
+                count = self.num_batches_tracked
+                share = 1.0 / (count.double() if is_tracing() else float(count))
         # Statistics that are there but not tracked serve evaluation only.
         uses_running = not self.training or self.track_running_stats
         return F.batch_norm(
