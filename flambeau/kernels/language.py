@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Union
 
-from flambeau.kernels.element import BF16, BOOL, F16, F32, I8, I64, U16, U32, Element
+from flambeau.kernels.element import BF16, BOOL, F16, F32, I8, I32, I64, U16, U32, Element
 from flambeau.kernels.target import Target, host
 
 Number = int | float | bool
@@ -44,7 +44,7 @@ class Buffer:
 
     name: str
     element: Element
-    extent: int | Index | None = None
+    extent: int | None = None
     alone: bool = False
     once: bool = False
 
@@ -55,11 +55,13 @@ class Region(Buffer):
 
     Attributes:
         base: the register that holds its address.
+        size: how many elements may be touched.
         first: where its elements begin among those of all regions of this name.
         among: how many these are.
     """
 
     base: str = ""
+    size: Offset = 0
     first: Offset = 0
     among: int = 0
 
@@ -826,6 +828,13 @@ class Function:
         if not self.target.has_fma:
             return a * b + c
         return self.intrinsic("fma", a, b, c)
+
+    def scale(self, x: Value, n: Value) -> Value:
+        """x * 2^n for a whole number n."""
+        n = self.convert(n, I32)
+        full = f"@llvm.ldexp.{_suffix(x)}.{_suffix(n)}"
+        self.module.declare(f"declare {x.type} {full}({x.type}, {n.type})")
+        return self.emit(f"call {x.type} {full}({x.type} {x.name}, {n.type} {n.name})", x.element, x.lanes)
 
     def select(self, condition: Value, a: Value | Number, b: Value | Number) -> Value:
         if not isinstance(a, Value):

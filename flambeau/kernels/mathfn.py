@@ -19,26 +19,33 @@ _LN2 = math.log(2.0)
 class _Format:
     """The bits of a floating-point type, and how long its series must be.
 
-    ln 2 stands in two parts, of which multiples of the first are exact.
+    ln 2 stands in two parts, of which multiples of the first are exact. `exp_series` are the coefficients of
+    (e^r - 1 - r) / r^2 on [-ln2/2, ln2/2], nearly those of least error.
     """
 
     def __init__(
         self, element: Element, integer: Element, mantissa: int, bias: int,
-        ln2: tuple[float, float], exp_terms: int, log_terms: int,
+        ln2: tuple[float, float], exp_series: Sequence[float], log_terms: int,
         exp_limits: tuple[float, float],
     ):  # fmt: skip
         self.element, self.integer = element, integer
         self.mantissa, self.bias = mantissa, bias
         self.ln2_high, self.ln2_low = ln2
-        self.exp_terms, self.log_terms, self.exp_limits = exp_terms, log_terms, exp_limits
+        self.exp_series, self.log_terms, self.exp_limits = exp_series, log_terms, exp_limits
         self.smallest_normal = 2.0 ** (1 - bias)
         self.round_trick = 1.5 * 2.0**mantissa
 
 
 _LN2_F32 = 0.693359375, _LN2 - 0.693359375
 _LN2_F64 = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
-_F32 = _Format(F32, I32, 23, 127, _LN2_F32, 7, 5, (-104.0, 89.0))
-_F64 = _Format(F64, I64, 52, 1023, _LN2_F64, 13, 11, (-746.0, 710.0))
+_EXP_F32 = (0.4999999343198129, 0.16666520400037504, 0.04166839079814679, 0.008368744998916497, 0.0013814539841167513)
+_EXP_F64 = (
+    0.5000000000000001, 0.16666666666666669, 0.041666666666624094, 0.00833333333333006,
+    0.0013888888917230724, 0.00019841269863066696, 2.4801521269532122e-05, 2.7557268439678e-06,
+    2.7620101012098e-07, 2.5100395159429243e-08,
+)  # fmt: skip
+_F32 = _Format(F32, I32, 23, 127, _LN2_F32, _EXP_F32, 5, (-104.0, 89.0))
+_F64 = _Format(F64, I64, 52, 1023, _LN2_F64, _EXP_F64, 11, (-746.0, 710.0))
 
 
 def _format(x: Value) -> _Format:
@@ -70,21 +77,26 @@ def _power_of_two(f: Function, n: Value, like: Value) -> Value:
     return f.bitcast((n + form.bias) << form.mantissa, form.element)
 
 
-def _reduced_expm1(f: Function, x: Value) -> tuple[Value, Value]:
-    """e^r - 1 and whole n, with x = n ln2 + r and r in [-ln2/2, ln2/2]."""
+def _reduced(f: Function, x: Value) -> tuple[Value, Value, Value]:
+    """r in [-ln2/2, ln2/2], what rounding r lost, and whole n, with x = n ln2 + r."""
     form = _format(x)
-    whole, n = _nearest(f, x * (1.0 / _LN2))
+    shifted = f.fma(x, 1.0 / _LN2, form.round_trick)  # the nearest whole number in the low bits, see `_nearest`
+    whole = shifted - form.round_trick
+    n = f.bitcast(shifted, form.integer) - f.bitcast(f.constant_like(form.round_trick, x), form.integer)
     exact = f.fma(whole, -form.ln2_high, x)
     r = f.fma(whole, -form.ln2_low, exact)
-    lost = f.fma(whole, -form.ln2_low, exact - r)  # what rounding r lost
-    return _small_expm1(f, r, lost), n
+    return r, f.fma(whole, -form.ln2_low, exact - r), n
 
 
-def _small_expm1(f: Function, r: Value, lost: Value) -> Value:
-    """r + lost + r^2 (1/2! + r/3! + r^2/4! ...)."""
-    terms = _format(r).exp_terms
-    series = polynomial(f, r, [1.0 / math.factorial(k) for k in range(2, terms + 1)])
-    return r + f.fma(series * r, r, lost)
+def _reduced_expm1(f: Function, x: Value) -> tuple[Value, Value]:
+    """e^r - 1 and whole n, with x = n ln2 + r and r in [-ln2/2, ln2/2]."""
+    r, lost, n = _reduced(f, x)
+    return r + f.fma(polynomial(f, r, _format(r).exp_series) * r, r, lost), n
+
+
+def _reduced_exp(f: Function, r: Value) -> Value:
+    """e^r for r in [-ln2/2, ln2/2]."""
+    return f.fma(polynomial(f, r, _format(r).exp_series) * r, r, r) + 1.0
 
 
 def _clamp(f: Function, x: Value, low: float, high: float) -> Value:
@@ -94,12 +106,16 @@ def _clamp(f: Function, x: Value, low: float, high: float) -> Value:
 
 
 def exp(f: Function, x: Value) -> Value:
-    small, n = _reduced_expm1(f, _clamp(f, x, *_format(x).exp_limits))
-    return _scale(f, small + 1.0, n)
+    r, _, n = _reduced(f, _clamp(f, x, *_format(x).exp_limits))
+    return _scale(f, _reduced_exp(f, r), n)
 
 
 def _scale(f: Function, x: Value, n: Value) -> Value:
-    """x * 2^n in two steps, since 2^n itself may overflow or be subnormal."""
+    """x * 2^n, in one step where there is an instruction for it; else in two, since 2^n itself may overflow or be
+    subnormal.
+    """
+    if f.target.name == "avx512":
+        return f.scale(x, n)
     half = n >> 1
     return x * _power_of_two(f, half, x) * _power_of_two(f, n - half, x)
 
@@ -110,7 +126,7 @@ def exp2(f: Function, x: Value) -> Value:
     x = _clamp(f, x, math.floor(low), math.ceil(high))
     whole, n = _nearest(f, x)
     r = (x - whole) * _LN2
-    return _scale(f, _small_expm1(f, r, f.zero(r.element, r.lanes)) + 1.0, n)
+    return _scale(f, _reduced_exp(f, r), n)
 
 
 def expm1(f: Function, x: Value) -> Value:
@@ -188,7 +204,8 @@ def sigmoid(f: Function, x: Value) -> Value:
     e = exp(f, -absolute(f, x))
     above = f.select(x < 0.0, e, f.constant_like(1.0, x))
     total = e + 1.0
-    return _quotient(f, above, total, (1.0 - total) + e)
+    quotient = above / total
+    return f.fma(-quotient, e - (total - 1.0), quotient)  # what rounding the sum lost matters where it is near 1
 
 
 def tanh(f: Function, x: Value) -> Value:
@@ -210,8 +227,8 @@ def softplus(f: Function, x: Value) -> Value:
 
 def _half_exp(f: Function, x: Value) -> Value:
     """e^x / 2, which overflows later than e^x."""
-    small, n = _reduced_expm1(f, _clamp(f, x, 0.0, _format(x).exp_limits[1] + 1.0))
-    return _scale(f, small + 1.0, n - 1)
+    r, _, n = _reduced(f, _clamp(f, x, 0.0, _format(x).exp_limits[1] + 1.0))
+    return _scale(f, _reduced_exp(f, r), n - 1)
 
 
 def sinh(f: Function, x: Value) -> Value:
@@ -282,28 +299,27 @@ def tan(f: Function, x: Value) -> Value:
     return from_libm(f, "tan", x)
 
 
-# -log(erfc(x)) on [0.85, 4], in powers of x - 1.
-_ERFC_LOGARITHM = [
-    1.84960551, 2.638967315, 0.8431075227, 0.04156842507, -0.01006840232, 0.0020477198,
-    -0.0003176803503, 3.244102194e-05, -1.594145397e-06,
-]  # fmt: skip
-# (erf(x) - x) / x on [0, 0.85], in powers of x^2: interpolated at Chebyshev points, right to 7e-9.
+# (erf(x) - x) / x on [0, 1.05], in powers of x^2, and 1 - erf(x) on [1.05, 3.925], in powers of x - 2.4875.
 _ERF_NEAR = [
-    0.1283791608067193, -0.37612575719408703, 0.11282759640442871, -0.026804164449974195, 0.005053628468747581,
-    -0.0006329055951268667,
+    0.12837916492399193, -0.3761261881231204, 0.11283493276474786, -0.02684953075340372, 0.005179470975956473,
+    -0.0007926848639290634, 7.562713085651215e-05,
+]  # fmt: skip
+_ERF_FAR = [
+    0.0004350479837552729, -0.002318165771499601, 0.005767269056227226, -0.008794287483453464, 0.009008252097120032,
+    -0.006314683015218604, 0.002856474201014413, -0.0005421228666081757, -0.000308413436160222, 0.00028742575331247865,
+    -6.32690074276433e-05, -2.258250364690109e-05, 9.8460754581133e-06,
 ]  # fmt: skip
 
 
 def erf(f: Function, x: Value) -> Value:
-    """A polynomial near zero, 1 - e^-g(x) with a polynomial g beyond 0.85."""
+    """One polynomial near zero, another further out."""
     if x.element is F64:
         return from_libm(f, "erf", x)
     magnitude = absolute(f, x)
     near = f.fma(polynomial(f, x * x, _ERF_NEAR), x, x)
-    bounded = _clamp(f, magnitude, 0.85, 4.0)
-    far = 1.0 - exp(f, -polynomial(f, bounded - 1.0, _ERFC_LOGARITHM))
-    far = f.select(magnitude > 4.0, 1.0, far)
-    return f.select(magnitude < 0.85, near, f.intrinsic("copysign", far, x))
+    bounded = f.select(magnitude > 3.925, 3.925, magnitude)
+    far = f.intrinsic("copysign", 1.0 - polynomial(f, bounded - 2.4875, _ERF_FAR), x)
+    return f.select(magnitude < 1.05, near, far)
 
 
 def pow(f: Function, x: Value, y: Value) -> Value:
