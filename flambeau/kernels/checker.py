@@ -57,7 +57,10 @@ class Checker:
     ) -> None:
         """Writes the check of one access of `active` elements at `pointer`."""
         buffer = pointer.buffer
-        if buffer is None or buffer.extent is None:
+        if buffer is None:
+            return
+        extent = buffer.size if isinstance(buffer, Region) else buffer.extent
+        if extent is None:
             return
         _declare_runtime(f.module)
         self._sites.append(_Site(f.name, buffer, active, writes))
@@ -65,7 +68,7 @@ class Checker:
         base = buffer.base if isinstance(buffer, Region) else f"%{buffer.name}"
         f.line(
             f"call void @check_access(ptr {pointer.name}, ptr {base}, "
-            f"i64 {buffer.element.bytes}, i64 {offset_name(active)}, i64 {offset_name(buffer.extent)}, "
+            f"i64 {buffer.element.bytes}, i64 {offset_name(active)}, i64 {offset_name(extent)}, "
             f"i64 {alignment * buffer.element.bytes}, ptr {shadow}, i64 {len(self._sites)})"
         )
 
@@ -73,8 +76,7 @@ class Checker:
         """Where it is marked which elements of a buffer were written."""
         shadow = f"@shadow_{f.name}_{buffer.name}"
         extent = buffer.among if isinstance(buffer, Region) else buffer.extent
-        assert isinstance(extent, int)
-        f.module.declare(f"{shadow} = global [{max(extent, 1)} x i8] zeroinitializer")
+        f.module.declare(f"{shadow} = global [{max(extent or 0, 1)} x i8] zeroinitializer")
         if isinstance(buffer, Region):
             return f.emit_name(f"getelementptr i8, ptr {shadow}, i64 {offset_name(buffer.first)}")
         return shadow
@@ -92,7 +94,8 @@ class Checker:
         if site_number:
             site = self._sites[site_number - 1]
             verb = "store" if site.writes else "load"
-            lanes, extent = (n if isinstance(n, int) else "some" for n in (site.lanes, site.buffer.extent))
+            lanes = site.lanes if isinstance(site.lanes, int) else "some"
+            extent = "those of its member" if isinstance(site.buffer, Region) else site.buffer.extent
             raise KernelError(
                 f"{site.function}: a {verb} of {lanes} elements of {site.buffer.name!r} "
                 f"at {position} of {extent} {_REASONS[reason]}"

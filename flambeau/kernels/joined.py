@@ -183,7 +183,8 @@ class _Walk:
         place, element = record + (_HEAD + 2 * k), element_of(self.joined.dtypes[k])
         slot, offset = place.load().index(), (place + 1).load().index()
         base = ((self.table + slot).load_address() + offset).name
-        extent = 1 if self.joined.numbers[k] else count
-        region = Region(f"operand{k}", element, extent, once=k in self.outputs, base=base, first=first,
-                        among=self.elements)  # fmt: skip
+        region = Region(
+            f"operand{k}", element, once=k in self.outputs, base=base, size=1 if self.joined.numbers[k] else count,
+            first=first, among=self.elements,
+        )  # fmt: skip
         return Pointer(self.f, base, element, 0, region)

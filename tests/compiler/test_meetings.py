@@ -13,16 +13,16 @@ import test_fuzz
 import flambeau as torch
 import flambeau.nn.functional as F
 from flambeau import nn
-from flambeau.compiler import program
+from flambeau.compiler import executables
 from flambeau.compiler.backends import cpu
 from flambeau.kernels.meetings import Band, Touch, Turn, plan_meetings
 
 
 @pytest.fixture(autouse=True)
 def no_known_programs() -> Iterator[None]:
-    program._executables.clear()
+    executables._executables.clear()
     yield
-    program._executables.clear()
+    executables._executables.clear()
 
 
 def meetings(*turns: Turn) -> list[bool]:
@@ -97,7 +97,7 @@ def trained(name: str) -> list[np.ndarray]:
         return loss
 
     losses = [step().detach().numpy().copy() for _ in range(3)]
-    program._executables.clear()
+    executables._executables.clear()
     return [*losses, *(p.detach().numpy().copy() for p in net.parameters())]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from flambeau.compiler.backends.groups import lower
 from flambeau.compiler.backends.homes import ARENA, SCRATCH, TABLE_ITSELF, WORKSPACE, Homes
+from flambeau.compiler.backends.joined import TABLE
 from flambeau.compiler.backends.lowering import Step
 from flambeau.compiler.backends.place import Place
 from flambeau.compiler.backends.runs import Run, host_run, native_run
@@ -73,7 +74,7 @@ class Executable:
                 order += steps
                 continue
             calls = [
-                Call(kernel, tuple(map(self._place, operands)), self._touches(kernel, operands, step.writes))
+                Call(kernel, tuple(map(self._place, operands)), self._touches(kernel, operands, step))
                 for step in steps
                 for kernel, operands in step.calls
             ]
@@ -87,12 +88,16 @@ class Executable:
         slot, offset = self.homes[place.root]
         return native.Place(slot, offset + place.offset * place.dtype.itemsize)
 
-    def _touches(self, kernel: Kernel, operands: list[Place], writes: list[Value]) -> tuple[Touch, ...]:
+    def _touches(self, kernel: Kernel, operands: list[Place], step: Step) -> tuple[Touch, ...]:
         """What a call touches of its operands' memories. Those of the caller may overlap each other."""
-        return tuple(
-            self._touch(place, buffer, place.root in writes)
+        found = [
+            self._touch(place, buffer, place.root in step.writes)
             for place, buffer in zip(operands, kernel.buffers, strict=True)
-        )
+        ]
+        if TABLE in operands:  # through which a joined kernel reaches its members: too many to tell one by one
+            homes = [(self.homes[p.root][0], p.root in step.writes) for part in step.parts for p in part]
+            found += [Touch(ARENA, written=(ARENA, True) in homes), Touch(TABLE_ITSELF, foreign=True)]
+        return tuple(found)
 
     def _touch(self, place: Place, buffer: Buffer, written: bool) -> Touch:
         slot, address = self._place(place).slot, self._place(place).offset
