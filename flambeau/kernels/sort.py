@@ -22,9 +22,10 @@ from flambeau.kernels.pointwise import Operand, collapse
 from flambeau.kernels.sort_keys import Keys
 from flambeau.kernels.walk import Walk
 
-_CHUNKS = 16  # of a very long row
-_LONG = 1 << 16
-_FEW = 8  # rows
+#: Tasks of a very long row.
+CHUNKS = 16
+#: Rows that are cut into chunks are as long as that, and fewer than that.
+LONG_ROW, FEW_ROWS = 1 << 16, 8
 _LONGEST_NETWORK = 2048
 
 
@@ -61,15 +62,15 @@ def emit(module: Module, name: str, sorting: Sorting, x: Operand, out: Operand) 
         x, out: strides for the shape; `out` has `sorting.first` elements a row.
     """
     keys = Keys(x.element, sorting.descending)
-    rows = _Rows(sorting, x, out)
+    rows = Rows(sorting, x, out)
     if _prefers_network(module, sorting, keys):
         return _emit_network(module, name, rows, keys)
-    if sorting.rows < _FEW and sorting.length >= _LONG:
+    if sorting.rows < FEW_ROWS and sorting.length >= LONG_ROW:
         return _emit_chunked(module, name, rows, keys)
     return _emit_radix(module, name, rows, keys)
 
 
-class _Rows:
+class Rows:
     """The rows of x and out, in as few dimensions as there can be."""
 
     def __init__(self, sorting: Sorting, x: Operand, out: Operand):
@@ -124,11 +125,13 @@ def _prefers_network(module: Module, sorting: Sorting, keys: Keys) -> bool:
     words = keys.number.bytes // 4  # a key, and its place
     network = 2.5 * words * words * _comparisons(sorting.length) / min(lanes, sorting.rows)
     passes, digits = _passes(keys, sorting.length)
+    if keys.number is I64 and not keys.element.is_float:
+        passes //= 2  # whole numbers of 64 bits are seldom that large
     radix = sorting.length * (4 + 6 * passes) + 2.0 * passes * (1 << digits)
     return network < radix
 
 
-def _emit_network(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
+def _emit_network(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
     lanes, count = module.target.lanes(8), rows.length
     walk = rows.walk(lanes)
     wide = keys.number is I64
@@ -157,7 +160,7 @@ def _emit_network(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
     work = 3 * walk.units * _comparisons(count)
     stage = Stage(name, walk.tasks, 4 * work >= WORTH_A_THREAD)
     return Kernel(
-        name, rows.buffers, (stage,), scratch=8 * lanes * count * (1 + wide), traffic=_traffic(rows), flops=work * lanes
+        name, rows.buffers, (stage,), scratch=8 * lanes * count * (1 + wide), traffic=traffic(rows), flops=work * lanes
     )
 
 
@@ -199,16 +202,16 @@ def _passes(keys: Keys, length: int) -> tuple[int, int]:
     return passes, -(-keys.bits // passes)
 
 
-class _Pairs:
-    """Keys with their places in memory: in one word, or in two rows of words."""
+class Pairs:
+    """Keys (u64) with their places in memory: in one word, or in two rows of words."""
 
     def __init__(self, memory: Pointer, count: int, wide: bool):
         self.memory, self.count, self.wide = memory, count, wide
         self.words = count * (1 + wide)
 
-    def side(self, side: Offset) -> _Pairs:
+    def side(self, side: Offset) -> Pairs:
         """The first or the second of two that lie one after the other."""
-        return _Pairs(self.memory + side * self.words, self.count, self.wide)
+        return Pairs(self.memory + side * self.words, self.count, self.wide)
 
     def write(self, f: Function, i: Offset, key: Value, place: Value) -> None:
         if self.wide:
@@ -217,7 +220,7 @@ class _Pairs:
         else:
             ((f.convert(key, U64) << 32) | place).store(self.memory + i)
 
-    def move(self, i: Offset, to: _Pairs, j: Offset) -> None:
+    def move(self, i: Offset, to: Pairs, j: Offset) -> None:
         (self.memory + i).load().store(to.memory + j)
         if self.wide:
             (self.memory + i + self.count).load().store(to.memory + j + self.count)
@@ -232,55 +235,81 @@ class _Pairs:
         return (self.memory + i).load(lanes) & 0xFFFFFFFF
 
 
-def _write_keys(f: Function, rows: _Rows, keys: Keys, x: Pointer, pairs: _Pairs, begin: Offset, length: int) -> None:
-    """The keys of some elements of a row that begins at x."""
-    for at, many in f.blocks(length, f.target.lanes(8)):
-        i = begin + at
-        loaded = (x + i * rows.step).load_strided(rows.step, many) if many > 1 else (x + i * rows.step).load()
-        place = f.splat(f.convert(f.position(i).value(), U64), many) + f.iota(U64, many)
-        pairs.write(f, i, keys.unsigned(f, loaded), place)
+def _write_keys(f: Function, rows: Rows, keys: Keys, x: Pointer, pairs: Pairs, count: int) -> None:
+    """The keys of a row that begins at x."""
+    for at, many in f.blocks(count, f.target.lanes(8)):
+        write_keys(f, keys, x + at * rows.step, rows.step, many, pairs, at, at)
 
 
-def _write_places(
-    f: Function, rows: _Rows, pairs: _Pairs, out: Pointer, begin: Offset, length: int
+def write_keys(
+    f: Function, keys: Keys, x: Pointer, step: int, many: int, pairs: Pairs, to: Offset, place: Offset
 ) -> None:
-    for at, many in f.blocks(length, f.target.lanes(8)):
-        places = f.convert(pairs.places(begin + at, many), I64)
-        (out + (begin + at) * rows.out_step).store_strided(places, rows.out_step)
+    """The keys of some elements from x on, which stand from `place` on in their row, to a position of `pairs`."""
+    loaded = x.load_strided(step, many)
+    numbers = f.splat(f.convert(f.position(place).value(), U64), many) + f.iota(U64, many)
+    pairs.write(f, to, keys.unsigned(f, loaded), numbers)
 
 
-def _emit_radix(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
+def _write_places(f: Function, rows: Rows, pairs: Pairs, out: Pointer) -> None:
+    for at, many in f.blocks(rows.first, f.target.lanes(8)):
+        places = f.convert(pairs.places(at, many), I64)
+        (out + at * rows.out_step).store_strided(places, rows.out_step)
+
+
+def _emit_radix(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
     """A row is a task."""
     passes, digits = _passes(keys, rows.length)
     bins, count, wide = 1 << digits, rows.length, keys.number is I64
     walk = rows.walk(1)
     f, (x, out), _, scratch, begin, end = stage_function(module, name, rows.buffers)
-    both = _Pairs(scratch.as_elements(U64), count, wide)
+    both = Pairs(scratch.as_elements(U64), count, wide)
     counts = (scratch + 16 * both.words).as_elements(U32)
     with f.range(begin, end) as task:
         for (start, target), first, _ in walk.pieces(f, task):
             here, to = x + start + first * rows.strides[0][-1], out + target + first * rows.strides[1][-1]
-            _clear(f, counts, passes * bins)
-            _write_keys(f, rows, keys, here, both, 0, count)
-            with f.range(0, count) as i:
-                for number in range(passes):
-                    _increment(counts + (both.digit(i, number, digits) + number * bins))
-            side = f.constant(0, I64)
-            for number in range(passes):
-                mine, now = counts + number * bins, both.side(side.index())
-                same = (mine + now.digit(0, number, digits)).load().eq(count)
-                with f.when(~same, otherwise=[side]) as branch:
-                    _add_up(f, mine, bins)
-                    other = both.side((1 - side).index())
-                    _distribute(f, now, other, mine, 0, count, number, digits)
-                    branch.give([1 - side])
-                (side,) = branch.results
-            _write_places(f, rows, both.side(side.index()), to, 0, rows.first)
+            _write_keys(f, rows, keys, here, both, count)
+            if wide:
+                _subtract(f, both, 0, count, _least(f, both, 0, count))
+            _write_places(f, rows, sort_pairs(f, both, counts, passes, digits), to)
     stage = Stage(name, walk.tasks, 10 * walk.units * count >= WORTH_A_THREAD)
     scratch_bytes = 16 * both.words + round_up(4 * passes * bins, 64)
     return Kernel(
-        name, rows.buffers, (stage,), scratch=scratch_bytes, traffic=_traffic(rows), flops=walk.units * count * 4 * passes
+        name, rows.buffers, (stage,), scratch=scratch_bytes, traffic=traffic(rows), flops=walk.units * count * 4 * passes
     )
+
+
+def sort_pairs(f: Function, both: Pairs, counts: Pointer, passes: int, digits: int) -> Pairs:
+    """Sorts pairs by so many digits; says where they are then: `both` has room for as many again behind it.
+
+    counts: room for the counts (u32) of all digits.
+    """
+    bins, count = 1 << digits, both.count
+    _clear(f, counts, passes * bins)
+    with f.range(0, count) as i:
+        for number in range(passes):
+            _increment(counts + (both.digit(i, number, digits) + number * bins))
+    side = f.constant(0, I64)
+    for number in range(passes):
+        mine, now = counts + number * bins, both.side(side.index())
+        same = (mine + now.digit(0, number, digits)).load().eq(count)
+        with f.when(~same, otherwise=[side]) as branch:
+            _add_up(f, mine, bins)
+            _distribute(f, now, both.side((1 - side).index()), mine, 0, count, number, digits)
+            branch.give([1 - side])
+        (side,) = branch.results
+    return both.side(side.index())
+
+
+def _least(f: Function, pairs: Pairs, begin: Offset, end: Offset) -> Value:
+    """The smallest of some keys; less it, they have fewer digits that differ."""
+    with f.loop(begin, end, carry=[f.constant(-1, U64)]) as loop:
+        loop.next([f.intrinsic("umin", loop.values[0], (pairs.memory + loop.index).load())])
+    return loop.results[0]
+
+
+def _subtract(f: Function, pairs: Pairs, begin: Offset, end: Offset, least: Value) -> None:
+    with f.range(begin, end) as i:
+        ((pairs.memory + i).load() - least).store(pairs.memory + i)
 
 
 def _clear(f: Function, counts: Pointer, length: int) -> None:
@@ -302,7 +331,7 @@ def _add_up(f: Function, counts: Pointer, length: int) -> None:
 
 
 def _distribute(
-    f: Function, pairs: _Pairs, to: _Pairs, next_free: Pointer, begin: Offset, end: Offset, number: int, digits: int
+    f: Function, pairs: Pairs, to: Pairs, next_free: Pointer, begin: Offset, end: Offset, number: int, digits: int
 ) -> None:
     """Puts pairs where their digit says."""
     with f.range(begin, end) as i:
@@ -315,24 +344,25 @@ def _distribute(
 # In chunks ----------------------------------------------------------------------------------------
 
 
-def _emit_chunked(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
+def _emit_chunked(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
     """A chunk of a row is a task, and for what all chunks must know, a row."""
     passes, digits = _passes(keys, rows.length)
     bins, count, wide = 1 << digits, rows.length, keys.number is I64
-    step = -(-count // _CHUNKS)
-    many, total = rows.sorting.rows, rows.sorting.rows * _CHUNKS
+    step = -(-count // CHUNKS)
+    many, total = rows.sorting.rows, rows.sorting.rows * CHUNKS
     words = count * (1 + wide)
-    row_bytes = round_up(16 * words, 64) + 4 * bins * (_CHUNKS + 1) + 64
+    row_bytes = round_up(16 * words, 64) + 4 * bins * (CHUNKS + 1) + 64 + 8 * CHUNKS
     stages: list[Stage] = []
 
     class Part:
-        """A row's memory: its pairs, counts, and which pairs are the present ones before each digit."""
+        """A row's memory: its pairs, counts, which pairs are the present ones before each digit, the least keys."""
 
         def __init__(self, f: Function, workspace: Pointer, row: Offset):
             base = workspace + row * row_bytes
-            self.both = _Pairs(base.as_elements(U64), count, wide)
+            self.both = Pairs(base.as_elements(U64), count, wide)
             self.counts = (base + round_up(16 * words, 64)).as_elements(U32)
-            self.sides = self.counts + bins * (_CHUNKS + 1)
+            self.sides = self.counts + bins * (CHUNKS + 1)
+            self.least = (self.sides + 16).as_elements(U64)
 
         def now(self, number: int) -> Value:
             return (self.sides + number).load()
@@ -340,14 +370,14 @@ def _emit_chunked(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
     def over_chunks(stage: str, body: Body) -> None:
         f, (x, out), workspace, _, begin, end = stage_function(module, f"{name}_{stage}", rows.buffers)
         with f.range(begin, end) as task:
-            row, chunk = f.position(task // _CHUNKS), f.position(f.position(task) % _CHUNKS)
-            start, target = _row_starts(f, rows, row)
+            row, chunk = f.position(task // CHUNKS), f.position(f.position(task) % CHUNKS)
+            start, target = row_starts(f, rows, row)
             first = chunk * step
             last = f.position(first + step).at_most(count)
             body(f, Part(f, workspace, row), x + start, out + target, chunk, first, last)
         stages.append(Stage(f"{name}_{stage}", total, True))
 
-    def write_keys(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
+    def make_keys(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
         with f.when(f.position(chunk).eq(0)):
             f.constant(0, U32).store(part.sides)
         lanes = f.target.lanes(8)
@@ -355,14 +385,19 @@ def _emit_chunked(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
         for begin, end, width in ((first, whole, lanes), (whole, last, 1)):
             with f.loop(begin, end, width) as loop:
                 i = f.position(loop.index)
-                loaded = (x + i * rows.step).load_strided(rows.step, width) if width > 1 else (x + i * rows.step).load()
-                place = f.splat(f.convert(i.value(), U64), width) + f.iota(U64, width)
-                part.both.write(f, i, keys.unsigned(f, loaded), place)
+                write_keys(f, keys, x + i * rows.step, rows.step, width, part.both, i, i)
+        if wide:
+            _least(f, part.both, first, last).store(part.least + chunk)
 
     def count_digits(number: int) -> Body:
         def body(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
             mine, now = part.counts + chunk * bins, part.both.side(part.now(number).index())
             _clear(f, mine, bins)
+            if wide and number == 0:
+                least = part.least.load()
+                for other in range(1, CHUNKS):
+                    least = f.intrinsic("umin", least, (part.least + other).load())
+                _subtract(f, now, first, last, least)
             with f.range(first, last) as i:
                 _increment(mine + now.digit(i, number, digits))
 
@@ -384,10 +419,10 @@ def _emit_chunked(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
         f, _, workspace, _, begin, end = stage_function(module, stage, rows.buffers)
         with f.range(begin, end) as row:
             part = Part(f, workspace, row)
-            totals = part.counts + bins * _CHUNKS
+            totals = part.counts + bins * CHUNKS
             for at, width in f.blocks(bins, lanes):
                 before = f.zero(U32, width)
-                for chunk in range(_CHUNKS):
+                for chunk in range(CHUNKS):
                     here = part.counts + (f.position(at) + chunk * bins)
                     counted = here.load(width)
                     before.store(here)
@@ -402,28 +437,28 @@ def _emit_chunked(module: Module, name: str, rows: _Rows, keys: Keys) -> Kernel:
             f.select(most.eq(count), side, 1 - side).store(part.sides + (number + 1))
             for at, width in f.blocks(bins, lanes):
                 start = (totals + at).load(width)
-                for chunk in range(_CHUNKS):
+                for chunk in range(CHUNKS):
                     here = part.counts + (f.position(at) + chunk * bins)
                     (here.load(width) + start).store(here)
         stages.append(Stage(stage, many, True))
 
-    def write_places(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
+    def give_places(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
         now = part.both.side(part.now(passes).index())
         with f.range(first, f.position(last).at_most(rows.first)) as i:
             f.convert(now.places(i, 1), I64).store(out + i * rows.out_step)
 
-    over_chunks("keys", write_keys)
+    over_chunks("keys", make_keys)
     for number in range(passes):
         over_chunks(f"count{number}", count_digits(number))
         add_up(number)
         over_chunks(f"move{number}", distribute(number))
-    over_chunks("places", write_places)
+    over_chunks("places", give_places)
     return Kernel(
-        name, rows.buffers, tuple(stages), workspace=many * row_bytes, traffic=_traffic(rows), flops=many * count * 4 * passes
+        name, rows.buffers, tuple(stages), workspace=many * row_bytes, traffic=traffic(rows), flops=many * count * 4 * passes
     )
 
 
-def _row_starts(f: Function, rows: _Rows, row: Offset) -> tuple[Offset, Offset]:
+def row_starts(f: Function, rows: Rows, row: Offset) -> tuple[Offset, Offset]:
     """Where a row begins in x and in out."""
     starts: list[Offset] = [0, 0]
     left = f.position(row)
@@ -434,7 +469,7 @@ def _row_starts(f: Function, rows: _Rows, row: Offset) -> tuple[Offset, Offset]:
     return starts[0], starts[1]
 
 
-def _traffic(rows: _Rows) -> int:
+def traffic(rows: Rows) -> int:
     many = rows.sorting.rows
     return many * rows.length * rows.buffers[0].element.bytes + many * rows.first * 8
 

@@ -6,7 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from flambeau.kernels import jit, sort
+from flambeau.kernels import jit, sort, topk
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
 from flambeau.kernels.sort import Sorting
@@ -112,4 +112,38 @@ def test_code_for_another_processor() -> None:
             module = Module(named("neon"))
             operands = Operand(dtype, (length, 1)), Operand("int64", (length, 1))
             sort.emit(module, "sort", Sorting((3, length), False, length), *operands)
+            topk.emit(module, "topk", Sorting((3, length), False, 5), *operands)
             assert jit.compile_object(module.text(), module.target)
+
+
+def first_of(x: np.ndarray, k: int, descending: bool, **options) -> np.ndarray:
+    out = np.empty((*x.shape[:-1], k), np.int64)
+
+    def build(module):
+        return topk.emit(module, "k", Sorting(x.shape, descending, k), support.operand(x), support.operand(out))
+
+    support.run(build, x, out, **options)
+    return out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("k", [1, 7, 30])
+def test_the_first_few(target, dtype: str, descending: bool, k: int) -> None:
+    x = numbers((5, 2503), dtype)
+    assert np.array_equal(first_of(x, k, descending, target=target), expected(x, descending)[:, :k])
+
+
+@pytest.mark.parametrize("k", [3, 100])
+def test_the_first_few_of_very_long_rows(thread_count: int, k: int) -> None:
+    x = numbers((2, 70_001), "float32")
+    assert np.array_equal(first_of(x, k, True, checked=False, pool=thread_count > 1), expected(x, True)[:, :k])
+
+
+def test_the_first_few_of_equal_and_of_ordered_numbers() -> None:
+    for x in (np.zeros(3000, "float32"), np.full(3000, np.nan, "float32"), np.arange(3000), -np.arange(3000)):
+        x = x.astype("float32")[None]
+        for k in (5, 40):
+            assert np.array_equal(first_of(x, k, False), expected(x, False)[:, :k])
+    columns = numbers((1500, 3, 2), "float32").transpose(1, 2, 0)
+    assert np.array_equal(first_of(columns, 4, True), expected(columns, True)[..., :4])
