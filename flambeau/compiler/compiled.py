@@ -15,7 +15,8 @@ import numpy as np
 
 from flambeau.autograd.modes import modes
 from flambeau.compiler.backward import trace_backward
-from flambeau.compiler.guards import Reads, World, hooks_of
+from flambeau.compiler.effects import Watch
+from flambeau.compiler.guards import Change, Reads, World, hooks_of
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.program import Program
 from flambeau.compiler.results import Returned
@@ -223,7 +224,7 @@ class CompiledFunction:
                 if isinstance(error, Untraceable)
                 else f"{type(error).__name__}: {error}"
             )
-            self._warn(f"{why} cannot be traced ({where_it_failed(error)}); the function runs eagerly")
+            self._warn(f"{why} cannot be traced ({where_it_failed(error, self.function)}); the function runs eagerly")
             return result
         self.programs.setdefault(key, []).insert(0, program)
         return program(tensors)
@@ -243,6 +244,7 @@ class CompiledFunction:
         world.add(*roots)
         if world.refusal:
             raise Untraceable(world.refusal)
+        watch = Watch(world.named)
         trace = None
         try:
             with tracing(tracer), Reads(world.classes.values()) as reads:
@@ -257,23 +259,27 @@ class CompiledFunction:
                 traced_args = map_tree(args, replaced)
                 traced_kwargs = map_tree(kwargs, replaced)
                 containers = [*_containers((traced_args, traced_kwargs))]
-                results = self.function(*traced_args, **traced_kwargs)
+                with watch.on():
+                    results = self.function(*traced_args, **traced_kwargs)
                 if not all(len(x) == len(y) and all(map(is_, x, y)) for x, y in containers):
                     raise _Changing("a change of an argument's list or dictionary")
                 del traced_args, traced_kwargs, containers
-                returned = Returned(tracer, results)
+                if world.drew():
+                    raise Untraceable("a random number of Python or NumPy")
+                changes = _tensors_only(world)
+                returned = Returned(tracer, (results, [c.now for c in changes]))
                 trace = tracer.finish(returned)
+                trace.results, stored = trace.results
+                trace.stores = [(c.place(), x) for c, x in zip(changes, stored, strict=True)]
                 backward = trace_backward(tracer, returned)
                 drop_dead(trace.graph, backward.wanted if backward is not None else [])
                 tracer.drop_unread_inputs()
-                del results, returned
-            if world.drew():
-                raise Untraceable("a random number of Python or NumPy")
-            if not world.hold():
-                raise _Changing("a change of an attribute, a global or a list")
+                del results, returned, changes
+            world.put_back()
             narrow = World(reads)
             narrow.settle(*roots, *trace.modules)
             trace.modules = []
+            trace.environment = watch if watch.environment else None
             tracer.forget()
             if tracer.leaked():
                 raise _Changing("a tensor kept beyond the call, in an attribute or a list,")
@@ -285,9 +291,7 @@ class CompiledFunction:
             raise
         finally:
             tracer.roll_back()
-        program = Program(trace, backward, tensors, self._kept_gradients, self.tune)
-        program.world = narrow
-        return program
+        return Program(trace, backward, tensors, narrow, self._kept_gradients, self.tune)
 
     # Explaining -----------------------------------------------------------------------------------
 
@@ -302,6 +306,15 @@ class CompiledFunction:
 
         return explain(self, html)
 
+
+
+def _tensors_only(world: World) -> list[Change]:
+    """The assignments of tracing, which each call can repeat if they put a tensor in a tensor's place."""
+    changes, more = world.changes()
+    others = [c.what for c in changes if not (isinstance(c.before, Tensor) and isinstance(c.now, Tensor))]
+    if others or more:
+        raise _Changing(f"a change of {(others or [more])[0]}")
+    return changes
 
 
 def _containers(tree: Any) -> Iterator[tuple[Any, Any]]:

@@ -9,13 +9,15 @@ which attributes were read while the program was traced: the others may change.
 
 from __future__ import annotations
 
+import pickle
 import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from operator import getitem, is_
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ _SETTLED = sys.stdlib_module_names | {"builtins", "numpy", "ml_dtypes", "llvmlit
 #: Code that finds attributes by other means than naming them.
 _FINDERS = {"getattr", "setattr", "hasattr", "vars", "__dict__"}
 _MOST_FACTS = 50_000
+_MISSING = object()
 _MADE_BY_PYTHON = 1 << 9  # the flag of classes that `class` made
 #: Of a class's namespace: its methods' names, but not what they hold.
 _UNFOLLOWED: set[str] = set()
@@ -110,8 +113,9 @@ class _Entries:
         try:
             if all(map(is_, map(self.get, self.holders, self.keys), self.values)):
                 return True
-            for k, (holder, key, value) in enumerate(zip(self.holders, self.keys, self.values, strict=True)):
-                now = self.get(holder, key)
+            found = [*map(self.get, self.holders, self.keys)]
+            for k, now in enumerate(found):
+                value = self.values[k]
                 if now is value:
                     continue
                 if moved is not None and isinstance(value, Tensor) and isinstance(now, Tensor):
@@ -131,6 +135,56 @@ class _Entries:
                 yield k, self.get(self.holders[k], self.keys[k])
 
 
+@dataclass(frozen=True, eq=False)
+class Change:
+    """An assignment: `holder[key]`, or the content of a cell, was `before` and is `now`; `what` names it."""
+
+    holder: Any
+    key: Any
+    before: Any
+    now: Any
+    what: str
+
+    def place(self) -> Change:
+        """The same assignment, of whatever."""
+        return Change(self.holder, self.key, None, None, self.what)
+
+    def repeat(self, value: Any) -> None:
+        """Assigns `value` in the same place."""
+        if isinstance(self.holder, CellType):
+            self.holder.cell_contents = value
+        else:
+            self.holder[self.key] = value
+
+
+class _Generator:
+    """A random generator and its state."""
+
+    def __init__(self, generator: Any):
+        self.generator = generator
+        self.state = self._read()
+
+    def _read(self) -> Any:
+        x = self.generator
+        if isinstance(x, np.random.Generator):
+            return x.bit_generator.state
+        return x.getstate() if x is random or isinstance(x, random.Random) else x.get_state()
+
+    def moved(self) -> bool:
+        """Whether the state is another."""
+        return pickle.dumps(self._read()) != pickle.dumps(self.state)
+
+    def put_back(self) -> None:
+        """Gives it the state that it had."""
+        x = self.generator
+        if isinstance(x, np.random.Generator):
+            x.bit_generator.state = self.state
+        elif x is random or isinstance(x, random.Random):
+            x.setstate(self.state)
+        else:
+            x.set_state(self.state)
+
+
 class World:
     """What a function and its arguments can reach, as it was when it was noted."""
 
@@ -143,15 +197,19 @@ class World:
         self._sized: list[Any] = []
         self._sizes: list[int] = []
         self._in_cells = _Entries(getattr)
+        self._in_classes = _Entries(getitem)
+        self._class_of: dict[int, type] = {}  # by the id of its namespace
         self._slots: list[tuple[Any, str, Any]] = []
         self._sets: list[tuple[set, set]] = []
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         # To put things back, and to find what is reached; `settle` forgets these.
         self._contents: list[tuple[Any, Any]] = []
         self._attributes: list[tuple[dict, dict]] = []
-        self._random: Any = (random.getstate(), np.random.get_state())
+        self._generators = [_Generator(x) for x in (random, np.random)]
         self._names: set[str] = set()
-        self._open: list[tuple[Any, set[str], set[str] | None]] = []  # namespaces, names taken, names that count
+        self.named: set[str] = set()  # by the code of functions that are not a library's
+        #: Namespaces, names taken, names that count, and the class of which the namespace is an object's.
+        self._open: list[tuple[Any, set[str], set[str] | None, type | None]] = []
         self._seen: dict[int, Any] = {}
         self._waiting: list[Any] = []
         self._optimizers: list[Any] = []
@@ -168,8 +226,8 @@ class World:
                     self._seen[id(thing)] = thing
                     if len(self._in_dicts.keys) + len(self._in_lists.keys) < _MOST_FACTS:
                         self._visit(thing)
-            for space, taken, among in self._open:
-                self._take_named(space, taken, among)
+            for space in self._open:
+                self._take_named(*space)
             if not self._waiting:
                 return
 
@@ -182,6 +240,8 @@ class World:
             case Tensor():
                 if thing._extra is not None:
                     self._waiting += hooks_of(thing)
+                if vars(thing):
+                    self._open.append((vars(thing), set(), None, None))
             case FunctionType():
                 self._function(thing)
             case MethodType():
@@ -209,6 +269,8 @@ class World:
                 self._dictionary(thing)
             case set():
                 self._sets.append((thing, set(thing)))
+            case random.Random() | np.random.Generator() | np.random.RandomState():
+                self._generators.append(_Generator(thing))
             case np.ndarray():
                 self._arrays.append((thing, thing.copy()))
             case Optimizer():
@@ -218,7 +280,7 @@ class World:
                 self._module(thing)
             case ModuleType():
                 if not _is_settled(thing.__name__):
-                    self._open.append((vars(thing), set(), None))
+                    self._open.append((vars(thing), set(), None, None))
             case type():
                 for cls in thing.__mro__[:-1]:
                     self._class(cls)
@@ -234,6 +296,7 @@ class World:
             return
         names = _names(function.__code__)
         self._names |= names
+        self.named |= names
         space = function.__globals__
         for name in names & space.keys():
             self._in_dicts.add(space, name, space[name])
@@ -267,14 +330,14 @@ class World:
         self._size(attributes)
         self._waiting += [attributes[name] for name in _MEMBERS if name in attributes]
         self._names.add("forward")
-        self._open.append((attributes, known.union(_MEMBERS), self._named(module)))
+        self._open.append((attributes, known.union(_MEMBERS), self._named(module), None))
         self._waiting.append(type(module))
 
     def _object(self, thing: Any) -> None:
         attributes = getattr(thing, "__dict__", None)
         if type(attributes) is dict:
             self._attributes.append((attributes, dict(attributes)))
-            self._open.append((attributes, set(), self._named(thing)))
+            self._open.append((attributes, set(), self._named(thing), type(thing)))
         for cls in type(thing).__mro__:
             slots = () if _is_settled(cls.__module__) else vars(cls).get("__slots__", ())
             for name in (slots,) if isinstance(slots, str) else slots:
@@ -299,12 +362,21 @@ class World:
         """Attributes and methods that are named; of the library's own classes, the names in their methods."""
         library = _is_library(cls.__module__)
         if library or not _is_settled(cls.__module__):
-            self._names |= _CALLED_BY_SYNTAX & vars(cls).keys()
-            self._open.append((vars(cls), set(), _UNFOLLOWED if library else None))
+            space = vars(cls)
+            self._names |= _CALLED_BY_SYNTAX & space.keys()
+            self._class_of[id(space)] = cls
+            self._open.append((space, set(), _UNFOLLOWED if library else None, None))
 
-    def _take_named(self, space: Any, taken: set[str], among: set[str] | None) -> None:
-        """Of a namespace, what the code names by now, of the names that count."""
+    def _take_named(self, space: Any, taken: set[str], among: set[str] | None, cls: type | None) -> None:
+        """Of a namespace, what the code names by now, of the names that count; of an object's also that it is not there
+        where the class has it.
+        """
         names = self._names if among is None or among is _UNFOLLOWED else among
+        if cls is not None:
+            for name in names - space.keys() - taken:
+                if any(name in vars(c) for c in cls.__mro__[:-1]):
+                    taken.add(name)
+                    self._in_dicts.add(space, name, None)
         for name in (names & space.keys()) - taken:
             taken.add(name)
             value = space[name]
@@ -312,7 +384,7 @@ class World:
                 if isinstance(value, FunctionType):
                     self._names |= _names(value.__code__)
                 continue
-            (self._in_dicts if type(space) is dict else self._in_lists).add(space, name, value)
+            (self._in_dicts if type(space) is dict else self._in_classes).add(space, name, value)
             self._waiting.append(value)
 
     def _size(self, thing: Any) -> None:
@@ -344,14 +416,14 @@ class World:
         if not self.hold(moved):
             return None
         if moved:  # one tensor that was found in several places is one tensor still
-            for entries in (self._in_dicts, self._in_lists, self._in_cells):
+            for entries in (self._in_dicts, self._in_lists, self._in_cells, self._in_classes):
                 if any(now is not moved[id(entries.values[k])][1] for k, now in entries.follow(moved)):
                     return None
         return moved
 
     def accept(self, moved: dict[int, tuple[Tensor, Tensor]]) -> None:
         """Takes the tensors that are there now for those that were."""
-        for entries in (self._in_dicts, self._in_lists, self._in_cells):
+        for entries in (self._in_dicts, self._in_lists, self._in_cells, self._in_classes):
             for k, now in [*entries.follow(moved)]:
                 entries.values[k] = now
 
@@ -359,7 +431,7 @@ class World:
         """Whether everything is as it was, but for tensors that `moved` (see `moved()`)."""
         if not self._in_dicts.hold(moved) or self._sizes != [*map(len, self._sized)]:
             return False
-        if not self._in_lists.hold(moved) or not self._in_cells.hold(moved):
+        if not self._in_lists.hold(moved) or not self._in_cells.hold(moved) or not self._in_classes.hold(moved):
             return False
         for thing, name, value in self._slots:
             if getattr(thing, name, _SETTLED) is not value and not _same(getattr(thing, name, _SETTLED), value):
@@ -370,11 +442,40 @@ class World:
         return all(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in self._arrays)
 
     def drew(self) -> bool:
-        """Whether Python's or NumPy's random generator has moved."""
-        python, (_, keys, position, *rest) = self._random
-        _, now_keys, now_position, *now_rest = np.random.get_state()
-        same = position == now_position and rest == now_rest and np.array_equal(keys, now_keys)
-        return not same or random.getstate() != python
+        """Whether a random generator of Python or NumPy has moved."""
+        return any(generator.moved() for generator in self._generators)
+
+    def changes(self) -> tuple[list[Change], str]:
+        """What tracing assigned, and what else it changed, in words."""
+        found: dict[tuple[int, Any], Change] = {}
+        more = ""
+        for things, what in ((self._attributes, "attribute"), (self._contents, "")):
+            for thing, before in things:
+                if isinstance(thing, (list, deque)):
+                    if len(thing) != len(before):
+                        more = "the length of a list"
+                    pairs: Any = enumerate(zip(before, thing, strict=False))
+                else:
+                    if before.keys() - thing.keys():
+                        more = "a key that is deleted"
+                    pairs = [(k, (before.get(k, _MISSING), now)) for k, now in thing.items()]
+                for key, (then, now) in pairs:
+                    if then is not now:
+                        found[id(thing), key] = Change(thing, key, then, now, f"the {what or 'entry'} {key!r}")
+        for entries, what in ((self._in_dicts, "the global"), (self._in_cells, "the variable")):
+            for holder, key, then in zip(entries.holders, entries.keys, entries.values, strict=True):
+                now = entries.get(holder, key)
+                if now is not then and (id(holder), key) not in found:
+                    found[id(holder), key] = Change(holder, key, then, now, f"{what} {key!r}")
+        if not self._in_classes.hold():
+            more = "an attribute of a class"
+        if any(getattr(thing, name, _MISSING) is not value for thing, name, value in self._slots):
+            more = "an attribute in a slot"
+        if any(now != before for now, before in self._sets):
+            more = "a set"
+        if any(a.shape != b.shape or a.tobytes() != b.tobytes() for a, b in self._arrays):
+            more = "a NumPy array"
+        return [*found.values()], more
 
     def put_back(self) -> None:
         """Undoes what tracing changed."""
@@ -395,6 +496,11 @@ class World:
                 holder[key] = value
         for cell, value in zip(self._in_cells.holders, self._in_cells.values, strict=True):
             cell.cell_contents = value
+        for space, name, value in zip(
+            self._in_classes.holders, self._in_classes.keys, self._in_classes.values, strict=True
+        ):
+            if space.get(name) is not value:
+                setattr(self._class_of[id(space)], name, value)
         for thing, name, value in self._slots:
             if getattr(thing, name, _SETTLED) is not value:
                 setattr(thing, name, value)
@@ -404,16 +510,16 @@ class World:
         for array, copy in self._arrays:
             if array.flags.writeable and array.shape == copy.shape:
                 array[...] = copy
-        random.setstate(self._random[0])
-        np.random.set_state(self._random[1])
+        for generator in self._generators:
+            generator.put_back()
 
     def settle(self, *things: Any) -> None:
         """After tracing: notes what is known only now, and forgets what was needed to undo it."""
         self.add(*things)
         for optimizer in self._optimizers:
             self._optimizer(optimizer)
-        self._contents, self._attributes, self._open, self._random = [], [], [], ((), ())
-        self._seen, self._names, self._optimizers, self.classes, self.reads = {}, set(), [], {}, None
+        self._contents, self._attributes, self._open, self._generators = [], [], [], []
+        self._seen, self._names, self.named, self._class_of, self._optimizers, self.classes, self.reads = {}, set(), set(), {}, [], {}, None
 
 
 _CALLED_BY_SYNTAX = {

@@ -38,6 +38,7 @@ class Program:
         trace: Trace,
         backward: Backward | None,
         arguments: Sequence[Tensor],
+        world: World,
         kept_gradients: dict[Any, Tensor],
         tune: bool = False,
     ):
@@ -45,7 +46,7 @@ class Program:
         #: The gradients of the run before, by their owner; all programs of a function share them.
         self.kept_gradients = kept_gradients
         self.guards = trace.guards
-        self.world = World()
+        self.world = world
         graph = self._split(trace.graph, backward)
         count = len(graph.outputs)
         self.written = {}
@@ -141,6 +142,8 @@ class Program:
         for condition, value in self.guards:
             if condition() != value:
                 return False
+        if self.trace.environment is not None and not self.trace.environment.holds():
+            return False
         moved = self.world.moved()
         if moved is None or (moved and not self._rebind(moved, arguments)):
             return False
@@ -334,7 +337,7 @@ class Program:
         if self.backward is not None:
             attach(self, arguments, inputs, outputs, made)
         results = trace.results
-        if type(results) is Result:
+        if type(results) is Result and not trace.stores:
             return made[0]
         known: dict[int, Tensor] = dict(zip(map(id, trace.new), made, strict=True))
 
@@ -348,6 +351,8 @@ class Program:
                 known[id(x)] = base if x.steps is None else replay(base, x.steps, x.tracked)
             return known[id(x)] if type(x) in (Result, Shown) else x
 
+        for place, value in trace.stores:
+            place.repeat(result(value))
         return map_tree(results, result)
 
 

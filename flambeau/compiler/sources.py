@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau.compiler.effects import Watch
 from flambeau.compiler.graph import Graph
 from flambeau.tensor.tensor import Tensor
 
@@ -119,6 +120,8 @@ class Trace:
         guards: (condition, value) pairs that must hold for the program to be used again.
         checks: what looks at the elements of inputs before each call.
         modules: what was run.
+        stores: (change, its tensor): what each call assigns to attributes, globals and the like.
+        environment: what was read of it.
     """
 
     graph: Graph = field(default_factory=Graph)
@@ -133,3 +136,5 @@ class Trace:
     guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     modules: list[Any] = field(default_factory=list)
+    stores: list[tuple[Any, Any]] = field(default_factory=list)
+    environment: Watch | None = None

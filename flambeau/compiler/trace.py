@@ -32,6 +32,7 @@ from flambeau.compiler.sources import (
 )
 from flambeau.compiler.symbols import Storage, Symbol
 from flambeau.compiler.views import Step, stand_in, view_put
+from flambeau.core.generator import Generator
 from flambeau.core.locks import Guarded
 from flambeau.core.state import set_tracer, state
 from flambeau.ops.table import Primitive
@@ -415,6 +416,7 @@ def tracing(tracer: Tracer) -> Iterator[Tracer]:
 
 def _traced(tracer: Tracer, register_hook: Callable[..., Any]) -> Iterator[Tracer]:
     make, show = tensors._new, builtins.print
+    seeds = {name: getattr(Generator, name) for name in ("manual_seed", "seed", "set_state")}
 
     def note_new(cls: type) -> Any:
         made = make(cls)
@@ -431,7 +433,17 @@ def _traced(tracer: Tracer, register_hook: Callable[..., Any]) -> Iterator[Trace
         if state.tracer is tracer:
             tracer.enter_module(module)
 
+    def refused(name: str) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            if state.tracer is tracer:
+                raise Untraceable(f"{name}() of a random generator")
+            return seeds[name](*args)
+
+        return call
+
     hook = register_hook(enter)
+    for name in seeds:
+        setattr(Generator, name, refused(name))
     builtins.print = refuse_to_print
     tensors._new = note_new  # tensors made by the program are not its inputs
     set_tracer(tracer)
@@ -441,6 +453,8 @@ def _traced(tracer: Tracer, register_hook: Callable[..., Any]) -> Iterator[Trace
         set_tracer(None)
         tensors._new, builtins.print = make, show
         hook.remove()
+        for name, method in seeds.items():
+            setattr(Generator, name, method)
 
 
 def _identity(function: Callable[..., Any]) -> Hashable:
@@ -460,14 +474,20 @@ def _identity(function: Callable[..., Any]) -> Hashable:
     return code, tuple(cells)
 
 
-def where_it_failed(error: BaseException) -> str:
-    """`file:line` of the user's innermost line that led to `error`."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-    place = "an unknown place"
+def where_it_failed(error: BaseException, function: Any) -> str:
+    """`file:line` of the user's innermost line that led to `error`, or else where the function is defined."""
+    place = f"in {type(function).__name__}"
+    for code in (getattr(f, "__code__", None) for f in (getattr(function, "forward", None), function)):
+        if code is not None and not code.co_filename.startswith(_PACKAGE):
+            place = f"{code.co_filename}:{code.co_firstlineno}"
     traceback = error.__traceback__
     while traceback is not None:
-        name = traceback.tb_frame.f_code.co_filename
-        if not name.startswith(package):
-            place = f"{name}:{traceback.tb_lineno}"
+        code = traceback.tb_frame.f_code
+        if not code.co_filename.startswith((_PACKAGE, _STANDARD)) or "site-packages" in code.co_filename:
+            place = f"{code.co_filename}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     return place
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STANDARD = os.path.dirname(os.__file__) + os.sep

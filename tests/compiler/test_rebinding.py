@@ -53,7 +53,8 @@ def test_tensors_with_history_from_outside() -> None:
 def test_a_tensor_of_another_kind_is_traced_anew() -> None:
     t = torch.ones(3)
     f = torch.compile(lambda x: x * t, fullgraph=True)
-    for t in (t, torch.ones(1), torch.ones(3, dtype=torch.float64), torch.ones(3, requires_grad=True)):
+    others = torch.ones(1), torch.ones(3, dtype=torch.float64), torch.ones(3, requires_grad=True)
+    for t in (torch.ones(3), *others):
         found = f(torch.ones(3))
         assert_close(found, torch.ones(3) * t)
         assert found.requires_grad == t.requires_grad
