@@ -10,6 +10,7 @@ import math
 import types
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from flambeau.ops.familiar import Familiar
@@ -31,7 +32,12 @@ ROWS = 1 << 11
 #: Elements that are added up on the way from which on that is.
 RUNNING = 1 << 12
 
+#: Elements from which on pointwise functions are chains (`kernels/flat.py`).
+CHAINED = 512
+
 _DTYPES = frozenset(map(np.dtype, ("f4", "f8")))
+#: What chains are made for.
+FLOATS = _DTYPES | {np.dtype("f2"), np.dtype(ml_dtypes.bfloat16)}
 _SUMS = frozenset(map(np.dtype, ("f4", "f8", "i4", "i8")))
 
 
