@@ -102,7 +102,7 @@ class Executable:
     def _touch(self, place: Place, buffer: Buffer, written: bool) -> Touch:
         slot, address = self._place(place).slot, self._place(place).offset
         foreign = slot != ARENA and not self.constants <= slot < self.outputs
-        if buffer.extent is None or min(place.strides, default=0) < 0:
+        if not isinstance(buffer.extent, int) or min(place.strides, default=0) < 0:
             return Touch(slot, address=address, written=written, foreign=foreign)
         extent = max(buffer.extent * buffer.element.bytes, place.extent * place.dtype.itemsize)
         return Touch(slot, address, address + extent, address, written, foreign)
