@@ -28,7 +28,8 @@ def _memory(counts: tuple[int, ...], dtype: str) -> tuple[list[list[np.ndarray]]
     rng = np.random.default_rng(0)
     members = []
     for k, count in enumerate(counts):
-        p, g, m = (rng.standard_normal(count).astype(dtype) for _ in range(3))
+        # With room behind, for kernels that go too far.
+        p, g, m = (rng.standard_normal(count + 64).astype(dtype)[:count] for _ in range(3))
         members.append([p, g, np.asarray([0.1 * k], dtype), m, p, m])  # in place
     arrays = list({id(a): a for operands in members for a in operands}.values())
     slots = {id(a): k for k, a in enumerate(arrays)}
