@@ -20,6 +20,7 @@ from flambeau.compiler.passes.common import frozen
 from flambeau.compiler.passes.group import Group, in_order, producers
 
 _SMALL = 1 << 16  # bytes that may leave the cache: reading them again takes a few microseconds
+_FEWEST_NUMBERS = 4  # single numbers that are worth gathering in a vector
 _TRANSPARENT = ("view", "pointwise")
 
 
@@ -67,6 +68,7 @@ def signature(group: Group) -> Hashable | None:
 class _Join:
     def __init__(self, graph: Graph, groups: Sequence[Group]):
         self.graph, self.groups = graph, groups
+        self.index = {node: k for k, node in enumerate(graph.nodes)}
         self.producers = producers(groups)
         self.readers: dict[Group, list[Group]] = {g: [] for g in groups}
         for group, before in self.producers.items():
@@ -80,7 +82,7 @@ class _Join:
         joined = {g: g for g in self.groups}
         for alike in self._alike():
             members = self._independent(alike)
-            if len(members) > 1:
+            if len(members) >= (_FEWEST_NUMBERS if members[0].nodes[0].outputs[0].size == 1 else 2):
                 whole = self._one(members)
                 joined.update(dict.fromkeys(members, whole))
         return list(dict.fromkeys(joined.values()))
@@ -147,8 +149,7 @@ class _Join:
                 self.before[group] = waits | bits | before
         for group in members:
             self.before[group] = before
-        index = {node: k for k, node in enumerate(self.graph.nodes)}
-        nodes = sorted((n for g in members for n in g.nodes), key=index.__getitem__)
+        nodes = sorted((n for g in members for n in g.nodes), key=self.index.__getitem__)
         outputs = [v for g in members for v in g.outputs]
         return Group("joined", nodes, outputs, members=members)
 
