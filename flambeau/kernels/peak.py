@@ -17,7 +17,7 @@ from flambeau.kernels.element import F32, Element
 from flambeau.kernels.language import Buffer, Module
 from flambeau.kernels.target import host
 
-_SUMS = 16  # independent sums hide the latency of a multiply-add
+_SUMS = 16  # independent sums hide the latency of a multiply-add; or as many as the registers hold
 _TURNS = 200_000
 _FAR = 1 << 27  # bytes that no cache holds
 
@@ -71,10 +71,11 @@ def _best(run: Callable[[], None], repeats: int) -> float:
 def _multiply_adds(element: Element) -> float:
     module = Module()
     lanes = module.target.lanes(element.bytes)
+    sums = min(_SUMS, module.target.registers - 2)
     f = module.function("peak", [Buffer("out", element)], [])
     (out,) = f.buffers
     factor = out.broadcast(lanes)
-    with f.loop(0, _TURNS, 1, carry=[factor] * _SUMS) as loop:
+    with f.loop(0, _TURNS, 1, carry=[factor] * sums) as loop:
         loop.next([f.fma(value, factor, factor) for value in loop.values])
     total = loop.results[0]
     for value in loop.results[1:]:
@@ -83,7 +84,7 @@ def _multiply_adds(element: Element) -> float:
     run = jit.load(module).function("peak", 1)
     memory = np.zeros(lanes, np.float32 if element is F32 else np.float64)
     seconds = _best(lambda: run(memory.ctypes.data), 5)
-    return 2 * lanes * _SUMS * _TURNS / seconds
+    return 2 * lanes * sums * _TURNS / seconds
 
 
 def _copying(size: int) -> float:
