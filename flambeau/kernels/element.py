@@ -46,6 +46,11 @@ class Element:
         kind = {"float": "float", "signed": "int", "unsigned": "uint"}[self.kind]
         return f"{kind}{8 * self.bytes}"
 
+    @property
+    def numpy(self) -> np.dtype:
+        """NumPy's dtype of it."""
+        return np.dtype(ml_dtypes.bfloat16 if self is BF16 else self.dtype_name)
+
     def __repr__(self) -> str:
         return self.name
 

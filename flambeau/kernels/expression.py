@@ -22,8 +22,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from flambeau.kernels import mathfn
-from flambeau.kernels.element import BOOL, Element, element_of
+from flambeau.kernels.element import BF16, BOOL, F16, Element, element_of
 from flambeau.kernels.language import Function, Value
 
 Node = tuple[Any, ...]
@@ -52,8 +54,10 @@ def evaluate(
             if operands[0] in inputs:
                 known[position] = inputs[operands[0]]
         elif kind == "constant":
-            number, dtype = operands
-            known[position] = f.constant(number, element_of(dtype).computed, lanes)
+            number, element = operands[0], element_of(operands[1])
+            if element in (F16, BF16):
+                number = float(np.asarray(number).astype(element.numpy))
+            known[position] = f.constant(number, element.computed, lanes)
         elif kind == "convert":
             if operands[0] in known:
                 known[position] = f.convert(known[operands[0]], element_of(operands[1]))

@@ -309,17 +309,39 @@ _ERF_FAR = [
     -0.006314683015218604, 0.002856474201014413, -0.0005421228666081757, -0.000308413436160222, 0.00028742575331247865,
     -6.32690074276433e-05, -2.258250364690109e-05, 9.8460754581133e-06,
 ]  # fmt: skip
+# In f64 likewise on [0, 1]; and log(erfc(x) / t) + x^2 for x of [1, 6], in powers of t - 0.46.
+_ERF64_NEAR = [
+    0.12837916709551256, -0.37612638903183543, 0.11283791670945006, -0.02686617064323777, 0.0052239776071164225,
+    -0.0008548325975389692, 0.00012055294904839707, -1.492473690741966e-05, 1.6447424703317362e-06,
+    -1.6208483801871705e-07, 1.3720064546777686e-08, -7.795898827002142e-10,
+]  # fmt: skip
+_ERF64_FAR = [
+    -0.7252789670516409, 1.3283797738598786, 0.23270079545281072, -0.34554308916895177, -0.21107954514018293,
+    0.24553915028749995, 0.19308039462993679, -0.26800186109366014, -0.16442280770862122, 0.3483607849007003,
+    0.08596878002627648, -0.453561130782847, 0.08744307119460534, 0.5141654410928951, -0.36485801661978384,
+    -0.39790293542639293, 0.5535888611630926,
+]  # fmt: skip
 
 
 def erf(f: Function, x: Value) -> Value:
     """One polynomial near zero, another further out."""
     if x.element is F64:
-        return from_libm(f, "erf", x)
+        return _erf64(f, x)
     magnitude = absolute(f, x)
     near = f.fma(polynomial(f, x * x, _ERF_NEAR), x, x)
-    bounded = f.select(magnitude > 3.925, 3.925, magnitude)
-    far = f.intrinsic("copysign", 1.0 - polynomial(f, bounded - 2.4875, _ERF_FAR), x)
+    far = 1.0 - polynomial(f, f.select(magnitude > 3.925, 3.925, magnitude) - 2.4875, _ERF_FAR)
+    far = f.intrinsic("copysign", f.select(magnitude > 3.925, 1.0, far), x)
     return f.select(magnitude < 1.05, near, far)
+
+
+def _erf64(f: Function, x: Value) -> Value:
+    """Beyond 1 it is 1 - t e^(p(t) - x^2) with t = 1 / (1 + x/2), as in Numerical Recipes."""
+    magnitude = absolute(f, x)
+    near = f.fma(polynomial(f, x * x, _ERF64_NEAR), x, x)
+    bounded = _clamp(f, magnitude, 1.0, 6.0)
+    t = 1.0 / f.fma(bounded, 0.5, 1.0)
+    far = 1.0 - t * exp(f, f.fma(-bounded, bounded, polynomial(f, t - 0.46, _ERF64_FAR)))
+    return f.select(magnitude < 1.0, near, f.intrinsic("copysign", far, x))
 
 
 def pow(f: Function, x: Value, y: Value) -> Value:

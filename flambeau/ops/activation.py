@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from flambeau.core import dtypes
 from flambeau.ops import on_kernels
 from flambeau.ops.arithmetic import where
-from flambeau.ops.native import native
+from flambeau.ops.elementwise import elementwise
 from flambeau.ops.pointwise import pointwise_rule, unary
 from flambeau.ops.table import Elementwise, Primitive, frozen, operator
 from flambeau.tensor.tensor import Tensor
@@ -126,7 +127,7 @@ def is_floating(x: Any) -> bool:
 
 
 @operator
-@native
+@partial(elementwise, wide=False)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` where its size exceeds `lambd`, else 0."""
     return where((input >= -lambd) & (input <= lambd), 0, input)

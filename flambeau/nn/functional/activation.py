@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flambeau import ops
 from flambeau.core.dtypes import float64
 from flambeau.ops import where
 from flambeau.ops.activation import leaky_relu as _leaky_relu
+from flambeau.ops.elementwise import elementwise
 from flambeau.ops.native import native
 from flambeau.ops.reduce import softmax
 from flambeau.ops.table import frozen
 from flambeau.tensor import Tensor
+
+_of_own_dtype = partial(elementwise, wide=False)
 
 
 def in_place(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
@@ -51,7 +55,7 @@ def hardtanh(
     return in_place(input, _hardtanh(input, min_val, max_val), inplace)
 
 
-@native
+@_of_own_dtype
 def _hardtanh(x: Tensor, low: float, high: float) -> Tensor:
     inside = (x > low) & (x < high)
     return where(inside | x.isnan(), x, x.detach().clamp(low, high))
@@ -67,7 +71,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return in_place(input, _elu(_kept(input, inplace), alpha), inplace)
 
 
-@native
+@elementwise
 def _elu(x: Tensor, alpha: float) -> Tensor:
     return where(x > 0, x, alpha * x.clamp(max=0).expm1())
 
@@ -78,7 +82,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _scaled_elu(_kept(input, inplace), alpha, scale), inplace)
 
 
-@native
+@elementwise
 def _scaled_elu(x: Tensor, alpha: float, scale: float) -> Tensor:
     return scale * _elu(x, alpha)
 
@@ -90,12 +94,12 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return in_place(input, _celu(_kept(input, inplace), alpha), inplace)
 
 
-@native
+@elementwise
 def _celu(x: Tensor, alpha: float) -> Tensor:
     return where(x > 0, x, alpha * (x.clamp(max=0) / alpha).expm1())
 
 
-@native
+@elementwise
 def _leaky(x: Tensor, negative_slope: float) -> Tensor:
     return _leaky_relu(x, negative_slope)
 
@@ -146,7 +150,7 @@ def _gated(x: Tensor, dim: int) -> Tensor:
     return a * b.sigmoid()
 
 
-@native
+@elementwise
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """`input` times the normal distribution function of `input`. Hendrycks & Gimpel, 2016."""
     if approximate == "none":
@@ -157,14 +161,14 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     raise RuntimeError(f"approximate argument must be either none or tanh, got {approximate}")
 
 
-@native
+@elementwise
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(input)), without overflow."""
     negative = input < 0  # one formula on each side, so that derivatives are right at 0 as well
     return where(negative, input, 0) - where(negative, input, -input).exp().log1p()
 
 
-@native
+@_of_own_dtype
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """`input` moved towards 0 by `lambd`."""
     if lambd < 0:
@@ -172,19 +176,19 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))
 
 
-@native
+@elementwise
 def tanhshrink(input: Tensor) -> Tensor:
     """input - tanh(input)."""
     return input - input.tanh()
 
 
-@native
+@elementwise
 def softsign(input: Tensor) -> Tensor:
     """input / (1 + |input|)."""
     return input / (1 + input.abs())
 
 
-@native
+@elementwise
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + exp(beta * input)) / beta; the input itself where `beta * input` exceeds `threshold`."""
     scaled = input * beta
@@ -198,7 +202,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _silu(_kept(input, inplace)), inplace)
 
 
-@native
+@elementwise
 def _silu(x: Tensor) -> Tensor:
     return x * x.sigmoid()
 
@@ -208,7 +212,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _mish(_kept(input, inplace)), inplace)
 
 
-@native
+@elementwise
 def _mish(x: Tensor) -> Tensor:
     return x * softplus(x).tanh()
 
@@ -218,7 +222,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _hardsigmoid(input), inplace)
 
 
-@native
+@elementwise
 def _hardsigmoid(x: Tensor) -> Tensor:
     return hardtanh(x + 3, 0.0, 6.0) / 6
 
@@ -228,7 +232,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     return in_place(input, _hardswish(_kept(input, inplace)), inplace)
 
 
-@native
+@elementwise
 def _hardswish(x: Tensor) -> Tensor:
     return where(x <= -3, x * 0, where(x >= 3, x, x * (x + 3) / 6))
 

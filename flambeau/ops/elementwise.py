@@ -1,0 +1,127 @@
+"""Compositions of pointwise operators that run as one kernel on large tensors, in eager programs too.
+
+An activation is some operators that each pass over memory. Marked `@elementwise`, it is traced once for a dtype, forward
+and backward, and runs as a kernel for arrays of any length that lie in order (`kernels/flat.py`). Small tensors, others and
+second derivatives take the operators themselves: the same lines of Python. What decides is the size alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flambeau.autograd import enable_grad, grad, no_grad
+from flambeau.autograd.modes import modes
+from flambeau.core.state import state
+from flambeau.ops.on_kernels import CHAINED, FLOATS
+from flambeau.ops.table import PRIMITIVES, Primitive, wants_grad
+from flambeau.tensor.tensor import Tensor, wrap
+
+
+class Chains:
+    """A pointwise function of tensors of one shape, and its kernels: one for each dtype and choice of constants."""
+
+    def __init__(self, function: Callable[..., Any], tensors: int, wide: bool = True):
+        self.function, self.tensors, self.wide = function, tensors, wide
+        self._known: dict[Any, Any] = {}
+
+    def run(self, arrays: tuple[np.ndarray, ...], constants: tuple = ()) -> np.ndarray | None:
+        """The result of a kernel, or `None` where the operators serve better, or no kernel can be made."""
+        first = arrays[0]
+        dtype, shape = first.dtype, first.shape
+        if first.size < CHAINED or dtype not in FLOATS:
+            return None
+        for array in arrays:
+            if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+                return None
+        key = (dtype, constants)
+        chain = self._known.get(key, self)
+        if chain is self:
+            chain = self._known[key] = self._made(dtype, constants)
+        if chain is None:
+            return None
+        result = np.empty(shape, dtype)
+        chain(*arrays, result)
+        return result
+
+    def _made(self, dtype: np.dtype, constants: tuple) -> Any:
+        from flambeau.compiler.chains import chain_of
+        from flambeau.kernels.flat import Chain
+
+        try:
+            computed = np.dtype(np.float32) if self.wide and dtype.itemsize == 2 else dtype
+            nodes, results = chain_of(lambda *tensors: self.function(*tensors, *constants), self.tensors, computed)
+            return Chain(nodes, results, [dtype] * self.tensors, [dtype])
+        except NotImplementedError:
+            return None
+
+
+def elementwise(function: Callable[..., Tensor], wide: bool = True) -> Callable[..., Tensor]:
+    """Makes a pointwise function of one tensor (its other arguments are constants that hash) run as a kernel.
+
+    Half-width floats are computed as float32 and rounded once; not so where `wide` is false: then constants are numbers of
+    the tensor's own dtype.
+    """
+    forward = Chains(_without_history(function), 1, wide)
+
+    def gradient(g: Tensor, x: Tensor, *constants: Any) -> Tensor:
+        with enable_grad():
+            x = x.detach().requires_grad_()
+            return grad(function(x, *constants), x, g)[0]
+
+    backward = Chains(gradient, 2, wide)
+
+    def derivative(g: Tensor, x: Tensor, constants: tuple) -> Tensor:
+        if state.tracer is None and not modes.grad_enabled:
+            made = backward.run((g._array, x._array), constants)
+            if made is not None:
+                return wrap(made)
+            return gradient(g, x, *constants)
+        with enable_grad():
+            return grad(function(x, *constants), x, g, create_graph=True)[0]
+
+    primitive = Primitive(
+        f"{function.__name__.lstrip('_')} as a kernel",
+        "x",
+        lambda x, constants: forward.run((x,), constants),
+        derivative={"x": derivative},
+        node_name="".join(part.capitalize() for part in function.__name__.strip("_").split("_")) + "Backward0",
+    )
+    del PRIMITIVES[primitive.name]  # traced programs have its parts
+
+    names = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(x: Tensor, *constants: Any, **named: Any) -> Tensor:
+        if state.busy and (state.tracer is not None or state.autocast is not None or state.watcher is not None):
+            return function(x, *constants, **named)
+        if named:
+            constants = names.bind(x, *constants, **named).args[1:]
+        if not isinstance(x, Tensor) or x._sparse:
+            return function(x, *constants)
+        array = x._array
+        made = forward.run((array,), constants) if array.size >= CHAINED else None
+        if made is None:
+            return function(x, *constants)
+        out = wrap(made)
+        if modes.grad_enabled:
+            if wants_grad((x,)):
+                primitive.attach(out, (x,), {"constants": constants})
+        elif modes.inference:
+            out._own_extra().inference = True
+        return out
+
+    return call
+
+
+def _without_history(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(function)
+    def run(*args: Any) -> Tensor:
+        with no_grad():
+            return function(*args)
+
+    return run
