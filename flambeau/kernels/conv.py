@@ -16,6 +16,7 @@ from flambeau.kernels import (
     conv_plane,
     conv_weight,
     conv_winograd,
+    conv_winograd_channels,
     conv_winograd_weight,
 )
 from flambeau.kernels.conv_axis import Axis, Convolution, backward_axes, forward_axis
@@ -119,7 +120,8 @@ def prefers_planes(conv: Convolution, element: Element, lanes: int) -> bool:
     channels = conv.group_in, conv.group_out
     if min(channels) < _FEWEST_IN_PLANES:
         return False
-    return conv_winograd.pays(conv, rows, columns, *channels, element, lanes)
+    shape = conv, rows, columns, *channels
+    return any(way.pays(*shape, element, lanes) for way in (conv_winograd, conv_winograd_channels))
 
 
 def _emit_sum(
@@ -141,6 +143,8 @@ def _emit_sum(
         )  # fmt: skip
         lanes = module.target.lanes(4)
         shape = conv, rows, columns, sources, targets
+        if not exact and conv_winograd_channels.pays(*shape, x.element, lanes):
+            return conv_winograd_channels.emit(module, name, buffers, plane)
         if not exact and conv_winograd.pays(*shape, x.element, lanes):
             return conv_winograd.emit(module, name, buffers, plane)
         if conv_channels.pays(plane, module.target):

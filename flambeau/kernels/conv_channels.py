@@ -444,32 +444,55 @@ class _Residue:
         self, f: Function, others: Sequence[Pointer], sums: Pointer, pixel: Offset, width: int, channels: int,
         steps: Sequence[tuple[int, int]],
     ) -> None:  # fmt: skip
-        """A square of sums: neighbouring pixels of some channels; of each residue of the columns, dealt."""
-        work, what, lanes, dealt = self.work, self.work.what, self.work.lanes, len(self.columns)
-        operands, extras = [*what.extras, *what.outputs], len(what.extras)
+        """Neighbouring pixels of some channels; of each residue of the columns, dealt."""
+        work, dealt = self.work, len(self.columns)
         first = pixel if dealt == 1 else pixel // dealt if isinstance(pixel, int) else f.position(pixel) // dealt
-        squares = []
-        for residue in range(dealt):
-            here = sums + residue * self.sums + first * work.width
-            count = -(-(width - residue) // dealt)
-            lines = [(here + i * work.width).load(lanes) for i in range(count)]
-            squares.append(transposed(f, lines + [f.zero(work.element, lanes)] * (lanes - count)))
-        for channel, values in enumerate(zip(*squares, strict=True)):
-            if channel == channels:
+        squares = [sums + residue * self.sums + first * work.width for residue in range(dealt)]
+        operands = [*work.what.extras, *work.what.outputs]
+        where = [p + pixel * step for p, (_, step) in zip(others, steps, strict=True)]
+        store_square(
+            f, work.what, where, squares, work.width, (width, channels),
+            [(o.strides[1], step) for o, (_, step) in zip(operands, steps, strict=True)],
+        )  # fmt: skip
+
+
+def store_square(
+    f: Function, what: Sum, others: Sequence[Pointer], sums: Sequence[Pointer], pitch: int, size: tuple[int, int],
+    steps: Sequence[tuple[int, int]],
+) -> None:  # fmt: skip
+    """Turns sums of neighbouring pixels, a vector of channels each, and stores them through the epilogue.
+
+    Args:
+        f: the function being written.
+        what: the convolution.
+        others: where extras and outputs begin.
+        sums: where sums begin, `pitch` from pixel to pixel; of several, pixels are dealt in turn.
+        pitch: see there.
+        size: how many pixels and channels there are.
+        steps: of each of others, from channel to channel and from pixel to pixel.
+    """
+    (width, channels), dealt, extras = size, len(sums), len(what.extras)
+    element = sums[0].element
+    lanes = f.target.lanes(element.bytes)
+    squares = []
+    for residue, here in enumerate(sums):
+        count = -(-(width - residue) // dealt)
+        lines = [(here + i * pitch).load(lanes) for i in range(count)]
+        squares.append(transposed(f, lines + [f.zero(element, lanes)] * (lanes - count))[:channels])
+    for channel, values in enumerate(zip(*squares, strict=True)):
+        for number, value in enumerate(interleaved(f, values)):
+            active = min(lanes, width - number * lanes)
+            if active <= 0:
                 break
-            for number, value in enumerate(interleaved(f, values)):
-                active = min(lanes, width - number * lanes)
-                if active <= 0:
-                    break
-                where = [
-                    p + (pixel + number * lanes) * step + channel * o.strides[1]
-                    for p, o, (_, step) in zip(others, operands, steps, strict=True)
-                ]
-                inputs = {0: value}
-                for k in range(extras):
-                    inputs[k + 1] = where[k].load_strided(steps[k][1], lanes, active)
-                finished = evaluate(f, what.epilogue, inputs, lanes)
-                for k, node in enumerate(what.results):
-                    out = where[extras + k]
-                    result = f.convert(finished[node], out.element.computed)
-                    out.store_strided(result, steps[extras + k][1], active)
+            where = [
+                p + number * lanes * step + channel * channel_step
+                for p, (channel_step, step) in zip(others, steps, strict=True)
+            ]
+            inputs = {0: value}
+            for k in range(extras):
+                inputs[k + 1] = where[k].load_strided(steps[k][1], lanes, active)
+            finished = evaluate(f, what.epilogue, inputs, lanes)
+            for k, node in enumerate(what.results):
+                out = where[extras + k]
+                result = f.convert(finished[node], out.element.computed)
+                out.store_strided(result, steps[extras + k][1], active)

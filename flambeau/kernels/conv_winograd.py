@@ -14,6 +14,7 @@ Its results differ from the direct sum by some 1e-5 of the largest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from copy import copy
 
@@ -53,18 +54,35 @@ def pays(
     element: Element, lanes: int,
 ) -> bool:  # fmt: skip
     """Whether it applies, and costs clearly less than the direct sum."""
+    shape = conv, rows, columns, sources, targets
+    return cycles(*shape, element, lanes) < 0.8 * direct_cycles(*shape, lanes)
+
+
+def cycles(
+    conv: Convolution, rows: Sequence[Axis], columns: Sequence[Axis], sources: int, targets: int,
+    element: Element, lanes: int,
+) -> float:  # fmt: skip
+    """About what it takes, in cycles of one core; infinite where it does not apply."""
     if element is not F32 or conv.groups != 1 or len(rows) * len(columns) > 1:
-        return False
+        return math.inf
     (row,), (column,) = rows, columns
     if not (is_3_wide(row) and is_3_wide(column)) or min(sources, targets) < _FEWEST_CHANNELS:
-        return False
+        return math.inf
     positions = round_up(-(-row.count // TILE) * -(-column.count // TILE), lanes)
     channels = sources * targets
-    direct = 9 * row.count * column.count * channels * conv.batch / (2 * lanes)
     products = ALL_POINTS * positions * channels * conv.batch / (2 * lanes)
     turning = 200 * positions * (sources + targets) * conv.batch / lanes
-    weights = 6 * channels
-    return 1.15 * products + turning + weights < 0.8 * direct
+    reading = 4 * ALL_POINTS * channels * conv.batch / 32  # of turned weights, once an image
+    return 1.15 * products + turning + reading + 6 * channels
+
+
+def direct_cycles(
+    conv: Convolution, rows: Sequence[Axis], columns: Sequence[Axis], sources: int, targets: int, lanes: int
+) -> float:
+    """About what the direct sum takes: its products, and packing its weights."""
+    places = sum(axis.count * len(axis.taps) for axis in rows) * sum(axis.count * len(axis.taps) for axis in columns)
+    weights = math.prod(conv.kernel) * sources * targets
+    return places * sources * targets * conv.groups * conv.batch / (2 * lanes) + weights
 
 
 def apart(elements: int) -> int:
@@ -166,7 +184,8 @@ class Tiles:
     def __init__(self, rows: Axis, columns: Axis, lanes: int):
         self.lanes = lanes
         self.rows, self.columns = -(-rows.count // TILE), -(-columns.count // TILE)
-        self.positions = round_up(self.rows * self.columns, lanes)
+        self.count = self.rows * self.columns
+        self.positions = round_up(self.count, lanes)
         self.plane = Plane(
             (rows.taps[0][1], columns.taps[0][1]), (TILE, TILE), self.rows + 1, self.columns,
             apart(self.positions + self.columns), POINTS - TILE,
@@ -175,12 +194,15 @@ class Tiles:
 
     def turn(
         self, f: Function, spread: Spread, source: Pointer, plane: Pointer, target: Pointer,
-        step: int,
+        step: int, count: int = 0,
     ) -> None:  # fmt: skip
-        """B^T d B of all tiles of one plane; the points of the result are `step` apart."""
+        """B^T d B of all tiles of one plane; the points of the result are `step` apart.
+
+        So many tiles are stored, else all positions.
+        """
         spread_plane(f, spread, source, plane, self.lanes)
         size, pitch, columns = self.plane.size, self.plane.pitch, self.plane.columns
-        with f.range(0, self.positions, self.lanes) as at:
+        for at, width in f.blocks(count or self.positions, self.lanes):
             here = plane + at
             d = [
                 [
@@ -191,8 +213,9 @@ class Tiles:
                 ]
                 for i in range(POINTS)
             ]
+            mask = Mask(width, self.lanes) if width < self.lanes else None
             for point, value in enumerate(both_ways(f, d, turn_input)):
-                value.store(target + at + point * step)
+                value.store(target + at + point * step, mask=mask)
 
 
 class _Sum:

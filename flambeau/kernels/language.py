@@ -345,6 +345,11 @@ class Pointer:
             )
         return f.widen(f.emit_name(text), element, lanes)
 
+    def prefetch(self) -> None:
+        """Asks for the cache line at this address, which need not exist."""
+        self.f.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        self.f.line(f"call void @llvm.prefetch.p0(ptr {self.name}, i32 0, i32 3, i32 1)")
+
     def load_address(self) -> Pointer:
         """The address that stands here."""
         return Pointer(self.f, self.f.emit_name(f"load ptr, ptr {self.name}, align 8"), I8)

@@ -14,6 +14,7 @@ from flambeau.kernels import (
     conv,
     conv_channels,
     conv_winograd,
+    conv_winograd_channels,
     conv_winograd_weight,
     threads,
 )
@@ -149,8 +150,22 @@ def test_winograd(target: Target, case: str, monkeypatch: pytest.MonkeyPatch) ->
     used = []
     monkeypatch.setattr(conv_winograd, "pays", lambda *_: used.append(1) or True)
     monkeypatch.setattr(conv_winograd_weight, "pays", lambda *_: used.append(1) or True)
+    monkeypatch.setattr(conv_winograd_channels, "pays", lambda *_: False)
     check(target, WINOGRAD[case], "plain", exact=False)
     assert len(used) == 3
+
+
+@pytest.mark.parametrize("cache", ["small", "large"])
+@pytest.mark.parametrize("case", sorted(WINOGRAD))
+def test_winograd_with_channels_in_lanes(
+    target: Target, case: str, cache: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    monkeypatch.setattr(conv_winograd_channels, "pays", lambda *_: used.append(1) or True)
+    if cache == "small":  # blocks of sources
+        target = replace(target, l2=60_000)
+    check(target, WINOGRAD[case], "plain", exact=False)
+    assert len(used) == 2
 
 
 CHANNELS = {
