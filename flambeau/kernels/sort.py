@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flambeau.kernels.element import I64, U32, U64
+from flambeau.kernels.element import BOOL, I64, U32, U64
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, round_up, stage_function
 from flambeau.kernels.language import Buffer, Function, Module, Offset, Pointer, Value
 from flambeau.kernels.pointwise import Operand, collapse
@@ -65,7 +65,7 @@ def emit(module: Module, name: str, sorting: Sorting, x: Operand, out: Operand) 
     rows = Rows(sorting, x, out)
     if _prefers_network(module, sorting, keys):
         return _emit_network(module, name, rows, keys)
-    if sorting.rows < FEW_ROWS and sorting.length >= LONG_ROW:
+    if sorting.rows < FEW_ROWS and sorting.length >= LONG_ROW and not _packs(keys):
         return _emit_chunked(module, name, rows, keys)
     return _emit_radix(module, name, rows, keys)
 
@@ -119,16 +119,22 @@ def _comparisons(count: int) -> int:
 
 def _prefers_network(module: Module, sorting: Sorting, keys: Keys) -> bool:
     """Whether a network is done sooner than digit by digit, by a rough count of cycles."""
-    if sorting.length > _LONGEST_NETWORK:
+    length, target = sorting.length, module.target
+    if length > _LONGEST_NETWORK:
         return False
-    lanes = module.target.lanes(8)
-    words = keys.number.bytes // 4  # a key, and its place
-    network = 2.5 * words * words * _comparisons(sorting.length) / min(lanes, sorting.rows)
-    passes, digits = _passes(keys, sorting.length)
-    if keys.number is I64 and not keys.element.is_float:
-        passes //= 2  # whole numbers of 64 bits are seldom that large
-    radix = sorting.length * (4 + 6 * passes) + 2.0 * passes * (1 << digits)
+    lanes, wide = target.lanes(8), keys.number is I64
+    near = 8 * length * lanes * (1 + wide) <= target.l1
+    exchange = (5 if near else 13) if wide else 4
+    network = exchange * _comparisons(length) / min(lanes, sorting.rows) + 3 * length
+    passes, digits = _passes(4 * 8 if _packs(keys) else keys.bits, length)
+    move = 2.5 if not wide or _packs(keys) else 10
+    radix = length * (3 + 3 * wide + move * passes) + 2.0 * passes * (1 << digits)
     return network < radix
+
+
+def _packs(keys: Keys) -> bool:
+    """Whether keys of 64 bits are tried to be put into 32: whole numbers are seldom that far apart."""
+    return keys.number is I64 and not keys.element.is_float
 
 
 def _emit_network(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
@@ -149,8 +155,7 @@ def _emit_network(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
                     place.store(memory + (count + i) * lanes)
                 else:
                     ((f.convert(key, I64) << 32) | place).store(memory + i * lanes)
-            for step in _exchanges(count):
-                _exchange(f, memory, count, lanes, step, wide)
+            _compare_all(f, memory, count, lanes, wide)
             with f.range(0, rows.first) as i:
                 if wide:
                     place = (memory + (count + i) * lanes).load(lanes)
@@ -164,42 +169,47 @@ def _emit_network(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
     )
 
 
-def _exchange(f: Function, memory: Pointer, count: int, lanes: int, step: tuple[int, int, int], wide: bool) -> None:
-    """One step of the network: compares and puts in order."""
-    p, r, d = step
-    full, rest = divmod(max(count - d, 0), 2 * p)
-    rest = min(max(rest - r, 0), p)
+def _compare_all(f: Function, memory: Pointer, count: int, lanes: int, wide: bool) -> None:
+    """The network: its steps are numbers in memory, since code for each would take LLVM long."""
+    steps = _exchanges(count)
+    if not steps:
+        return
+    table = f.table([number for step in steps for number in step])
+    with f.range(0, len(steps)) as step:
+        here = table + step * 3
+        p, r, d = (f.position((here + k).load().index()) for k in range(3))
+        left = d * -1 + count - r  # elements from the first that is compared
+        with f.range(0, (left + (p + p - 1)) // (p + p)) as block:
+            first = f.position(block) * (p + p)
+            a = memory + f.position(first + r) * lanes
+            with f.range(0, f.position(left - first).at_most(p)) as j:
+                low = a + j * lanes
+                _exchange(f, low, low + d * lanes, count * lanes if wide else 0, lanes)
 
-    def compare(i: Offset) -> None:
-        a, b = memory + i * lanes, memory + (i + d) * lanes
-        if not wide:
-            low, high = a.load(lanes), b.load(lanes)
-            f.intrinsic("smin", low, high).store(a)
-            f.intrinsic("smax", low, high).store(b)
-            return
-        c, e = a + count * lanes, b + count * lanes
-        keys, places = (a.load(lanes), b.load(lanes)), (c.load(lanes), e.load(lanes))
-        later = (keys[0] > keys[1]) | (keys[0].eq(keys[1]) & (places[0] > places[1]))
-        for pair, where in ((keys, (a, b)), (places, (c, e))):
-            f.select(later, pair[1], pair[0]).store(where[0])
-            f.select(later, pair[0], pair[1]).store(where[1])
 
-    if full:
-        with f.range(0, full) as block, f.range(0, p) as j:
-            compare(block * (2 * p) + j + r)
-    if rest:
-        with f.range(0, rest) as j:
-            compare(f.position(j) + (full * 2 * p + r))
+def _exchange(f: Function, a: Pointer, b: Pointer, places: int, lanes: int) -> None:
+    """Puts two vectors of keys in order, and with them their `places`, so many elements on."""
+    first, second = a.load(lanes), b.load(lanes)
+    if not places:
+        f.intrinsic("smin", first, second).store(a)
+        f.intrinsic("smax", first, second).store(b)
+        return
+    c, d = a + places, b + places
+    of_first, of_second = c.load(lanes), d.load(lanes)
+    later = (first > second) | (first.eq(second) & (of_first > of_second))
+    for x, y, low, high in ((first, second, a, b), (of_first, of_second, c, d)):
+        f.select(later, y, x).store(low)
+        f.select(later, x, y).store(high)
 
 
 # Digit by digit -----------------------------------------------------------------------------------
 
 
-def _passes(keys: Keys, length: int) -> tuple[int, int]:
+def _passes(bits: int, length: int) -> tuple[int, int]:
     """How many digits, and of how many bits: wide ones for long rows, whose counts take longer to go through."""
     widest = 11 if length >= 1 << 13 else 8
-    passes = -(-keys.bits // widest)
-    return passes, -(-keys.bits // passes)
+    passes = -(-bits // widest)
+    return passes, -(-bits // passes)
 
 
 class Pairs:
@@ -258,7 +268,7 @@ def _write_places(f: Function, rows: Rows, pairs: Pairs, out: Pointer) -> None:
 
 def _emit_radix(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
     """A row is a task."""
-    passes, digits = _passes(keys, rows.length)
+    passes, digits = _passes(keys.bits, rows.length)
     bins, count, wide = 1 << digits, rows.length, keys.number is I64
     walk = rows.walk(1)
     f, (x, out), _, scratch, begin, end = stage_function(module, name, rows.buffers)
@@ -268,9 +278,19 @@ def _emit_radix(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
         for (start, target), first, _ in walk.pieces(f, task):
             here, to = x + start + first * rows.strides[0][-1], out + target + first * rows.strides[1][-1]
             _write_keys(f, rows, keys, here, both, count)
-            if wide:
-                _subtract(f, both, 0, count, _least(f, both, 0, count))
-            _write_places(f, rows, sort_pairs(f, both, counts, passes, digits), to)
+            if not wide:
+                _write_places(f, rows, sort_pairs(f, both, counts, passes, digits), to)
+                continue
+            least, greatest = _bounds(f, both, 0, count)
+            apart = f.constant(True, BOOL)
+            if _packs(keys):
+                apart = greatest - least >= 1 << 32
+                with f.when(~apart):
+                    packed = _packed(f, both, least)
+                    _write_places(f, rows, sort_pairs(f, packed, counts, *_passes(32, count)), to)
+            with f.when(apart):
+                _subtract(f, both, 0, count, least)
+                _write_places(f, rows, sort_pairs(f, both, counts, passes, digits), to)
     stage = Stage(name, walk.tasks, 10 * walk.units * count >= WORTH_A_THREAD)
     scratch_bytes = 16 * both.words + round_up(4 * passes * bins, 64)
     return Kernel(
@@ -300,11 +320,22 @@ def sort_pairs(f: Function, both: Pairs, counts: Pointer, passes: int, digits: i
     return both.side(side.index())
 
 
-def _least(f: Function, pairs: Pairs, begin: Offset, end: Offset) -> Value:
-    """The smallest of some keys; less it, they have fewer digits that differ."""
-    with f.loop(begin, end, carry=[f.constant(-1, U64)]) as loop:
-        loop.next([f.intrinsic("umin", loop.values[0], (pairs.memory + loop.index).load())])
-    return loop.results[0]
+def _bounds(f: Function, pairs: Pairs, begin: Offset, end: Offset) -> tuple[Value, Value]:
+    """The smallest and the largest of some keys; less the smallest, fewer of their digits differ."""
+    with f.loop(begin, end, carry=[f.constant(-1, U64), f.zero(U64)]) as loop:
+        key = (pairs.memory + loop.index).load()
+        loop.next([f.intrinsic("umin", loop.values[0], key), f.intrinsic("umax", loop.values[1], key)])
+    return loop.results[0], loop.results[1]
+
+
+def _packed(f: Function, pairs: Pairs, least: Value) -> Pairs:
+    """The same pairs, in the same memory, with keys of 32 bits."""
+    lanes = f.target.lanes(8)
+    for at, many in f.blocks(pairs.count, lanes):
+        here = pairs.memory + at
+        place = f.splat(f.convert(f.position(at).value(), U64), many) + f.iota(U64, many)
+        (((here.load(many) - least) << 32) | place).store(here)
+    return Pairs(pairs.memory, pairs.count, False)
 
 
 def _subtract(f: Function, pairs: Pairs, begin: Offset, end: Offset, least: Value) -> None:
@@ -346,7 +377,7 @@ def _distribute(
 
 def _emit_chunked(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
     """A chunk of a row is a task, and for what all chunks must know, a row."""
-    passes, digits = _passes(keys, rows.length)
+    passes, digits = _passes(keys.bits, rows.length)
     bins, count, wide = 1 << digits, rows.length, keys.number is I64
     step = -(-count // CHUNKS)
     many, total = rows.sorting.rows, rows.sorting.rows * CHUNKS
@@ -387,7 +418,7 @@ def _emit_chunked(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
                 i = f.position(loop.index)
                 write_keys(f, keys, x + i * rows.step, rows.step, width, part.both, i, i)
         if wide:
-            _least(f, part.both, first, last).store(part.least + chunk)
+            _bounds(f, part.both, first, last)[0].store(part.least + chunk)
 
     def count_digits(number: int) -> Body:
         def body(f: Function, part: Part, x: Pointer, out: Pointer, chunk: Offset, first: Offset, last: Offset) -> None:
