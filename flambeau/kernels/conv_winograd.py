@@ -72,8 +72,8 @@ def cycles(
     channels = sources * targets
     products = ALL_POINTS * positions * channels * conv.batch / (2 * lanes)
     turning = 200 * positions * (sources + targets) * conv.batch / lanes
-    reading = 4 * ALL_POINTS * channels * conv.batch / 32  # of turned weights, once an image
-    return 1.15 * products + turning + reading + 6 * channels
+    reading = 4 * ALL_POINTS * channels * conv.batch / 16  # of turned weights, once an image
+    return 1.15 * products + turning + reading + 20 * channels
 
 
 def direct_cycles(

@@ -99,17 +99,13 @@ class _Work:
         tile, _ = choose_tile(target, 1, self.all_tiles, min(blocks, _VECTORS))
         self.vectors, self.height = tile.vectors, tile.columns
         self.width = self.vectors * lanes
-        # Some sources at a time, so that their turned weights stay in the cache; if one time is enough, some
-        # images at a time, so that their products stay there.
-        half = max(1, target.l2 // 2 // (4 * ALL_POINTS * self.width))
-        self.depth = round_up(-(-what.sources // -(-what.sources // half)), _UNROLL)
-        self.source_blocks = -(-what.sources // self.depth)
-        parts = -(-what.conv.batch * tiles.count // half) if self.source_blocks == 1 else 1
-        self.images = -(-what.conv.batch // min(parts, what.conv.batch))
+        # Some images at a time, so that their products stay in the cache.
+        most = max(1, target.l2 // 2 // (4 * ALL_POINTS * self.width * tiles.count))
+        self.images = -(-what.conv.batch // -(-what.conv.batch // most))
         self.panels = -(-blocks // self.vectors)
         # How far the 36 points of each intermediate are apart.
         self.turned_step = apart(what.sources * self.all_tiles)
-        self.weights_step = apart(self.depth * self.width)
+        self.weights_step = apart(what.sources * self.width)
         self.products_step = apart(self.images * tiles.count * self.width)
         self.turned_room = ALL_POINTS * self.turned_step
         self.products_at = ALL_POINTS * self.weights_step
@@ -138,38 +134,27 @@ class _Work:
         what, count = self.what, self.tiles.count
         operands = [*what.extras, *what.outputs]
         with f.range(begin, end) as panel:
-            with f.range(0, self.source_blocks) as block:
-                low = f.position(block * self.depth)
-                high = (low + self.depth).at_most(what.sources)
-                self._turn_weights(f, pointers[1], own, panel, (low, high))
-                if self.source_blocks > 1:
-                    with f.when(low.eq(0)):
-                        clear(f, own + self.products_at, ALL_POINTS * self.products_step, self.lanes)
-                    self._multiply(f, shared + low * self.all_tiles, own, f.position(self.all_tiles), high - low)
+            self._turn_weights(f, pointers[1], own, panel)
             with f.range(0, -(-what.conv.batch // self.images)) as part:
                 first = f.position(part * self.images)
                 last = (first + self.images).at_most(what.conv.batch)
-                if self.source_blocks == 1:
-                    tiles = f.position((last - first) * count)
-                    self._multiply(f, shared + first * count, own, tiles, f.position(what.sources))
+                self._multiply(f, shared + first * count, own, f.position((last - first) * count))
                 with f.range(first, last) as image:
                     products = own + self.products_at + (image - first) * (count * self.width)
                     others = [p + image * o.strides[0] for p, o in zip(pointers[2:], operands, strict=True)]
                     self._turn_back(f, products, own + self.pixels_at, others, panel)
 
-    def _turn_weights(
-        self, f: Function, weight: Pointer, turned: Pointer, panel: Offset, sources: tuple[Index, Index]
-    ) -> None:
-        """G w G^T of some sources, as [point][source][target]."""
+    def _turn_weights(self, f: Function, weight: Pointer, turned: Pointer, panel: Offset) -> None:
+        """G w G^T of every pair of channels, as [point][source][target]."""
         what, lanes = self.what, self.lanes
         target_step, source_step, row_step, column_step, _ = what.weight.strides
         offsets = [[i * row_step + j * column_step for j, _ in self.columns.taps] for i, _ in self.rows.taps]
         together = sorted(o for line in offsets for o in line) == list(range(9)) and lanes >= 9
         full, left = divmod(what.targets, lanes)
-        with f.range(*sources) as source, f.range(0, self.vectors) as vector:
+        with f.range(0, what.sources) as source, f.range(0, self.vectors) as vector:
             block = f.position(panel * self.vectors + vector)
             here = weight + source * source_step + block * (lanes * target_step)
-            there = turned + (source - sources[0]) * self.width + vector * lanes
+            there = turned + source * self.width + vector * lanes
             empty = self.panels * self.vectors * lanes >= what.targets + lanes
             for count, condition in ((lanes, full), (left, left), (0, empty)):
                 if not condition:
@@ -188,8 +173,8 @@ class _Work:
                     for point, value in enumerate(both_ways(f, w, turn_weight) if count else zeros):
                         value.store(there + point * self.weights_step)
 
-    def _multiply(self, f: Function, turned: Pointer, own: Pointer, tiles: Index, sources: Index) -> None:
-        """The 36 products for some tiles and sources, [point][tile][target]."""
+    def _multiply(self, f: Function, turned: Pointer, own: Pointer, tiles: Index) -> None:
+        """The 36 products for some tiles, [point][tile][target]."""
         with f.range(0, ALL_POINTS) as point:
             v = turned + point * self.turned_step
             u = own + point * self.weights_step
@@ -197,24 +182,24 @@ class _Work:
             whole = tiles // self.height
             with f.range(0, whole) as number:
                 tile = number * self.height
-                self._tile(f, v + tile, u, m + tile * self.width, self.height, sources)
+                self._tile(f, v + tile, u, m + tile * self.width, self.height)
             for left in range(1, self.height):
                 if self._leaves(left):
                     with f.when((tiles - whole * self.height).eq(left)):
                         tile = whole * self.height
-                        self._tile(f, v + tile, u, m + tile * self.width, left, sources)
+                        self._tile(f, v + tile, u, m + tile * self.width, left)
 
     def _leaves(self, left: int) -> bool:
         """Whether so many tiles may be left over."""
         batch, count = self.what.conv.batch, self.tiles.count
         return any(images * count % self.height == left for images in {min(batch, self.images), batch % self.images})
 
-    def _tile(self, f: Function, v: Pointer, u: Pointer, m: Pointer, height: int, sources: Index) -> None:
+    def _tile(self, f: Function, v: Pointer, u: Pointer, m: Pointer, height: int) -> None:
         """Some tiles by a panel of targets, summed over sources."""
-        lanes, vectors = self.lanes, self.vectors
-        unroll = _UNROLL if self.what.sources % _UNROLL == 0 else 1
+        lanes, vectors, sources = self.lanes, self.vectors, self.what.sources
+        unroll = _UNROLL if sources % _UNROLL == 0 else 1
         slots = [m + i * self.width + n * lanes for i in range(height) for n in range(vectors)]
-        start = [f.zero(F32, lanes) if self.source_blocks == 1 else slot.load(lanes) for slot in slots]
+        start = [f.zero(F32, lanes)] * len(slots)
         with f.loop(0, sources, unroll, carry=start) as loop:
             sums = list(loop.values)
             for k in range(unroll):

@@ -162,7 +162,7 @@ def test_winograd_with_channels_in_lanes(
 ) -> None:
     used = []
     monkeypatch.setattr(conv_winograd_channels, "pays", lambda *_: used.append(1) or True)
-    if cache == "small":  # blocks of sources
+    if cache == "small":  # image by image
         target = replace(target, l2=60_000)
     check(target, WINOGRAD[case], "plain", exact=False)
     assert len(used) == 2
