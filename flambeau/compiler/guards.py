@@ -196,6 +196,7 @@ class World:
         self._in_lists = _Entries(getitem)
         self._sized: list[Any] = []
         self._sizes: list[int] = []
+        self._empty: list[Any] = []  # most containers are the hooks that a module does not have
         self._in_cells = _Entries(getattr)
         self._in_classes = _Entries(getitem)
         self._class_of: dict[int, type] = {}  # by the id of its namespace
@@ -388,8 +389,11 @@ class World:
             self._waiting.append(value)
 
     def _size(self, thing: Any) -> None:
-        self._sized.append(thing)
-        self._sizes.append(len(thing))
+        if thing:
+            self._sized.append(thing)
+            self._sizes.append(len(thing))
+        else:
+            self._empty.append(thing)
 
     def _optimizer(self, optimizer: Any) -> None:
         """Which tensors it updates and what it remembers of them; numbers are inputs of the program."""
@@ -429,7 +433,7 @@ class World:
 
     def hold(self, moved: dict[int, tuple[Tensor, Tensor]] | None = None) -> bool:
         """Whether everything is as it was, but for tensors that `moved` (see `moved()`)."""
-        if not self._in_dicts.hold(moved) or self._sizes != [*map(len, self._sized)]:
+        if any(self._empty) or self._sizes != [*map(len, self._sized)] or not self._in_dicts.hold(moved):
             return False
         if not self._in_lists.hold(moved) or not self._in_cells.hold(moved) or not self._in_classes.hold(moved):
             return False
