@@ -29,11 +29,15 @@ _SHORT = 8
 
 
 def emit(
-    module: Module, name: str, inputs: Sequence[Element], outputs: Sequence[Element], nodes: Nodes, results: Sequence[int]
+    module: Module, name: str, inputs: Sequence[Element], outputs: Sequence[Element], nodes: Nodes, results: Sequence[int],
+    single: Sequence[int] = (),
 ) -> None:  # fmt: skip
-    """A driver (see `threads.run`) whose table holds the addresses of inputs and outputs, and then the count."""
+    """A driver (see `threads.run`) whose table holds the addresses of inputs and outputs, and then the count.
+
+    `single` are inputs of which there is one number for all elements.
+    """
     body = f"{name}_body"
-    lanes = _emit_body(module, body, inputs, outputs, nodes, results)
+    lanes = _emit_body(module, body, inputs, outputs, nodes, results, single)
     f = module.function(name, [Buffer("table", I64), Buffer("barrier", I32)], ["thread", "threads"])
     (table, _), (thread, team) = f.buffers, f.indices
     operands = len(inputs) + len(outputs)
@@ -48,7 +52,8 @@ def emit(
 
 
 def _emit_body(
-    module: Module, name: str, inputs: Sequence[Element], outputs: Sequence[Element], nodes: Nodes, results: Sequence[int]
+    module: Module, name: str, inputs: Sequence[Element], outputs: Sequence[Element], nodes: Nodes, results: Sequence[int],
+    single: Sequence[int],
 ) -> int:  # fmt: skip
     """The function that does elements `begin` to `end`; returns how many it does at a time."""
     sizes = {e.bytes for e in types(nodes, inputs) if e.kind != "bool"} or {1}
@@ -58,10 +63,11 @@ def _emit_body(
     f = module.function(name, buffers, ["begin", "end"], internal=True)
     begin, end = f.indices
     pieces = [f.local(lanes, b.element) for b in buffers]
-    known = evaluate(f, nodes, {}, lanes)
+    known = evaluate(f, nodes, {k: f.buffers[k].broadcast(lanes) for k in single}, lanes)
+    arrays = [k for k in range(len(inputs)) if k not in single]
 
     def vector(pointers: Sequence[Pointer], at: Offset) -> None:
-        loaded = {k: (pointers[k] + at).load(lanes) for k in range(len(inputs))}
+        loaded = {k: (pointers[k] + at).load(lanes) for k in arrays}
         values = evaluate(f, nodes, loaded, lanes, known)
         for pointer, node in zip(pointers[len(inputs) :], results, strict=True):
             f.convert(values[node], pointer.element.computed).store(pointer + at)
@@ -75,8 +81,8 @@ def _emit_body(
         whole = stop
     left = end - whole
     with f.when(left.exceeds(0)):  # what is left, in memory as long as a vector
-        for pointer, piece in zip(f.buffers[: len(inputs)], pieces, strict=False):
-            _copy(f, pointer + whole, piece, left)
+        for k in arrays:
+            _copy(f, f.buffers[k] + whole, pieces[k], left)
         vector(pieces, 0)
         for pointer, piece in zip(f.buffers[len(inputs) :], pieces[len(inputs) :], strict=True):
             _copy(f, piece, pointer + whole, left)
@@ -91,9 +97,12 @@ def _copy(f: Function, source: Pointer, target: Pointer, count: Index) -> None:
 class Chain:
     """One expression, compiled for the dtypes of its operands."""
 
-    def __init__(self, nodes: Nodes, results: Sequence[int], inputs: Sequence[np.dtype], outputs: Sequence[np.dtype]):
+    def __init__(
+        self, nodes: Nodes, results: Sequence[int], inputs: Sequence[np.dtype], outputs: Sequence[np.dtype],
+        single: Sequence[int] = (),
+    ):  # fmt: skip
         module = Module()
-        emit(module, "flat", [*map(element_of, inputs)], [*map(element_of, outputs)], nodes, results)
+        emit(module, "flat", [*map(element_of, inputs)], [*map(element_of, outputs)], nodes, results, single)
         code = jit.load(module)
         self._address, self._alone = code.address("flat"), code.function("flat", 4)
         operands = len(inputs) + len(outputs)
@@ -105,7 +114,7 @@ class Chain:
 
     def __call__(self, *arrays: np.ndarray) -> None:
         """Fills outputs from inputs, which all lie in order and have as many elements; one may be another's memory."""
-        count = arrays[0].size
+        count = arrays[-1].size
         if count < self._shared or threads.get_num_threads() == 1:
             self._alone(self._pack(*map(address, arrays), count), 0, 0, 1)
             return

@@ -591,6 +591,14 @@ reciprocal = operator(
 )
 
 
+def _divided_by(other: Any, input: Tensor) -> Tensor:
+    """`other / input`, for a number the reciprocal times it: rounded as PyTorch's."""
+    if isinstance(other, Tensor):
+        return _div(other, input)
+    inverse = reciprocal(input)
+    return inverse if other == 1 else inverse * other
+
+
 # Compositions -------------------------------------------------------------------------------------
 
 
@@ -705,7 +713,7 @@ Tensor.__sub__ = _or_not_implemented(sub)  # type: ignore[attr-defined]
 Tensor.__rsub__ = _or_not_implemented(sub, reflected=True)  # type: ignore[attr-defined]
 Tensor.__mul__ = Tensor.__rmul__ = _or_not_implemented(_mul)  # type: ignore[attr-defined]
 Tensor.__truediv__ = _or_not_implemented(_div)  # type: ignore[attr-defined]
-Tensor.__rtruediv__ = _or_not_implemented(_div, reflected=True)  # type: ignore[attr-defined]
+Tensor.__rtruediv__ = _or_not_implemented(_divided_by, reflected=True)  # type: ignore[attr-defined]
 Tensor.__div__, Tensor.__rdiv__ = Tensor.__truediv__, Tensor.__rtruediv__  # type: ignore[attr-defined]
 Tensor.__floordiv__ = _or_not_implemented(floor_divide)  # type: ignore[attr-defined]
 Tensor.__rfloordiv__ = _or_not_implemented(floor_divide, reflected=True)  # type: ignore[attr-defined]

@@ -36,8 +36,12 @@ class Chains:
         if first.size < CHAINED or dtype not in FLOATS:
             return None
         for array in arrays:
-            if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+            if array.shape != shape or array.dtype != dtype:
                 return None
+        if not all([array.flags.c_contiguous for array in arrays]):
+            if not any([array.flags.c_contiguous for array in arrays]):
+                return None
+            arrays = tuple(map(np.ascontiguousarray, arrays))
         key = (dtype, constants)
         chain = self._known.get(key, self)
         if chain is self:
@@ -116,6 +120,21 @@ def elementwise(function: Callable[..., Tensor], wide: bool = True) -> Callable[
         return out
 
     return call
+
+
+def fused(derivative: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Makes a derivative of a pointwise operator, a function of the gradient and one more tensor, run as a kernel."""
+    chains = Chains(derivative, 2)
+
+    @functools.wraps(derivative)
+    def run(g: Tensor, x: Tensor) -> Tensor:
+        if not modes.grad_enabled and state.tracer is None:
+            made = chains.run((g._array, x._array))
+            if made is not None:
+                return wrap(made)
+        return derivative(g, x)
+
+    return run
 
 
 def _without_history(function: Callable[..., Tensor]) -> Callable[..., Tensor]:

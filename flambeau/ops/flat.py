@@ -1,15 +1,155 @@
-"""Reading and writing at positions, on arrays: as positions in flat memory, where NumPy is fastest.
+"""Reading and writing at positions, on arrays: many by the kernels of compiled programs, few by NumPy.
 
-`np.add.at` with one index of flat memory is some six times as fast as with an index a dimension.
+NumPy is fastest with positions in flat memory: `np.add.at` with one index of it is some six times as fast as with an index
+a dimension.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from flambeau.ops import on_kernels
+from flambeau.ops.familiar import Familiar
+
+#: How elements are joined to what stands at their places; "set" puts them there.
+JOINED_BY = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+#: Elements that are read or written, and joined, from which on that is worth a kernel.
+MANY, JOINED = 1 << 13, 1 << 11
+_familiar = Familiar(at_once=128)
+_SAME_SIZE = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
+
+
+# What operators call ------------------------------------------------------------------------------
+
+
+def read_along(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
+    """The elements that `index` picks along `dim`. Raises `RuntimeError` for one out of range."""
+    if index.size >= MANY:
+        found = _read(x, (index,), dim)
+        if found is not None:
+            return found
+    if x.flags.c_contiguous:
+        return x.reshape(-1).take(along(x.shape, index, dim))
+    _in_range(index, dim, x.shape[dim], RuntimeError)
+    grid = [_spread(n, 1, d, index.ndim) for d, n in enumerate(index.shape)]
+    grid[dim] = index
+    return np.ascontiguousarray(x[tuple(grid)])
+
+
+def write_along(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, op: str) -> np.ndarray:
+    """A copy of `x` with each element of `src` at, or joined to the one at, its place along `dim`; of several the last
+    stays, and all are joined in order. Raises `RuntimeError` for an index out of range.
+    """
+    if index.size >= (MANY if op == "set" else JOINED):
+        made = _written(x, (index,), src, dim, op)
+        if made is not None:
+            return made
+    return _joined(x, along(x.shape, index, dim), src, op)
+
+
+def read_at(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: tuple[int, ...]) -> np.ndarray:
+    """`x[indices]`, in row-major order as PyTorch lays it out (NumPy may not). Raises `IndexError` for one out of range."""
+    one = len(dims) == 1 and x.flags.c_contiguous
+    inner = one and dims[0] == 0 and x.ndim > 1  # whole rows, which NumPy copies as fast
+    if not inner and _count(x, indices, dims) >= MANY:
+        found = _read(x, indices, dims)
+        if found is not None:
+            return found
+    if one:
+        return np.asarray(x.take(indices[0], dims[0]))
+    return np.ascontiguousarray(x[_key(indices, dims, x.ndim)])
+
+
+def write_at(
+    x: np.ndarray, indices: tuple[np.ndarray, ...], src: np.ndarray, dims: tuple[int, ...], op: str
+) -> np.ndarray:
+    """A copy of `x` with `src` written at, or added to what stands at, `indices`."""
+    if _count(x, indices, dims) >= (MANY if op == "set" else JOINED):
+        made = _written(x, indices, src, dims, op)
+        if made is not None:
+            return made
+    if op != "set":
+        return _joined(x, at(x.shape, indices, dims), src, op)
+    out = x.copy()
+    out[_key(indices, dims, x.ndim)] = src
+    return out
+
+
+def _count(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: tuple[int, ...]) -> int:
+    """About how many elements `x[indices]` has."""
+    return max(i.size for i in indices) * (x.size // max(math.prod(x.shape[d] for d in dims), 1))
+
+
+# Kernels ------------------------------------------------------------------------------------------
+
+
+def _layout(x: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return x.shape, tuple(s // x.itemsize for s in x.strides)
+
+
+def _sought(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: Any) -> Any:
+    from flambeau.kernels import positions
+
+    if isinstance(dims, int):
+        return positions.along(_layout(x), _layout(indices[0]), dims)
+    return positions.at(_layout(x), [_layout(i) for i in indices], dims)
+
+
+def _fits(*arrays: np.ndarray) -> bool:
+    """Whether there is something in all of them, and steps go from element to element."""
+    return all(a.size and not any(s % a.itemsize or s < 0 for s in a.strides) for a in arrays)
+
+
+def _read(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: Any) -> np.ndarray | None:
+    number = _SAME_SIZE.get(x.itemsize)
+    if number is None or not _fits(x, *indices) or any(i.dtype != np.int64 for i in indices):
+        return None
+    if not _familiar(("read", x.shape, x.strides, x.itemsize, dims, *((i.shape, i.strides) for i in indices))):
+        return None
+    from flambeau.kernels import call
+
+    sought = _sought(x, indices, dims)
+    out = np.empty(sought.shape, x.dtype)
+    _raise(call.read_at(x.view(number), sought, indices, out.view(number)), x, dims)
+    return out
+
+
+def _written(x: np.ndarray, indices: tuple[np.ndarray, ...], src: np.ndarray, dims: Any, op: str) -> np.ndarray | None:
+    number = _SAME_SIZE.get(x.itemsize)
+    if number is None or not _fits(x, src, *indices) or any(i.dtype != np.int64 for i in indices):
+        return None
+    if op != "set" and (x.dtype.kind == "c" or x.dtype != src.dtype):
+        return None
+    layouts = (x.shape, src.shape, src.strides, *((i.shape, i.strides) for i in indices))
+    if not _familiar(("write", op, x.dtype, dims, *layouts)):
+        return None
+    from flambeau.kernels import call
+
+    narrow = op != "set" and _is_narrow(x.dtype)
+    out = x.astype(np.float32, order="C") if narrow else x.copy(order="C")
+    src = src.astype(out.dtype, copy=False)
+    sought = _sought(out, indices, dims)
+    given = np.broadcast_to(src, sought.shape)
+    if op == "set":
+        fault = call.write_at(out.view(number), sought, indices, given.view(number), op)
+    else:
+        fault = call.write_at(out, sought, indices, given, op)
+    _raise(fault, x, dims)
+    return out.astype(x.dtype) if narrow else out
+
+
+def _raise(fault: Any, x: np.ndarray, dims: Any) -> None:
+    """Raises the error for a position that a kernel found out of range."""
+    if fault is not None:
+        dim, kind = (dims, RuntimeError) if isinstance(dims, int) else (dims[fault.index], IndexError)
+        raise kind(_outside(fault.position, dim, x.shape[dim]))
+
+
+# Places in flat memory ----------------------------------------------------------------------------
 
 
 def all_within(index: np.ndarray, size: int) -> bool:
@@ -19,11 +159,21 @@ def all_within(index: np.ndarray, size: int) -> bool:
     return not index.size or bool(np.ascontiguousarray(index).view(np.uint64).max() < size)
 
 
-def _in_range(index: np.ndarray, dim: int, size: int) -> None:
-    """Raises `RuntimeError` unless every index is within 0 and `size`."""
+def _outside(position: int, dim: int, size: int) -> str:
+    return f"index {position} is out of bounds for dimension {dim} with size {size}"
+
+
+def _in_range(index: np.ndarray, dim: int, size: int, kind: type[Exception]) -> None:
+    """Raises the error unless every index is within 0 and `size`."""
     if not all_within(index, size):
-        bad = index[(index < 0) | (index >= size)].flat[0]
-        raise RuntimeError(f"index {bad} is out of bounds for dimension {dim} with size {size}")
+        raise kind(_outside(index[(index < 0) | (index >= size)].flat[0], dim, size))
+
+
+def _key(indices: tuple[np.ndarray, ...], dims: tuple[int, ...], rank: int) -> tuple:
+    key: list[Any] = [slice(None)] * rank
+    for d, i in zip(dims, indices, strict=True):
+        key[d] = i
+    return tuple(key)
 
 
 def _steps(shape: Sequence[int]) -> list[int]:
@@ -42,7 +192,7 @@ def _spread(count: int, step: int, axis: int, rank: int) -> np.ndarray:
 
 def along(shape: Sequence[int], index: np.ndarray, dim: int) -> np.ndarray:
     """In flat memory of `shape`, the positions of the elements that `index` picks along `dim`."""
-    _in_range(index, dim, shape[dim])
+    _in_range(index, dim, shape[dim], RuntimeError)
     steps = _steps(shape)
     flat = index * steps[dim] if steps[dim] != 1 else index
     for d, n in enumerate(index.shape):
@@ -57,7 +207,7 @@ def at(shape: Sequence[int], indices: Sequence[np.ndarray], dims: Sequence[int])
     picked = np.zeros((), np.int64)
     for d, index in zip(dims, indices, strict=True):
         index = np.where(index < 0, index + shape[d], index)
-        _in_range(index, d, shape[d])
+        _in_range(index, d, shape[d], IndexError)
         picked = picked + index * steps[d]
     rest = [d for d in range(len(shape)) if d not in dims]
     together = list(dims) == list(range(dims[0], dims[0] + len(dims)))
@@ -69,44 +219,18 @@ def at(shape: Sequence[int], indices: Sequence[np.ndarray], dims: Sequence[int])
     return flat
 
 
-def joined(function: np.ufunc, x: np.ndarray, places: np.ndarray, src: np.ndarray) -> np.ndarray:
-    """A copy of `x` with each element of `src` joined by `function` to the one at its place in flat memory."""
-    narrow = x.dtype.kind == "V" or x.dtype == np.float16  # too few digits to add up in
-    out = x.astype(np.float32, order="C") if narrow else x.copy()
+def _is_narrow(dtype: np.dtype) -> bool:
+    """Whether it has too few digits to add up in."""
+    return dtype.kind == "V" or dtype == np.float16
+
+
+def _joined(x: np.ndarray, places: np.ndarray, src: np.ndarray, op: str) -> np.ndarray:
+    """A copy of `x` with each element of `src` at, or joined to the one at, its place in flat memory."""
+    if op == "set":
+        out = x.copy()
+        out.reshape(-1)[places] = src
+        return out
+    out = x.astype(np.float32, order="C") if _is_narrow(x.dtype) else x.copy()
     src = np.broadcast_to(src, places.shape).astype(out.dtype, copy=False)
-    if function is not np.add or not on_kernels.add_rows(out.reshape(-1, 1), places.reshape(-1), src.reshape(-1, 1)):
-        function.at(out.reshape(-1), places.reshape(-1), src.reshape(-1))
+    JOINED_BY[op].at(out.reshape(-1), places.reshape(-1), src.reshape(-1))
     return out.astype(x.dtype, copy=False)
-
-
-def added_rows(x: np.ndarray, index: np.ndarray, src: np.ndarray, from_end: bool = True) -> np.ndarray | None:
-    """A copy of `x` with each src[j] added to its row index[j], or `None` where places do it as well.
-
-    from_end: negative positions count from the end.
-    """
-    if x.dtype != src.dtype or not index.size or not x.size or x.ndim < 2:
-        return None
-    if from_end:
-        index = np.where(index < 0, index + len(x), index)
-    _in_range(index, 0, len(x))
-    out = x.copy(order="C")
-    rows = np.broadcast_to(src, (*index.shape, *x.shape[1:])).reshape(index.size, -1)
-    return out if on_kernels.add_rows(out.reshape(len(x), -1), index.reshape(-1), rows) else None
-
-
-def written(x: np.ndarray, places: np.ndarray, src: np.ndarray) -> np.ndarray:
-    """A copy of `x` with `src` written at places in flat memory; of several the last stays."""
-    out = x.copy()
-    out.reshape(-1)[places] = src
-    return out
-
-
-def read(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
-    """The elements that `index` picks along `dim`."""
-    if x.flags.c_contiguous:
-        return x.reshape(-1).take(along(x.shape, index, dim))
-    _in_range(index, dim, x.shape[dim])
-    grid = [_spread(n, 1, d, index.ndim) for d, n in enumerate(index.shape)]
-    grid[dim] = index
-    found = x[tuple(grid)]
-    return found if found.flags.c_contiguous else found.copy()

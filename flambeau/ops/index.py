@@ -29,37 +29,11 @@ def _index_rule(x: Spec, *indices: Spec, dims: tuple[int, ...]) -> Spec:
     return Spec((*rest[:at], *shape, *rest[at:]), x.dtype)
 
 
-def _key(indices: tuple[np.ndarray, ...], dims: tuple[int, ...], rank: int) -> tuple:
-    key: list[Any] = [slice(None)] * rank
-    for d, i in zip(dims, indices, strict=True):
-        key[d] = i
-    return tuple(key)
-
-
-def _looked_up(x: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...]) -> np.ndarray:
-    """The elements at `indices`, in row-major order, as PyTorch lays them out (NumPy may not)."""
-    if len(dims) == 1 and x.flags.c_contiguous:
-        return np.asarray(x.take(indices[0], dims[0]))
-    found = np.asarray(x[_key(indices, dims, x.ndim)])
-    return found if found.flags.c_contiguous else found.copy()
-
-
-def _put(x: np.ndarray, values: np.ndarray, *indices: np.ndarray, dims: tuple[int, ...], accumulate: bool) -> np.ndarray:
-    if accumulate:
-        rows = flat.added_rows(x, indices[0], values) if dims == (0,) else None
-        if rows is not None:
-            return rows
-        return flat.joined(np.add, x, flat.at(x.shape, indices, dims), values)
-    out = x.copy()
-    out[_key(indices, dims, x.ndim)] = values
-    return out
-
-
 #: Elements at `indices` (int64, one for each of `dims`, broadcast together); negative ones count from the end.
 _index = Primitive(
     "index",
     "input indices*",
-    _looked_up,
+    lambda x, *indices, dims: flat.read_at(x, indices, dims),
     rule=_index_rule,
     derivative={
         "input": lambda g, input_shape, indices, dims: _index_put(
@@ -72,7 +46,7 @@ _index = Primitive(
 _index_put = Primitive(
     "index_put",
     "input values indices*",
-    _put,
+    lambda x, values, *indices, dims, accumulate: flat.write_at(x, indices, values, dims, "add" if accumulate else "set"),
     rule=lambda x, values, *indices, dims, accumulate: x,
     derivative={
         "input": lambda g, indices, dims, accumulate: g
@@ -405,7 +379,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 _gather = Primitive(
     "gather",
     "input index",
-    lambda x, index, dim, within=False: flat.read(x, index, dim),
+    lambda x, index, dim, within=False: flat.read_along(x, index, dim),
     rule=lambda x, index, dim, within=False: Spec(index.shape, x.dtype),
     derivative={
         "input": lambda g, input_shape, index, dim: _scatter_add(g.new_zeros(input_shape), index, g, dim=dim, within=True)
@@ -414,18 +388,10 @@ _gather = Primitive(
 )
 
 
-def _scattered(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, within: bool = False) -> np.ndarray:
-    if dim == 0 and index.shape[1:] == x.shape[1:] == src.shape[1:] and not any(index.strides[1:]):
-        rows = flat.added_rows(x, index.reshape(len(index), -1)[:, 0], src[: len(index)], from_end=False)
-        if rows is not None:
-            return rows
-    return flat.joined(np.add, x, flat.along(x.shape, index, dim), src)
-
-
 _scatter_add = Primitive(
     "scatter_add",
     "input index src",
-    _scattered,
+    lambda x, index, src, dim, within=False: flat.write_along(x, index, src, dim, "add"),
     rule=lambda x, index, src, dim, within=False: x,
     derivative={"input": lambda g: g, "src": lambda g, index, dim: _gather(g, index, dim=dim, within=True)},
     lowering=Kernel("scatter", ("add",)),

@@ -31,10 +31,18 @@ log10 = _register(
 )
 log1p = _register(unary("log1p", np.log1p, lambda g, input: g / _conj(input + 1), doc="log(1 + input)."))
 sqrt = _register(unary("sqrt", np.sqrt, lambda g, out: g / _conj(2 * out), doc="The square root."))
+
+
+def _inverse_root(x: np.ndarray) -> np.ndarray:
+    if x.itemsize == 2:
+        return _inverse_root(x.astype(np.float32)).astype(x.dtype)
+    return np.divide(np.asarray(1, x.dtype), np.sqrt(x))
+
+
 rsqrt = _register(
     unary(
         "rsqrt",
-        lambda x: np.divide(np.asarray(1, x.dtype), np.sqrt(x)),
+        _inverse_root,
         lambda g, out: -0.5 * g * _conj(out**3),
         doc="1 / sqrt(input).",
     )
@@ -120,7 +128,7 @@ def logistic(x: np.ndarray) -> np.ndarray:
 sigmoid = _register(
     unary(
         "sigmoid",
-        lambda x: logistic(x).astype(x.dtype, copy=False),
+        lambda x: logistic(x.astype(np.float32) if x.itemsize == 2 else x).astype(x.dtype, copy=False),
         lambda g, out: g * _conj((1 - out) * out),
         doc="The logistic function, 1 / (1 + exp(-input)).",
     ),

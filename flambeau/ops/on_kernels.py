@@ -48,16 +48,68 @@ def _kernels() -> types.ModuleType:
     return call
 
 
-#: Functions that take long enough for threads to matter.
-FUNCTIONS = frozenset(("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tanh", "sigmoid", "erf"))
+_HALVES = FLOATS - _DTYPES
+#: Functions that NumPy does one number at a time, functions it takes long for, and functions for which threads matter.
+_SLOW = frozenset(("sigmoid", "erf"))
+_LONG = frozenset(("exp", "sqrt", "rsqrt", "reciprocal", "sign", "relu"))
+_SHARED = frozenset(("exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tanh"))
+_PLAIN = frozenset(("neg", "abs", "floor", "ceil", "trunc", "round", "tan", "sinh", "cosh"))
+FUNCTIONS = _SLOW | _LONG | _SHARED | _PLAIN
+#: Functions of two numbers, and the dtypes for which NumPy is slower.
+PAIRS = dict.fromkeys(("add", "sub", "mul", "div", "maximum", "minimum"), _HALVES) | {"pow": FLOATS - {np.dtype("f8")}}
+_SMALL_POWERS = (2, 3, 0.5, -1, 1, 0)  # which are products, quotients and roots
+_chains: dict[Any, Any] = {}
+
+
+def _fewest() -> dict[tuple[str, np.dtype], int]:
+    """From how many elements on each function is a kernel's."""
+    found = {(name, dtype): CHAINED for name in FUNCTIONS for dtype in _HALVES}
+    for names, count in ((_SLOW, CHAINED), (_LONG, 1 << 12), (_SHARED, MANY)):
+        found |= {(name, dtype): count for name in names for dtype in _DTYPES}
+    return found
+
+
+_FEWEST = _fewest()
 
 
 def function(name: str, x: np.ndarray) -> np.ndarray | None:
     """One of `FUNCTIONS` of every element."""
-    if x.size < MANY or x.dtype not in _DTYPES or not x.flags.c_contiguous:
+    dtype = x.dtype
+    if x.size < _FEWEST.get((name, dtype), math.inf) or not x.flags.c_contiguous:
         return None
-    result = np.empty(x.shape, x.dtype)
-    _kernels().pointwise_chain((("input", 0), (name, 0)), [x.reshape(-1)], [result.reshape(-1)], (1,))
+    chain = _chains.get((name, dtype))
+    if chain is None:
+        from flambeau.kernels.flat import Chain
+
+        chain = _chains[name, dtype] = Chain((("input", 0), (name, 0)), (1,), [dtype], [dtype])
+    result = np.empty(x.shape, dtype)
+    chain(x, result)
+    return result
+
+
+def pair(name: str, x: Any, y: Any) -> np.ndarray | None:
+    """One of `PAIRS` of arrays of one shape, or of an array and a number."""
+    array = x if isinstance(x, np.ndarray) and x.ndim else y
+    if name == "pow" and array is x and np.ndim(y) == 0 and y in _SMALL_POWERS:
+        return None
+    dtype, dtypes, single = array.dtype, [array.dtype] * 2, None
+    if array.size < CHAINED or dtype not in PAIRS[name] or not array.flags.c_contiguous:
+        return None
+    for k, other in enumerate((x, y)):
+        if isinstance(other, np.ndarray) and other.ndim:
+            if other.shape != array.shape or other.dtype != dtype or not other.flags.c_contiguous:
+                return None
+        else:
+            single, dtypes[k] = k, np.dtype(np.float32)
+    key = (name, dtype, single)
+    chain = _chains.get(key)
+    if chain is None:
+        from flambeau.kernels.flat import Chain
+
+        nodes = (("input", 0), ("input", 1), (name, 0, 1))
+        chain = _chains[key] = Chain(nodes, (2,), dtypes, [dtype], () if single is None else (single,))
+    result = np.empty(array.shape, dtype)
+    chain(*[np.asarray(v, d) for v, d in zip((x, y), dtypes, strict=True)], result)
     return result
 
 

@@ -16,6 +16,7 @@ from flambeau.core import dtypes
 from flambeau.core.dtypes import FROM_NUMPY, dtype
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops import on_kernels
+from flambeau.ops.elementwise import fused
 from flambeau.ops.table import Elementwise, Primitive, Spec, sparse_form
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import state
@@ -113,15 +114,19 @@ def pointwise_rule(kind: str) -> Callable[..., Spec]:
     return rule
 
 
-def computed(compute: Callable[..., Any], kind: str) -> Callable[..., Any]:
-    """`compute` with numbers beside narrow dtypes kept narrow, and results of the right dtype."""
+def computed(compute: Callable[..., Any], kind: str, wide_numbers: bool = False) -> Callable[..., Any]:
+    """`compute` with numbers beside narrow dtypes kept narrow, and results of the right dtype.
+
+    `wide_numbers`: half-width floats meet numbers in float32, and only the result is rounded.
+    """
 
     def run(*arrays: Any, **attributes: Any) -> Any:
         stored = next(a.dtype for a in arrays if isinstance(a, (ndarray, np.generic)))
         if any(not isinstance(a, (ndarray, np.generic)) for a in arrays):
             d = FROM_NUMPY[stored]
+            of_number = np.dtype(np.float32) if wide_numbers and stored.itemsize == 2 and d.kind == dtypes.FLOATING else stored
             arrays = tuple(
-                a if isinstance(a, (ndarray, np.generic)) else np.asarray(number_as(a, d), stored)
+                a if isinstance(a, (ndarray, np.generic)) else np.asarray(number_as(a, d), of_number)
                 for a in arrays
             )
         result = np.asarray(compute(*arrays, **attributes))
@@ -155,6 +160,8 @@ def unary(
     """A pointwise operator of one tensor. `kind`: the result's dtype (see `DIRECT`)."""
     if name in on_kernels.FUNCTIONS:
         compute = _large_on_kernels(name, compute)
+        if derivative is not None and derivative.__code__.co_argcount == 2:
+            derivative = fused(derivative)
     primitive = Primitive(
         name,
         "input",
@@ -191,8 +198,17 @@ def unary(
 
 def _large_on_kernels(name: str, compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def run(x: Any) -> Any:
-        fast = on_kernels.function(name, x) if x.size >= on_kernels.MANY else None
+        fast = on_kernels.function(name, x) if x.size >= on_kernels.CHAINED else None
         return compute(x) if fast is None else fast
+
+    return run
+
+
+def _pairs_on_kernels(name: str, compute: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def run(x: Any, y: Any) -> Any:
+        size = x.size if isinstance(x, ndarray) and x.ndim else getattr(y, "size", 0)
+        fast = on_kernels.pair(name, x, y) if size >= on_kernels.CHAINED else None
+        return compute(x, y) if fast is None else fast
 
     return run
 
@@ -214,16 +230,20 @@ def binary(
     doc: str | None = None,
 ) -> Callable[[Any, Any], Tensor]:
     """A pointwise operator of two tensors, or of a tensor and a number on either side."""
+    on_halves = name in on_kernels.PAIRS
+    fast = _pairs_on_kernels(name, compute) if on_halves else compute
+    if name == "pow":  # which is slow in NumPy for all dtypes
+        compute = fast
     primitive = Primitive(
         name,
         "input other",
-        computed(compute, kind),
+        computed(fast, kind, name in ("mul", "div")),
         rule=pointwise_rule(kind),
         derivative=derivative,
         lowering=_lowered(lowering, lambda k, x, y: getattr(k, name)(x, y)),
         broadcasts=True,
     )
-    direct = DIRECT[kind]
+    direct = DIRECT[kind] - {np.dtype(np.float16)} if on_halves else DIRECT[kind]
     differentiable = derivative is not None
 
     def call(input: Any, other: Any) -> Tensor:
@@ -253,7 +273,7 @@ def binary(
                             out, (input, other), NO_ATTRIBUTES, x.shape == y.shape
                         )
                     return out
-            elif (other.__class__ is float or other.__class__ is int) and stored.kind == "f":
+            elif (other.__class__ is float or other.__class__ is int) and stored.kind == "f" and stored.itemsize > 2:
                 out = wrap(compute(x, other))
                 if (
                     differentiable

@@ -29,7 +29,7 @@ from flambeau.tensor.tracing import verify
 _scatter = Primitive(
     "scatter",
     "input index src",
-    lambda x, index, src, dim: flat.written(x, flat.along(x.shape, index, dim), src),
+    lambda x, index, src, dim: flat.write_along(x, index, src, dim, "set"),
     rule=lambda x, index, src, dim: x,
     derivative={
         "input": lambda g, index, index_shape, dim: _scatter(g, index, g.new_zeros(index_shape), dim=dim),
@@ -41,7 +41,8 @@ _scatter = Primitive(
 
 # Reductions ---------------------------------------------------------------------------------------
 
-_JOINED_BY = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+#: What kernels call a reduction.
+JOININGS = {"prod": "mul", "amax": "max", "amin": "min"}
 
 
 def _of_extremum(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Any, dim: int, of_src: bool) -> Tensor:
@@ -80,9 +81,7 @@ def _of_reduction(of_src: bool) -> Any:
 _reduce_into = Primitive(
     "scatter_reduce",
     "input index src",
-    lambda x, index, src, dim, reduce: flat.joined(
-        _JOINED_BY[reduce], x, flat.along(x.shape, index, dim), src
-    ),
+    lambda x, index, src, dim, reduce: flat.write_along(x, index, src, dim, JOININGS[reduce]),
     rule=lambda x, index, src, dim, reduce: x,
     derivative={"input": _of_reduction(False), "src": _of_reduction(True)},
     lowering=Kernel("scatter"),

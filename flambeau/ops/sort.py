@@ -16,7 +16,7 @@ from flambeau.core.shapes import wrap_dim
 from flambeau.ops.ordering import order
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
-from flambeau.ops.table import Primitive, Spec, operator
+from flambeau.ops.table import Kernel, Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
 
 SortResult = named_result("sort", "values", "indices")
@@ -26,20 +26,15 @@ MedianResult = named_result("median", "values", "indices")
 NanmedianResult = named_result("nanmedian", "values", "indices")
 
 
-def _positions(x: np.ndarray, dim: int, descending: bool, first: int | None = None) -> np.ndarray:
-    """The stable order along `dim`, or the `first` places of it; NaN counts as the largest."""
-    if dim == x.ndim - 1:
-        return order(x, descending, first)
-    return np.ascontiguousarray(np.moveaxis(order(np.moveaxis(x, dim, -1), descending, first), -1, dim))
-
-
+#: The stable order along `dim`, or the `first` places of it; NaN counts as the largest.
 _sort_positions = Primitive(
     "sort_positions",
     "input",
-    _positions,
+    lambda x, dim, descending, first=None: order(x, descending, first, dim),
     rule=lambda x, dim, descending, first=None: Spec(
         x.shape if first is None else (*x.shape[:dim], first, *x.shape[dim + 1 :]), np.dtype(np.int64)
     ),
+    lowering=Kernel("sort"),
 )
 
 

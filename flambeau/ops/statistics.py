@@ -9,6 +9,7 @@ import numpy as np
 from flambeau.core import dtypes
 from flambeau.core.shapes import wrap_dim, wrap_dims
 from flambeau.ops.norm import vector_norm_of
+from flambeau.ops.ordering import order
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.results import named_result
 from flambeau.ops.sort import sort
@@ -160,14 +161,14 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 def _mode_array(x: np.ndarray, dim: int) -> np.ndarray:
     """Where the last of the commonest elements stands; of equally common ones the smallest counts."""
     moved = np.moveaxis(x, dim, -1)
-    order = np.argsort(moved, axis=-1, kind="stable")
-    ordered = np.take_along_axis(moved, order, -1)
+    in_order = order(moved)
+    ordered = np.take_along_axis(moved, in_order, -1)
     places = np.arange(ordered.shape[-1])
     starts = np.concatenate(
         [np.ones((*ordered.shape[:-1], 1), bool), ordered[..., 1:] != ordered[..., :-1]], -1
     )
     run = places - np.maximum.accumulate(np.where(starts, places, 0), axis=-1)
-    return np.take_along_axis(order, run.argmax(-1)[..., None], -1)
+    return np.take_along_axis(in_order, run.argmax(-1)[..., None], -1)
 
 
 _mode_position = Primitive("mode_position", "input", lambda x, dim: np.moveaxis(_mode_array(x, dim), -1, dim))

@@ -81,3 +81,30 @@ def test_a_changed_input_is_noticed() -> None:
         x.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("count", [40, 1000])
+def test_half_width_numbers_meet_numbers_unrounded(dtype: str, count: int) -> None:
+    """As in PyTorch: products and quotients by a number take it as it is, sums round it first."""
+    kind = getattr(torch, dtype)
+    x = torch.linspace(-3, 3, count).to(kind)
+    assert torch.equal(x * 0.7, (x.float() * 0.7).to(kind)) and torch.equal(x / 0.7, (x.float() / 0.7).to(kind))
+    assert torch.equal(x + 0.3, (x.float() + torch.tensor(0.3).to(kind).float()).to(kind))
+    assert torch.equal(0.7 / x, x.reciprocal() * 0.7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "tanh", "sqrt", "rsqrt", "erf", "log", "sin", "sign", "reciprocal"])
+def test_functions_and_derivatives_of_long_tensors(name: str, dtype: str) -> None:
+    """Those of long tensors are kernels, those of short ones are not."""
+    found = []
+    for pieces in (1, 100):
+        x = torch.linspace(0.1, 3, 70_000).to(getattr(torch, dtype)).requires_grad_()
+        for part in x.chunk(pieces if pieces == 1 else 700):
+            getattr(part, name)().sum().backward()
+        found.append((torch.cat([getattr(p, name)() for p in x.detach().chunk(pieces)]).double(), x.grad.double()))
+    (value, slope), (expected, gradient) = found
+    tolerance = {"float32": 1e-6, "float64": 1e-13, "bfloat16": 0.02}[dtype]
+    assert torch.allclose(value, expected, tolerance, tolerance)
+    assert torch.allclose(slope, gradient, tolerance, tolerance)
