@@ -426,3 +426,17 @@ def test_mixed_precision_step_is_eager_s() -> None:
 
     for a, b in zip(trained(False), trained(True), strict=True):
         np.testing.assert_allclose(a, b, rtol=0.02, atol=0.01)
+
+
+def test_what_an_input_was_is_kept() -> None:
+    """A result that is an input's old content, whose memory the program writes."""
+
+    @torch.compile(fullgraph=True)
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        before = x.clone()
+        x.add_(1)
+        return before
+
+    x = torch.zeros(3)
+    for wanted in range(3):
+        assert (counted(x) == wanted).all() and (x == wanted + 1).all()

@@ -54,19 +54,23 @@ class Homes:
             for value in step.writes:
                 made.setdefault(value, k)
             self._last_read.update(dict.fromkeys(step.reads, k))
-        late: list[tuple[Place, Value]] = []
+        inputs = set(graph.inputs)
+        for value in graph.outputs:  # what an input was is copied at the end
+            if low.locate(value).root in inputs:
+                self._last_read[low.locate(value).root] = len(low.steps)
+        late: list[tuple[bool, Place, Value]] = []
         roots: dict[Value, int] = {}
         for k, value in enumerate(graph.outputs):
             located, target = low.locate(value), self._written.get(k)
+            root = located.root
             direct = (
-                value in made
-                and value not in roots
-                and located.root is value
-                and located == whole(value)
-                and (target is None or self._safe(made[value], value, graph.inputs[target]))
+                root in made
+                and root not in roots
+                and located.is_all
+                and (target is None or self._safe(made[root], root, graph.inputs[target]))
             )
             if direct:
-                roots[value] = k
+                roots[root] = k
                 continue
             copy = Value(value.shape, value.dtype)
             if target is not None and value.node is None:
@@ -74,9 +78,9 @@ class Homes:
                 kept = Value(value.shape, value.dtype)
                 self._add_copy(located, kept)
                 located = whole(kept)
-            late.append((located, copy))
+            late.append((target is not None, located, copy))
             roots[copy] = k
-        for located, copy in late:
+        for _, located, copy in sorted(late, key=lambda item: item[0]):  # inputs are overwritten last
             self._add_copy(located, copy)
         return roots
 

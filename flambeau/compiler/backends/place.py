@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,6 +47,13 @@ class Place:
     def is_whole(self) -> bool:
         """Whether this is all of its root's memory, in order."""
         return self == whole(self.root)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether this is all of its root's memory, in order, in whatever shape it is seen."""
+        seen = whole(Value(self.shape, self.dtype)).strides
+        steps = zip(self.shape, self.strides, seen, strict=True)
+        return self.offset == 0 and math.prod(self.shape) == self.root.size and all(n == 1 or s == t for n, s, t in steps)
 
     def is_same(self, other: Place) -> bool:
         """Whether both are the same elements of the same memory."""
