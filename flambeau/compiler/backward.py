@@ -14,7 +14,7 @@ from flambeau.compiler.executables import executable, run_once
 from flambeau.compiler.graph import Graph, Value
 from flambeau.compiler.graph import Node as GraphNode
 from flambeau.compiler.results import Returned
-from flambeau.compiler.sources import Argument, Captured, HostNumber, Tangent
+from flambeau.compiler.sources import Argument, Captured, GivenNumber, HostNumber, Tangent
 from flambeau.compiler.symbols import Symbol
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import Untraceable
@@ -202,7 +202,7 @@ def attach(
                 versions.append((arguments[position], arguments[position]._version_number()))
             case Captured():
                 versions.append((source.tensor, source.tensor._version_number()))
-            case HostNumber(_):
+            case HostNumber() | GivenNumber():
                 saved[-1] = inputs[k].copy()
     node = CompiledBackward(tuple(t._edge() for t in leaves), plan, saved, versions)
     for slot, k in enumerate(plan.roots):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields
-from operator import is_
+from operator import is_, itemgetter
 from os import PathLike
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.compiler.backward import trace_backward
 from flambeau.compiler.effects import Watch
-from flambeau.compiler.guards import Change, Reads, World, hooks_of
+from flambeau.compiler.guards import Change, Reads, World, hooks_of, is_simple
+from flambeau.compiler.numbers import Number, may_vary
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.program import Program
 from flambeau.compiler.results import Returned
@@ -29,6 +30,7 @@ from flambeau.tensor.tensor import Tensor
 
 #: How many shapes, dtypes and constants a function is specialised for before it runs eagerly.
 RECOMPILE_LIMIT = 8
+_NONE: frozenset[int] = frozenset()
 _MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
@@ -89,14 +91,19 @@ def compile(
     if isinstance(model, Module):
         from flambeau.compiler.module import OptimizedModule
 
-        return OptimizedModule(model, CompiledFunction(model, fullgraph, tune=tune))
-    compiled = CompiledFunction(model, fullgraph, tune=tune)
+        return OptimizedModule(model, CompiledFunction(model, fullgraph, tune=tune, dynamic=dynamic))
+    compiled = CompiledFunction(model, fullgraph, tune=tune, dynamic=dynamic)
     functools.update_wrapper(compiled, model)
     return compiled
 
 
 class _Changing(Untraceable):
-    """A program that changes Python objects: perhaps at its first call only, to set things up."""
+    """A program that changes Python objects: perhaps at its first call only, to set things up.
+
+    `numbers`: where it put others, if it changed only numbers.
+    """
+
+    numbers: Sequence[Change] = ()
 
 
 class CompiledFunction:
@@ -114,8 +121,9 @@ class CompiledFunction:
         most: int = RECOMPILE_LIMIT,
         tune: bool = False,
         pure: bool = False,
+        dynamic: bool | None = None,
     ):
-        self.most, self.tune, self.pure, self.quiet = most, tune, pure, quiet
+        self.most, self.tune, self.pure, self.quiet, self.dynamic = most, tune, pure, quiet, dynamic
         self.function = function
         self.fullgraph = fullgraph
         self.programs: dict[Hashable, list[Program]] = {}
@@ -123,6 +131,13 @@ class CompiledFunction:
         self._eager_keys: set[Hashable] = set()
         self._changed_once: set[Hashable] = set()
         self._warned = quiet
+        # By what calls have in common: which numbers among the arguments vary, which must not, what they were.
+        self._varying: dict[Hashable, frozenset[int]] = {}
+        self._fixed: dict[Hashable, frozenset[int]] = {}
+        self._numbers_before: dict[Hashable, Sequence[Any]] = {}
+        # Numbers elsewhere that vary, and those that must not, by holder and key.
+        self._places: dict[tuple[int, Any], Change] = {}
+        self._fixed_places: set[tuple[int, Any]] = set()
         self._kept: dict[int, Any] = {}  # what is known by its id
         self._kept_gradients: dict[Any, Tensor] = {}
 
@@ -133,44 +148,50 @@ class CompiledFunction:
         return self._anew(copy.deepcopy(self.function, memo))
 
     def __reduce__(self) -> tuple:
-        return CompiledFunction, (self.function, self.fullgraph, self.quiet, self.most, self.tune, self.pure)
+        return CompiledFunction, (self.function, self.fullgraph, self.quiet, self.most, self.tune, self.pure, self.dynamic)
 
     def _anew(self, function: Callable[..., Any]) -> CompiledFunction:
-        return CompiledFunction(function, self.fullgraph, self.quiet, self.most, self.tune, self.pure)
+        return CompiledFunction(function, self.fullgraph, self.quiet, self.most, self.tune, self.pure, self.dynamic)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if state.busy and state.tracer is not None:
             return self.function(*args, **kwargs)
         tensors: list[Tensor] = []
-        key = self._key(args, kwargs, tensors)
+        numbers: list[Any] = []
+        key = self._key(args, kwargs, tensors, numbers)
         programs = self.programs.get(key)
         if programs is not None:
             for program in programs:
-                if program.fits(tensors):
-                    return program(tensors)
+                if program.fits(tensors, numbers):
+                    return program(tensors, numbers)
         if key in self._eager_keys:
             return self.function(*args, **kwargs)
-        return self._specialise(key, args, kwargs, tensors)
+        return self._specialise(key, args, kwargs, tensors, numbers)
 
     # Which program --------------------------------------------------------------------------------
 
-    def _key(self, args: tuple, kwargs: dict, tensors: list[Tensor]) -> Hashable:
+    def _key(self, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: list[Any]) -> Hashable:
         """What a call's arguments must have in common with another's to share programs."""
         parts: list[Any] = [
             modes.grad_enabled, modes.inference, state.autocast, get_default_dtype(), exact_convolutions(),
         ]  # fmt: skip
         for x in args:
-            parts.append(self._part(x, tensors))
+            parts.append(self._part(x, tensors, numbers))
         for name, x in kwargs.items():
-            parts.append((name, self._part(x, tensors)))
+            parts.append((name, self._part(x, tensors, numbers)))
         if len(tensors) > 1:
             arrays = [id(t._array) for t in tensors]
             if len(set(arrays)) < len(arrays):
                 ids = [*map(id, tensors)]
                 parts.append((*map(arrays.index, arrays), *map(ids.index, ids)))
-        return tuple(parts)
+        kind = tuple(parts)
+        if not numbers:
+            return kind
+        varying = self._varying.get(kind, _NONE)
+        # `repr` tells -0.0 from 0.0, and nan is like nan.
+        return kind, tuple([None if k in varying and may_vary(x) else repr(x) for k, x in enumerate(numbers)])
 
-    def _part(self, x: Any, tensors: list[Tensor]) -> Hashable:
+    def _part(self, x: Any, tensors: list[Tensor], numbers: list[Any]) -> Hashable:
         if isinstance(x, Tensor):
             tensors.append(x)
             array = x._array
@@ -178,13 +199,16 @@ class CompiledFunction:
                 return array.shape, array.dtype, array.strides, x.requires_grad, x.__class__, hooks
             return array.shape, array.dtype, array.strides, x.requires_grad, x.__class__
         if isinstance(x, (tuple, list)):
-            return type(x), tuple([self._part(y, tensors) for y in x])
+            return type(x), tuple([self._part(y, tensors, numbers) for y in x])
         if isinstance(x, dict):
-            return type(x), tuple([(k, self._part(v, tensors)) for k, v in x.items()])
+            return type(x), tuple([(k, self._part(v, tensors, numbers)) for k, v in x.items()])
         if is_record(x):
-            return type(x), tuple([self._part(getattr(x, f.name), tensors) for f in fields(x)])
+            return type(x), tuple([self._part(getattr(x, f.name), tensors, numbers) for f in fields(x)])
+        if type(x) is float or type(x) is int:
+            numbers.append(x)
+            return type(x)
         if isinstance(x, float):
-            return float, repr(x)  # which tells -0.0 from 0.0, and nan is like nan
+            return type(x), repr(x)
         if isinstance(x, set):
             return set, frozenset(x)
         try:
@@ -194,31 +218,36 @@ class CompiledFunction:
         return type(x), x
 
     def _specialise(
-        self, key: Hashable, args: tuple, kwargs: dict, tensors: list[Tensor]
+        self, key: Any, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: list[Any]
     ) -> Any:
         """Traces and compiles the call; runs it eagerly where that is not possible."""
         known = sum(map(len, self.programs.values()))
-        if known >= self.most * 4 or (
-            key not in self.programs and len(self.programs) >= self.most
-        ):
+        if key not in self.programs and len(self._eager_keys) >= self.most:
+            return self.function(*args, **kwargs)  # enough was tried
+        if self.dynamic is not False:
+            found = self._with_varying(key, args, kwargs, tensors, numbers, known)
+            if found is not None:
+                return found(tensors, numbers)
+        if known >= self.most * 4 or (key not in self.programs and len(self.programs) >= self.most):
             self._warn(
                 f"the function was specialised {known} times, for changing shapes, dtypes or "
                 "constants; further ones run eagerly (dynamic shapes are not compiled)"
             )
             return self.function(*args, **kwargs)
-        for x in (*args, *kwargs.values()):
-            self._kept[id(x)] = x
         try:
             program = self._trace(args, kwargs, tensors)
         except Exception as error:
-            first = isinstance(error, _Changing) and key not in self._changed_once
+            kind = key[0] if numbers else key
+            first = isinstance(error, _Changing) and kind not in self._changed_once
+            if isinstance(error, _Changing) and not first and self.dynamic is not False and self._admit(error.numbers):
+                return self._specialise(key, args, kwargs, tensors, numbers)
             if self.fullgraph and not first:
                 raise
             result = self.function(*args, **kwargs)  # raises the user's own errors again
             if first:
-                self._changed_once.add(key)
+                self._changed_once.add(kind)
                 return result
-            self._eager_keys.add(key)
+            self._keep(key, None, args, kwargs)
             why = (
                 str(error)
                 if isinstance(error, Untraceable)
@@ -226,8 +255,70 @@ class CompiledFunction:
             )
             self._warn(f"{why} cannot be traced ({where_it_failed(error, self.function)}); the function runs eagerly")
             return result
-        self.programs.setdefault(key, []).insert(0, program)
-        return program(tensors)
+        self._keep(key, program, args, kwargs, numbers)
+        return program(tensors, numbers)
+
+    def _keep(
+        self, key: Any, program: Program | None, args: tuple, kwargs: dict, numbers: Sequence[Any] = ()
+    ) -> None:
+        """Remembers what to do with such calls: run a program, or nothing but the function."""
+        self._kept.update((id(x), x) for x in (*args, *kwargs.values()) if not isinstance(x, Tensor))
+        if program is None:
+            self._eager_keys.add(key)
+        else:
+            if numbers:
+                self._numbers_before.setdefault(key[0], numbers)
+            self.programs.setdefault(key, []).insert(0, program)
+
+    # Numbers that vary ----------------------------------------------------------------------------
+
+    def _with_varying(
+        self, key: Any, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: list[Any], known: int
+    ) -> Program | None:
+        """A program for which numbers that were others at an earlier call are inputs, if that is possible."""
+        kind = key[0] if numbers else key
+        before = self._numbers_before.get(kind)
+        varying = self._varying.get(kind, _NONE)
+        fixed = self._fixed.get(kind, _NONE)
+        new = {
+            k
+            for k, x in enumerate(numbers)
+            if k not in fixed and may_vary(x) and (self.dynamic if before is None else repr(before[k]) != repr(x))
+        }
+        changed = [c for p in self.programs.get(key, ()) for c in p.world.differing()]
+        admitted = self._admit(changed)
+        places = [c for c in self._places.values() if may_vary(c.read())]
+        if not (new | varying or places) or known >= self.most * 4:
+            return None
+        if before is None and not admitted and key not in self.programs and len(self.programs) >= self.most:
+            return None
+        try:
+            program = self._trace(args, kwargs, tensors, numbers, new | varying, places)
+        except _Changing as error:
+            if kind in self._changed_once and self._admit(error.numbers):
+                return self._with_varying(key, args, kwargs, tensors, numbers, known)
+            return None
+        except Exception:  # their values decide what is done
+            self._fixed[kind] = frozenset(fixed | new | varying)
+            self._fixed_places |= self._places.keys()
+            self._varying.pop(kind, None)
+            self._places.clear()
+            return None
+        if new - varying:
+            self._varying[kind] = frozenset(new | varying)
+            self.programs = {k: v for k, v in self.programs.items() if not (isinstance(k[0], tuple) and k[0] == kind)}
+            key = self._key(args, kwargs, [], [])
+        self._keep(key, program, args, kwargs, numbers)
+        return program
+
+    def _admit(self, changes: Iterable[Change]) -> bool:
+        """Takes numbers that stand somewhere as varying; whether there were new ones."""
+        count = len(self._places)
+        for change in changes:
+            place = id(change.holder), change.key
+            if place not in self._fixed_places:
+                self._places.setdefault(place, change)
+        return len(self._places) > count
 
     def _warn(self, why: str) -> None:
         if not self._warned:
@@ -236,7 +327,11 @@ class CompiledFunction:
 
     # Tracing --------------------------------------------------------------------------------------
 
-    def _trace(self, args: tuple, kwargs: dict, tensors: list[Tensor]) -> Program:
+    def _trace(
+        self, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: Sequence[Any] = (),
+        varying: Collection[int] = (), places: Sequence[Change] = (),
+    ) -> Program:  # fmt: skip
+        """`varying`: the positions of numbers among the arguments that are inputs; `places`: where others stand."""
         self.traces += 1
         tracer = Tracer()
         world = World()
@@ -246,12 +341,18 @@ class CompiledFunction:
             raise Untraceable(world.refusal)
         watch = Watch(world.named)
         trace = None
+        were = [(place, place.read()) for place in places]
+        position = 0
         try:
             with tracing(tracer), Reads(world.classes.values()) as reads:
                 # Taken one by one: nothing here may outlive the trace.
                 stand_ins = tracer.stand_ins(tensors)[::-1]
 
                 def replaced(x: Any) -> Any:
+                    nonlocal position
+                    if type(x) in (int, float):
+                        position += 1
+                        return Number(tracer, x, itemgetter(position - 1)) if position - 1 in varying else x
                     if isinstance(x, np.ndarray):
                         raise Untraceable("a NumPy array as argument")
                     return stand_ins.pop() if isinstance(x, Tensor) else x
@@ -259,6 +360,11 @@ class CompiledFunction:
                 traced_args = map_tree(args, replaced)
                 traced_kwargs = map_tree(kwargs, replaced)
                 containers = [*_containers((traced_args, traced_kwargs))]
+                stood = [
+                    (place, Number(tracer, x, itemgetter(len(numbers) + k))) for k, (place, x) in enumerate(were)
+                ]
+                for place, number in stood:
+                    place.repeat(number)
                 with watch.on():
                     results = self.function(*traced_args, **traced_kwargs)
                 if not all(len(x) == len(y) and all(map(is_, x, y)) for x, y in containers):
@@ -266,17 +372,23 @@ class CompiledFunction:
                 del traced_args, traced_kwargs, containers
                 if world.drew():
                     raise Untraceable("a random number of Python or NumPy")
-                changes = _tensors_only(world)
+                if tracer.refusals:  # and somebody caught it
+                    raise Untraceable(tracer.refusals[0])
+                changes = _repeatable(world, stood)
                 returned = Returned(tracer, (results, [c.now for c in changes]))
                 trace = tracer.finish(returned)
                 trace.results, stored = trace.results
+                trace.places = [(place.place(), type(x)) for place, x in were]
                 trace.stores = [(c.place(), x) for c, x in zip(changes, stored, strict=True)]
                 backward = trace_backward(tracer, returned)
                 drop_dead(trace.graph, backward.wanted if backward is not None else [])
                 tracer.drop_unread_inputs()
-                del results, returned, changes
+                del results, returned, changes, stood
+                place = number = None
+            for place, x in were:
+                place.repeat(x)
             world.put_back()
-            narrow = World(reads)
+            narrow = World(reads, exempt=places)
             narrow.settle(*roots, *trace.modules)
             trace.modules = []
             trace.environment = watch if watch.environment else None
@@ -290,6 +402,9 @@ class CompiledFunction:
             world.put_back()
             raise
         finally:
+            for place, x in were:
+                if place.read() is not x:
+                    place.repeat(x)
             tracer.roll_back()
         return Program(trace, backward, tensors, narrow, self._kept_gradients, self.tune)
 
@@ -308,13 +423,27 @@ class CompiledFunction:
 
 
 
-def _tensors_only(world: World) -> list[Change]:
-    """The assignments of tracing, which each call can repeat if they put a tensor in a tensor's place."""
+def _repeatable(world: World, stood: Sequence[tuple[Change, Number]]) -> list[Change]:
+    """The assignments of tracing, which each call can repeat: of tensors in tensors' places, of numbers where they vary.
+
+    `stood`: what was put in the places of varying numbers.
+    """
     changes, more = world.changes()
-    others = [c.what for c in changes if not (isinstance(c.before, Tensor) and isinstance(c.now, Tensor))]
+    numbers = {(id(place.holder), place.key): number for place, number in stood}
+    found, others = [], []
+    for c in changes:
+        number = numbers.get((id(c.holder), c.key))
+        if number is not None and c.now is number:
+            continue
+        both = isinstance(c.before, Tensor) and isinstance(c.now, Tensor)
+        fits = c.repeatable and (both or (number is not None and is_simple(c.now)))
+        (found if fits else others).append(c)
     if others or more:
-        raise _Changing(f"a change of {(others or [more])[0]}")
-    return changes
+        error = _Changing(f"a change of {others[0].what if others else more}")
+        if not more and all(c.repeatable and type(c.now) is type(c.before) and type(c.now) in (int, float) for c in others):
+            error.numbers = [c.place() for c in others]
+        raise error
+    return found
 
 
 def _containers(tree: Any) -> Iterator[tuple[Any, Any]]:

@@ -102,8 +102,11 @@ class _Entries:
         self.holders: list[Any] = []
         self.keys: list[Any] = []
         self.values: list[Any] = []
+        self.exempt: set[tuple[int, Any]] = set()  # places that may change
 
     def add(self, holder: Any, key: Any, value: Any) -> None:
+        if (id(holder), key) in self.exempt:
+            return
         self.holders.append(holder)
         self.keys.append(key)
         self.values.append(value)
@@ -128,6 +131,17 @@ class _Entries:
             return False
         return True
 
+    def differing(self) -> Iterator[Change]:
+        """Where numbers stand that are not what they were."""
+        for holder, key, value in zip(self.holders, self.keys, self.values, strict=True):
+            if type(value) in (int, float):
+                try:
+                    now = self.get(holder, key)
+                except (LookupError, ValueError):
+                    continue
+                if type(now) is type(value) and not _same(now, value):
+                    yield Change(holder, key, None, None, "")
+
     def follow(self, moved: dict[int, tuple[Tensor, Tensor]]) -> Iterator[tuple[int, Any]]:
         """The places of tensors that moved, with what is there now."""
         for k, value in enumerate(self.values):
@@ -137,13 +151,21 @@ class _Entries:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """An assignment: `holder[key]`, or the content of a cell, was `before` and is `now`; `what` names it."""
+    """An assignment: `holder[key]`, or the content of a cell, was `before` and is `now`; `what` names it.
+
+    It is `repeatable` if nothing else in the function depends on when it happens.
+    """
 
     holder: Any
     key: Any
     before: Any
     now: Any
     what: str
+    repeatable: bool = True
+
+    def read(self) -> Any:
+        """What is there now."""
+        return self.holder.cell_contents if isinstance(self.holder, CellType) else self.holder[self.key]
 
     def place(self) -> Change:
         """The same assignment, of whatever."""
@@ -188,7 +210,8 @@ class _Generator:
 class World:
     """What a function and its arguments can reach, as it was when it was noted."""
 
-    def __init__(self, reads: Reads | None = None) -> None:
+    def __init__(self, reads: Reads | None = None, exempt: Iterable[Change] = ()) -> None:
+        """`exempt`: numbers that the program reads anew at each call."""
         self.reads = reads
         self.refusal = ""  # why nothing should be traced from here
         self.classes: dict[int, type] = {}  # whose objects' reads can be noted
@@ -200,12 +223,16 @@ class World:
         self._in_cells = _Entries(getattr)
         self._in_classes = _Entries(getitem)
         self._class_of: dict[int, type] = {}  # by the id of its namespace
+        places = {(id(c.holder), c.key) for c in exempt}
+        for entries in (self._in_dicts, self._in_lists, self._in_cells):
+            entries.exempt = places
         self._slots: list[tuple[Any, str, Any]] = []
         self._sets: list[tuple[set, set]] = []
         self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
         # To put things back, and to find what is reached; `settle` forgets these.
         self._contents: list[tuple[Any, Any]] = []
         self._attributes: list[tuple[dict, dict]] = []
+        self._options: list[tuple[dict, dict]] = []  # of optimizers
         self._generators = [_Generator(x) for x in (random, np.random)]
         self._names: set[str] = set()
         self.named: set[str] = set()  # by the code of functions that are not a library's
@@ -276,6 +303,7 @@ class World:
                 self._arrays.append((thing, thing.copy()))
             case Optimizer():
                 self._optimizers.append(thing)
+                self._options += [(group, dict(group)) for group in thing.param_groups]
                 self._waiting.append(type(thing))
             case Module():
                 self._module(thing)
@@ -404,6 +432,10 @@ class World:
         for k, group in enumerate(optimizer.param_groups):
             self._in_lists.add(optimizer.param_groups, k, group)
             self._in_dicts.add(group, "params", group["params"])
+            if "param_groups" in self.named:  # the code may look at learning rates and the like
+                for name, value in group.items():
+                    if is_simple(value):
+                        self._in_dicts.add(group, name, value)
             self._size(group["params"])
             for j, p in enumerate(group["params"]):
                 self._in_lists.add(group["params"], j, p)
@@ -424,6 +456,10 @@ class World:
                 if any(now is not moved[id(entries.values[k])][1] for k, now in entries.follow(moved)):
                     return None
         return moved
+
+    def differing(self) -> list[Change]:
+        """Where numbers stand that are not what they were."""
+        return [c for entries in (self._in_dicts, self._in_lists, self._in_cells) for c in entries.differing()]
 
     def accept(self, moved: dict[int, tuple[Tensor, Tensor]]) -> None:
         """Takes the tensors that are there now for those that were."""
@@ -471,6 +507,11 @@ class World:
                 now = entries.get(holder, key)
                 if now is not then and (id(holder), key) not in found:
                     found[id(holder), key] = Change(holder, key, then, now, f"{what} {key!r}")
+        for group, options in self._options:
+            for key, then in options.items():
+                if group.get(key) is not then:
+                    what = f"the option {key!r} of an optimizer"
+                    found[id(group), key] = Change(group, key, then, group.get(key), what, repeatable=False)
         if not self._in_classes.hold():
             more = "an attribute of a class"
         if any(getattr(thing, name, _MISSING) is not value for thing, name, value in self._slots):
@@ -483,7 +524,7 @@ class World:
 
     def put_back(self) -> None:
         """Undoes what tracing changed."""
-        for attributes, before in self._attributes:
+        for attributes, before in (*self._attributes, *self._options):
             if len(attributes) != len(before) or any(attributes.get(k, self) is not v for k, v in before.items()):
                 attributes.clear()
                 attributes.update(before)
@@ -522,7 +563,7 @@ class World:
         self.add(*things)
         for optimizer in self._optimizers:
             self._optimizer(optimizer)
-        self._contents, self._attributes, self._open, self._generators = [], [], [], []
+        self._contents, self._attributes, self._options, self._open, self._generators = [], [], [], [], []
         self._seen, self._names, self.named, self._class_of, self._optimizers, self.classes, self.reads = {}, set(), set(), {}, [], {}, None
 
 

@@ -14,9 +14,11 @@ from flambeau.compiler.backward import Backward, attach
 from flambeau.compiler.executables import executable
 from flambeau.compiler.graph import Graph, extracted
 from flambeau.compiler.guards import World, hooks_of
+from flambeau.compiler.numbers import Given, may_vary
 from flambeau.compiler.sources import (
     Argument,
     Captured,
+    GivenNumber,
     GradientOf,
     HostArray,
     HostNumber,
@@ -98,6 +100,7 @@ class Program:
         self.captured_slots: list[tuple[int, int]] = []
         self.gradients_read: list[tuple[int, Any, tuple, np.dtype]] = []
         self.draws: list[tuple[int, Any]] = []
+        self.given: list[tuple[int, Any]] = []
         reads: list[Any] = []
         number_slots: list[int] = []
         #: The tensors of outside, their arrays, and what another in such a place must be like.
@@ -118,6 +121,8 @@ class Program:
                 case HostNumber(read):
                     reads.append(read)
                     number_slots.append(slot)
+                case GivenNumber(read):
+                    self.given.append((slot, read))
                 case HostArray(read):
                     self.draws.append((slot, read))
         slots = {id(source): slot for slot, source in enumerate(sources)}
@@ -137,12 +142,14 @@ class Program:
 
     # Guards -------------------------------------------------------------------------------------
 
-    def fits(self, arguments: Sequence[Tensor]) -> bool:
-        """Whether the program is still right for the world as it is."""
+    def fits(self, arguments: Sequence[Tensor], numbers: Sequence[Any] = ()) -> bool:
+        """Whether the program is still right for the world as it is, and these numbers."""
         for condition, value in self.guards:
             if condition() != value:
                 return False
         if self.trace.environment is not None and not self.trace.environment.holds():
+            return False
+        if (self.trace.number_guards or self.trace.places) and not self._numbers_fit(numbers):
             return False
         moved = self.world.moved()
         if moved is None or (moved and not self._rebind(moved, arguments)):
@@ -174,6 +181,21 @@ class Program:
             if _tensor(a, arguments)._array is not _tensor(b, arguments)._array:
                 return False
         return not (self.written_slots and self.arguments) or self._apart(arguments)
+
+    def _numbers_fit(self, numbers: Sequence[Any]) -> bool:
+        """Whether numbers lead where those led for which the program was traced."""
+        try:
+            if any(type(p.read()) is not kind or not may_vary(p.read()) for p, kind in self.trace.places):
+                return False
+            numbers = self._numbers(numbers)
+            return all(condition(numbers) == value for condition, value in self.trace.number_guards)
+        except (ArithmeticError, LookupError, ValueError):
+            return False
+
+    def _numbers(self, numbers: Sequence[Any]) -> Sequence[Any]:
+        """The numbers of a call, those of arguments first."""
+        places = self.trace.places
+        return [*numbers, *(p.read() for p, _ in places)] if places else numbers
 
     def _rebind(self, moved: dict[int, tuple[Tensor, Tensor]], arguments: Sequence[Tensor]) -> bool:
         """Takes the tensors that now stand where others were found, if they are of the same kind."""
@@ -222,17 +244,17 @@ class Program:
 
     # Running ------------------------------------------------------------------------------------
 
-    def __call__(self, arguments: Sequence[Tensor]) -> Any:
+    def __call__(self, arguments: Sequence[Tensor], numbers: Sequence[Any] = ()) -> Any:
         """Runs the program; the results as the function would have returned them."""
         with self.code.lock:
             if state.watcher is None:
-                return self._run(arguments)
+                return self._run(arguments, numbers)
             start = perf_counter_ns()
-            results = self._run(arguments)
+            results = self._run(arguments, numbers)
             state.watcher("flambeau::compiled", [t._array for t in arguments], start, perf_counter_ns())
             return results
 
-    def _run(self, arguments: Sequence[Tensor]) -> Any:
+    def _run(self, arguments: Sequence[Tensor], given: Sequence[Any]) -> Any:
         code = self.code
         staged: list[tuple[np.ndarray, np.ndarray]] = []
         inputs: list[np.ndarray] = [None] * len(self.trace.sources)  # type: ignore[list-item]
@@ -248,6 +270,9 @@ class Program:
             numbers[k] = read()
         for k, slot in enumerate(self.number_slots):
             inputs[slot] = numbers[k : k + 1].reshape(())
+        given = self._numbers(given)
+        for slot, read in self.given:
+            inputs[slot] = np.asarray(read(given), np.float64)
         for slot, read in self.draws:
             inputs[slot] = read()
         for slot, check in self.checks:
@@ -275,7 +300,7 @@ class Program:
             original[...] = ordered
         for k in range(self.first_write):
             arrays[first + k] = None  # results belong to the caller alone
-        return self._finish(arguments, inputs, outputs)
+        return self._finish(arguments, inputs, outputs, given)
 
     def _outputs(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """The arrays that the program writes: new ones, its inputs, gradients that are kept."""
@@ -318,7 +343,11 @@ class Program:
         return array
 
     def _finish(
-        self, arguments: Sequence[Tensor], inputs: list[np.ndarray], outputs: list[np.ndarray]
+        self,
+        arguments: Sequence[Tensor],
+        inputs: list[np.ndarray],
+        outputs: list[np.ndarray],
+        given: Sequence[Any],
     ) -> Any:
         trace = self.trace
         for slot in trace.writes:
@@ -349,6 +378,8 @@ class Program:
                 else:
                     base = known[id(of)] if type(of) is Result else _tensor(of, arguments)
                 known[id(x)] = base if x.steps is None else replay(base, x.steps, x.tracked)
+            if type(x) is Given:
+                return x.read(given)
             return known[id(x)] if type(x) in (Result, Shown) else x
 
         for place, value in trace.stores:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flambeau.compiler.layouts import is_dense, is_in_order
+from flambeau.compiler.numbers import Given, Number
 from flambeau.compiler.sources import Argument, Captured, GradientOf, Result, Shown
 from flambeau.compiler.symbols import Storage, Symbol
-from flambeau.compiler.trees import map_tensors
+from flambeau.compiler.trees import map_tensors, map_tree
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import Untraceable
 
@@ -91,7 +92,7 @@ class Returned:
             made = Result(len(graph.outputs) - 1, order, _is_leaf(tensor), type(tensor))
             trace.new.append(made)
             self._made[id(tensor)] = made
-        return map_tensors(self.tree, self._described)
+        return map_tree(self.tree, lambda x: self._described(x) if isinstance(x, Tensor) else _given(x))
 
     def described(self, tensor: Tensor) -> Any:
         """The `Result` that a tensor became, or `None`."""
@@ -125,6 +126,10 @@ class Returned:
         if isinstance(source, (Argument, Captured)):
             return Shown(source, symbol.steps, tracked)
         raise Untraceable("a result that shares memory with a gradient")
+
+
+def _given(x: Any) -> Any:
+    return Given(x.read) if type(x) is Number else x
 
 
 def _is_tracked(tensor: Tensor) -> bool:

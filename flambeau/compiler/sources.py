@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from flambeau.compiler.effects import Watch
 from flambeau.compiler.graph import Graph
+from flambeau.compiler.guards import Change
 from flambeau.tensor.tensor import Tensor
 
 
@@ -42,6 +43,13 @@ class HostNumber:
     """An input that is a number read at each call."""
 
     read: Callable[[], float]
+
+
+@dataclass(frozen=True, eq=False)
+class GivenNumber:
+    """An input that is computed from the numbers that a call is given (see `numbers.py`)."""
+
+    read: Callable[[Sequence[Any]], Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +126,8 @@ class Trace:
         gradients: (owner, whether a value follows): what becomes of each `.grad`.
         had_gradient: (owner, whether it had a `.grad`), where the program asked.
         guards: (condition, value) pairs that must hold for the program to be used again.
+        number_guards: conditions on the numbers that a call is given, and their values.
+        places: where numbers that vary stand, besides arguments; with their types.
         checks: what looks at the elements of inputs before each call.
         modules: what was run.
         stores: (change, its tensor): what each call assigns to attributes, globals and the like.
@@ -134,7 +144,9 @@ class Trace:
     gradients: list[tuple[Any, bool]] = field(default_factory=list)
     had_gradient: list[tuple[Any, bool]] = field(default_factory=list)
     guards: list[tuple[Callable[[], Any], Any]] = field(default_factory=list)
+    number_guards: list[tuple[Callable[[Sequence[Any]], Any], Any]] = field(default_factory=list)
+    places: list[tuple[Change, type]] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     modules: list[Any] = field(default_factory=list)
-    stores: list[tuple[Any, Any]] = field(default_factory=list)
+    stores: list[tuple[Change, Any]] = field(default_factory=list)
     environment: Watch | None = None

@@ -19,11 +19,13 @@ import numpy as np
 
 from flambeau.compiler.graph import Value, constant, make_node
 from flambeau.compiler.layouts import is_dense, strides_of
+from flambeau.compiler.numbers import Number, dtype_beside, is_number
 from flambeau.compiler.results import Returned
 from flambeau.compiler.sources import (
     Argument,
     Captured,
     Check,
+    GivenNumber,
     GradientOf,
     HostArray,
     HostNumber,
@@ -32,10 +34,11 @@ from flambeau.compiler.sources import (
 )
 from flambeau.compiler.symbols import Storage, Symbol
 from flambeau.compiler.views import Step, stand_in, view_put
+from flambeau.core.dtypes import FROM_NUMPY
 from flambeau.core.generator import Generator
 from flambeau.core.locks import Guarded
 from flambeau.core.state import set_tracer, state
-from flambeau.ops.table import Primitive
+from flambeau.ops.table import PRIMITIVES, Primitive
 from flambeau.tensor import tensor as tensors
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import Untraceable, concrete
@@ -57,6 +60,8 @@ class Tracer:
         self.numbers: dict[Hashable, Symbol] = {}
         self.seen_guards: set[Hashable] = set()
         self.symbols: list[weakref.ref[Symbol]] = []
+        self.varying: list[weakref.ref[Number]] = []
+        self.refusals: list[str] = []
         self.touched: list[_Before] = []
         self.cut: set[int] = set()  # tensors whose history begins outside
         self.keep: list[Any] = []  # keeps ids from being used again
@@ -177,11 +182,43 @@ class Tracer:
         if primitive.view:
             return self.view(primitive, inputs, attributes)
         values = [self.value_of(x) for x in inputs]
+        if self.varying and (is_number(values) or is_number(attributes)):
+            values = self._with_numbers(values, attributes)
         node = make_node(primitive, values, attributes)
         self.graph.nodes.append(node)
         if primitive.outputs == 1:
             return self.fresh(node.outputs[0], strides_of(node, inputs))
         return tuple(map(self.fresh, node.outputs))
+
+    def _with_numbers(self, values: list[Any], attributes: dict[str, Any]) -> list[Any]:
+        """`values` with inputs of the program in the place of numbers that vary."""
+        if is_number(attributes) or any(is_number(x) and type(x) is not Number for x in values):
+            raise self.refused("an attribute of an operator")
+        dtypes = [x.dtype for x in values if isinstance(x, Value)]
+        made = []
+        for x in values:
+            if type(x) is Number:
+                symbol = self.numbers.get(id(x))
+                if symbol is None:
+                    symbol = self.numbers[id(x)] = self.input(GivenNumber(x.read), np.zeros(()))
+                    self.keep.append(x)
+                dtype = dtype_beside(x, dtypes)
+                x = self.graph.call(PRIMITIVES["to_copy"], symbol.storage.value, dtype=FROM_NUMPY[dtype])
+            made.append(x)
+        return made
+
+    def note_number(self, number: Number) -> None:
+        self.varying.append(weakref.ref(number))
+
+    def guard_number(self, condition: Callable[[Sequence[Any]], Any], value: Any) -> Any:
+        """`value`, which `condition` gives again at each call that the program is for."""
+        self.trace.number_guards.append((condition, value))
+        return value
+
+    def refused(self, why: str) -> Untraceable:
+        """The error for a number whose value is asked for; it is raised again where it was caught."""
+        self.refusals.append(why)
+        return Untraceable(why)
 
     def view(
         self, primitive: Primitive, inputs: Sequence[Any], attributes: dict[str, Any]
@@ -213,6 +250,8 @@ class Tracer:
     def host_array(
         self, read: Callable[[], np.ndarray], shape: Sequence[int], dtype: np.dtype
     ) -> Symbol:
+        if _holds_number(read):
+            raise self.refused("a draw")
         made = self.input(
             HostArray(read), stand_in(tuple(shape), (0,) * len(shape), np.dtype(dtype))
         )
@@ -227,6 +266,8 @@ class Tracer:
             self.trace.checks.append(Check(self.trace.sources[value.input], symbol.steps, check))
 
     def guard(self, condition: Callable[[], Any], value: Any) -> None:
+        if self.varying and (type(value) is Number or _holds_number(condition)):
+            raise self.refused("a condition")
         if isinstance(value, Tensor):
             raise Untraceable("a condition on a tensor's value")
         key = _identity(condition)
@@ -367,9 +408,10 @@ class Tracer:
 
     def leaked(self) -> bool:
         """Whether symbols outlive the trace, in attributes or lists of the program."""
-        if any(r() is not None for r in self.symbols):
+        made = [*self.symbols, *self.varying]
+        if any(r() is not None for r in made):
             gc.collect()
-        return any(r() is not None for r in self.symbols)
+        return any(r() is not None for r in made)
 
     def roll_back(self) -> None:
         """Undoes what tracing did to tensors from outside."""
@@ -472,6 +514,15 @@ def _identity(function: Callable[..., Any]) -> Hashable:
         else:
             cells.append(id(held))
     return code, tuple(cells)
+
+
+def _holds_number(function: Callable[..., Any]) -> bool:
+    """Whether a function that is called later reads a number that varies."""
+    for cell in getattr(function, "__closure__", None) or ():
+        held = cell.cell_contents
+        if type(held) is Number or (callable(held) and _holds_number(held)):
+            return True
+    return False
 
 
 def where_it_failed(error: BaseException, function: Any) -> str:
