@@ -45,6 +45,10 @@ ATTENTIONS = [
     (1, 12, 2048, 64, False), (2, 8, 512, 128, True), (32, 8, 32, 16, False),
 ]  # fmt: skip
 ROWS = [(2048, 512), (512, 10_000), (16_384, 64)]  # of softmax and layer normalisation
+PLACES = [((1000, 1000), 0), ((1000, 1000), 1), ((1_000_000,), 0)]  # what is read and added to, and along which dimension
+SORTED = [((100_000, 10), "float32"), ((10_000, 100), "float32"), ((1000, 1000), "float32"), ((1_000_000,), "float32"),
+          ((1000, 1000), "float64"), ((1_000_000,), "int64")]  # fmt: skip
+FIRST = [((1000, 1000), 10), ((128, 32_000), 50), ((1_000_000,), 10), ((10_000, 100), 5)]  # the largest of a row
 ADDED = [(20_000, 3000, 64), (4096, 65, 384)]  # rows that are added at positions, of how many, how wide
 
 Case = tuple[str, float, Callable[[], Any], str]
@@ -118,15 +122,52 @@ def flambeau_cases(threads: int) -> Iterator[Case]:
         for name, nodes in (("softmax", softmax), ("layer norm", norm)):
             yield (f"{name} {rows}x{width}", 8 * x.size,
                    lambda v=(nodes, [x], (1,), [out], (len(nodes) - 1,)): (call.slab(*v), v[3])[1][0], "GB/s")  # fmt: skip
-    for count, rows, width in ADDED:
-        index, source = rng.integers(0, rows, count), normal(count, width)
+    yield from _positions(call, rng)
 
-        def added(index=index, source=source, rows=rows, width=width):
-            out = np.zeros((rows, width), np.float32)
-            call.add_rows(index, source, out)
+
+def _positions(call: Any, rng: np.random.Generator) -> Iterator[Case]:
+    from flambeau.kernels import positions
+
+    def layout(x: np.ndarray) -> tuple:
+        return x.shape, tuple(s // x.itemsize for s in x.strides)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    for shape, dim in PLACES:
+        x, index, out = normal(*shape), rng.integers(0, shape[dim], shape), np.empty(shape, np.float32)
+        sought = positions.along(layout(x), layout(index), dim)
+
+        def read(x=x, sought=sought, index=index, out=out):
+            call.read_at(x, sought, [index], out)
+            return out
+
+        def add(x=x, sought=sought, index=index):
+            sums = np.zeros(x.shape, np.float32)
+            call.write_at(sums, sought, [index], x, "add")
+            return sums
+
+        size = "x".join(map(str, shape))
+        yield f"gather {size} along {dim}", 16 * x.size, read, "GB/s"
+        yield f"scatter_add {size} along {dim}", 20 * x.size, add, "GB/s"
+    for count, rows, width in ADDED:
+        index, source, sums = rng.integers(0, rows, count), normal(count, width), np.empty((rows, width), np.float32)
+        sought = positions.at(layout(sums), [layout(index)], [0])
+
+        def added(sought=sought, index=index, source=source, shape=(rows, width)):
+            out = np.zeros(shape, np.float32)
+            call.write_at(out, sought, [index], source, "add")
             return out
 
         yield f"add {count} rows to {rows}x{width}", 4 * count * width * 3, added, "GB/s"
+    for shape, dtype in SORTED:
+        x, out = (rng.standard_normal(shape) * 1e6).astype(dtype), np.empty(shape, np.int64)
+        yield (f"sort {'x'.join(map(str, shape))} {dtype}", x.size * (8 + x.itemsize),
+               lambda v=(x, False, out): (call.order(*v), v[2])[1], "GB/s")  # fmt: skip
+    for shape, k in FIRST:
+        x, out = normal(*shape), np.empty((*shape[:-1], k), np.int64)
+        yield (f"top {k} of {'x'.join(map(str, shape))}", x.nbytes,
+               lambda v=(x, True, out): (call.order(*v), v[2])[1], "GB/s")  # fmt: skip
 
 
 def _attentions(call: Any, normal: Callable[..., np.ndarray]) -> Iterator[Case]:
@@ -231,10 +272,24 @@ def torch_cases(threads: int) -> Iterator[Case]:
         yield f"softmax {rows}x{width}", 8 * x.numel(), lambda x=x: torch.softmax(x, 1), "GB/s"
         yield (f"layer norm {rows}x{width}", 8 * x.numel(),
                lambda x=x, w=width: functional.layer_norm(x, (w,)), "GB/s")  # fmt: skip
+    for shape_, dim in PLACES:
+        x, index = normal(*shape_), torch.from_numpy(rng.integers(0, shape_[dim], shape_))
+        size = "x".join(map(str, shape_))
+        yield f"gather {size} along {dim}", 16 * x.numel(), lambda x=x, d=dim, i=index: x.gather(d, i), "GB/s"
+        yield (f"scatter_add {size} along {dim}", 20 * x.numel(),
+               lambda x=x, d=dim, i=index: torch.zeros_like(x).scatter_add_(d, i, x), "GB/s")  # fmt: skip
     for count, rows, width in ADDED:
         index, source = torch.from_numpy(rng.integers(0, rows, count)), normal(count, width)
         yield (f"add {count} rows to {rows}x{width}", 4 * count * width * 3,
                lambda i=index, s=source, v=(rows, width): torch.zeros(v).index_add_(0, i, s), "GB/s")  # fmt: skip
+    for shape_, dtype in SORTED:
+        x = torch.from_numpy((rng.standard_normal(shape_) * 1e6).astype(dtype))
+        yield (f"sort {'x'.join(map(str, shape_))} {dtype}", x.numel() * (8 + x.element_size()),
+               lambda x=x: torch.argsort(x, stable=True), "GB/s")  # fmt: skip
+    for shape_, k in FIRST:
+        x = normal(*shape_)
+        yield (f"top {k} of {'x'.join(map(str, shape_))}", 4 * x.numel(),
+               lambda x=x, k=k: torch.topk(x, k)[1], "GB/s")  # fmt: skip
 
 
 def _shape(row: tuple[int, ...]) -> Any:

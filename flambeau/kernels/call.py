@@ -22,19 +22,22 @@ from flambeau.kernels import (
     jit,
     pointwise,
     pool,
+    positions,
     reduce,
-    rows,
     scan,
     slabs,
     threads,
+    topk,
 )
 from flambeau.kernels.element import element_of
 from flambeau.kernels.expression import Nodes
 from flambeau.kernels.kernel import Call, Kernel, Place, emit_driver
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
+from flambeau.kernels.positions import Fault, Sought
 from flambeau.kernels.reduce import Reduction
 from flambeau.kernels.sharing import Sharing
+from flambeau.kernels.sort import Sorting
 
 _MOST_KEPT = 4096
 _compiled: dict[Hashable, Compiled] = {}
@@ -258,13 +261,41 @@ def average_pool2d(
     _run(("average pool", shape, *options, backward), build, x, out)
 
 
-def add_rows(index: np.ndarray, source: np.ndarray, out: np.ndarray) -> None:
-    """out[index[j]] += source[j] for each j in order; the positions are within `out`."""
+def read_at(x: np.ndarray, sought: Sought, indices: Sequence[np.ndarray], out: np.ndarray) -> Fault | None:
+    """Fills `out` with what stands at positions; returns the first that is out of range, if there is one."""
 
     def build(module: Module) -> Kernel:
-        return rows.emit_add(module, "rows", *out.shape, len(index), _operand(source), _operand(out))  # type: ignore[call-arg]
+        return positions.emit_read(module, "read", sought, _operand(x).extent(x.shape), _operand(out))
 
-    _run(("add rows",), build, index, source, out)
+    return _asked(("read", sought), build, sought, x, *indices, out)
+
+
+def write_at(
+    out: np.ndarray, sought: Sought, indices: Sequence[np.ndarray], source: np.ndarray, op: str
+) -> Fault | None:
+    """Changes `out` at positions, see `positions.emit_write`; returns the first that is out of range, if there is one."""
+
+    def build(module: Module) -> Kernel:
+        return positions.emit_write(module, "write", sought, _operand(out).extent(out.shape), _operand(source), op)
+
+    return _asked(("write", op, sought), build, sought, source, *indices, out)
+
+
+def _asked(key: Hashable, build: Callable[[Module], Kernel], sought: Sought, *arrays: np.ndarray) -> Fault | None:
+    """Runs a kernel that may fail."""
+    alarm = np.zeros(positions.alarm_words(sought.axes), np.int64)
+    _run(key, build, *arrays, alarm)
+    return positions.fault_of(alarm)
+
+
+def order(x: np.ndarray, descending: bool, out: np.ndarray) -> None:
+    """Fills `out` with the places that put the last dimension of `x` in order, or as many of them as it has room for."""
+    sorting = Sorting(x.shape, descending, out.shape[-1])
+
+    def build(module: Module) -> Kernel:
+        return topk.emit(module, "order", sorting, _operand(x), _operand(out))
+
+    _run(("order", descending), build, x, out)
 
 
 def running_sum(x: np.ndarray, dim: int, out: np.ndarray) -> None:

@@ -46,6 +46,58 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Sought:
+    """How a tensor is gone over when some of its dimensions are sought.
+
+    Attributes:
+        shape: of what is read or written.
+        steps: strides of the tensor with positions over that shape, 0 for the index tensors' dimensions.
+        axes: the sought dimensions.
+        index_steps: for each its index tensor's strides over the shape.
+    """
+
+    shape: tuple[int, ...]
+    steps: tuple[int, ...]
+    axes: tuple[Axis, ...]
+    index_steps: tuple[tuple[int, ...], ...]
+
+
+Layout = tuple[Sequence[int], Sequence[int]]  # a shape and strides in elements
+
+
+def along(tensor: Layout, index: Layout, dim: int) -> Sought:
+    """An index tensor with as many dimensions, of positions in one: as `gather` and `scatter` have it."""
+    (shape, steps), wanted = tensor, tuple(index[0])
+    others = tuple(0 if d == dim else s for d, s in enumerate(steps))
+    return Sought(wanted, others, (Axis(shape[dim], steps[dim]),), (_broadcast(index, wanted),))
+
+
+def at(tensor: Layout, indices: Sequence[Layout], dims: Sequence[int]) -> Sought:
+    """Index tensors, broadcast together, of positions in some dimensions: as `x[i, :, j]` has it.
+
+    Their dimensions stand where those that they index stood, or first where these are apart.
+    """
+    shape, steps = tensor
+    rest = [d for d in range(len(shape)) if d not in dims]
+    together = list(dims) == list(range(dims[0], dims[0] + len(dims)))
+    begin = dims[0] if together else 0
+    picked = np.broadcast_shapes(*(tuple(s) for s, _ in indices))
+    before, after = rest[:begin], rest[begin:]
+    whole = (*(shape[d] for d in before), *picked, *(shape[d] for d in after))
+    inner = [((*s, *[1] * len(after)), (*t, *[0] * len(after))) for s, t in indices]
+    return Sought(
+        whole, (*(steps[d] for d in before), *[0] * len(picked), *(steps[d] for d in after)),
+        tuple(Axis(shape[d], steps[d], from_end=True) for d in dims), tuple(_broadcast(i, whole) for i in inner),
+    )  # fmt: skip
+
+
+def _broadcast(layout: Layout, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides over a larger shape."""
+    sizes, steps = layout
+    return (*[0] * (len(shape) - len(sizes)), *(0 if n == 1 else s for n, s in zip(sizes, steps, strict=True)))
+
+
+@dataclass(frozen=True)
 class Fault:
     """A position that is out of range: in which of the index tensors, and what stands there."""
 
@@ -67,19 +119,15 @@ def fault_of(alarm: np.ndarray) -> Fault | None:
     return Fault(index, int(notes[index, task, 1]))
 
 
-def emit_read(
-    module: Module, name: str, shape: Sequence[int], source: Operand, extent: int, axes: Sequence[Axis],
-    indices: Sequence[Operand], out: Operand,
-) -> Kernel:  # fmt: skip
+def emit_read(module: Module, name: str, sought: Sought, extent: int, out: Operand) -> Kernel:
     """A kernel that reads at positions. Buffers: source, indices (int64), out, alarm.
 
     Args:
-        shape: of what is read.
-        source: strides over `shape`, 0 where a sought dimension stands. extent: of its memory, in elements.
-        axes: the sought dimensions.
-        indices: for each axis the strides of its positions.
-        out: strides over `shape`.
+        sought: how the source is gone over. extent: of its memory, in elements.
+        out: strides over the shape.
     """
+    shape, axes = sought.shape, sought.axes
+    source, indices = Operand(out.dtype, sought.steps), [Operand("int64", steps) for steps in sought.index_steps]
     element = _SAME_SIZE[out.element.bytes]
     sizes, strides = collapse(shape, [out.strides, source.strides, *(i.strides for i in indices)])
     count = math.prod(shape)
@@ -126,22 +174,19 @@ def _read_each(
         value.store(to + k * along[0])
 
 
-def emit_write(
-    module: Module, name: str, shape: Sequence[int], source: Operand, axes: Sequence[Axis],
-    indices: Sequence[Operand], out: Operand, extent: int, op: str,
-) -> Kernel:  # fmt: skip
+def emit_write(module: Module, name: str, sought: Sought, extent: int, source: Operand, op: str) -> Kernel:
     """A kernel that writes, or joins to what stands there, at positions. Buffers: source, indices, out, alarm.
 
     Of several elements for one place the last is written; they are joined in order. A task has places of its own, so
     that holds for any number of threads.
 
     Args:
-        shape: of what is written.
-        source: strides over `shape`.
-        axes: the sought dimensions. indices: for each its positions' strides.
-        out: strides over `shape`, 0 where a sought dimension stands. extent: of its memory, in elements.
+        sought: how `out` is gone over. extent: of its memory, in elements.
+        source: strides over the shape.
         op: "set", or "add", "mul", "max", "min", which NaN takes part in.
     """
+    shape, axes = sought.shape, sought.axes
+    out, indices = Operand(source.dtype, sought.steps), [Operand("int64", steps) for steps in sought.index_steps]
     element = out.element
     if op == "set":
         element = _SAME_SIZE[element.bytes]

@@ -31,7 +31,7 @@ def emit(module: Module, name: str, sorting: Sorting, x: Operand, out: Operand) 
     """
     keys = Keys(x.element, sorting.descending)
     block = _block(module, sorting)
-    if keys.number is I64 or not block:
+    if sorting.first == sorting.length or keys.number is I64 or not block:
         return sort.emit(module, name, sorting, x, out)
     return _Blocks(module, name, Rows(sorting, x, out), keys, block).emit()
 

@@ -11,7 +11,7 @@ from flambeau.kernels import jit, positions
 from flambeau.kernels.kernel import Call, Place, emit_driver
 from flambeau.kernels.language import Module
 from flambeau.kernels.pointwise import Operand
-from flambeau.kernels.positions import Axis, Fault
+from flambeau.kernels.positions import Axis, Fault, Sought
 from flambeau.kernels.target import named
 
 from . import support
@@ -19,10 +19,8 @@ from . import support
 DTYPES = ["bool", "uint8", "int16", "int32", "int64", "float16", "float32", "float64"]
 
 
-def _along(x: np.ndarray, dim: int, shape: Sequence[int]) -> Operand:
-    """x as an operand over `shape`, which does not step along the dimension that is sought."""
-    steps = [0 if d == dim else s // x.itemsize for d, s in enumerate(x.strides)]
-    return Operand(x.dtype.name, tuple(steps))
+def layout(x: np.ndarray) -> tuple:
+    return x.shape, tuple(s // x.itemsize for s in x.strides)
 
 
 def _extent(x: np.ndarray) -> int:
@@ -33,34 +31,42 @@ def _numbers(rng: np.random.Generator, shape: Sequence[int], dtype: str) -> np.n
     return (rng.standard_normal(shape) * 50).astype(np.int64).astype(dtype)
 
 
-def gather(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray, from_end: bool = False, **options) -> np.ndarray:
+def read(x: np.ndarray, sought: Sought, indices: list, out: np.ndarray, alarm: np.ndarray | None = None, **options):
     """Runs the kernel on these arrays; returns its alarm."""
-    axis = Axis(x.shape[dim], x.strides[dim] // x.itemsize, from_end)
-    alarm = np.zeros(positions.alarm_words([axis]), np.int64)
-    where = support.operand(index, out.shape)
+    alarm = np.zeros(positions.alarm_words(sought.axes), np.int64) if alarm is None else alarm
 
     def build(module):
-        source = _along(x, dim, out.shape)
-        return positions.emit_read(module, "k", out.shape, source, _extent(x), [axis], [where], support.operand(out))
+        return positions.emit_read(module, "k", sought, _extent(x), support.operand(out))
 
-    support.run(build, x, index, out, alarm, **options)
+    support.run(build, x, *indices, out, alarm, **options)
+    return alarm
+
+
+def gather(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray, **options) -> np.ndarray:
+    return read(x, positions.along(layout(x), layout(index), dim), [index], out, **options)
+
+
+def take(x: np.ndarray, dim: int, index: np.ndarray, out: np.ndarray, **options) -> np.ndarray:
+    return read(x, positions.at(layout(x), [layout(index)], [dim]), [index], out, **options)
+
+
+def write(x: np.ndarray, sought: Sought, index: np.ndarray, source: np.ndarray, op: str, **options) -> np.ndarray:
+    """Runs the kernel, which changes `x`; returns its alarm."""
+    alarm = np.zeros(positions.alarm_words(sought.axes), np.int64)
+
+    def build(module):
+        return positions.emit_write(module, "k", sought, _extent(x), support.operand(source), op)
+
+    support.run(build, source, index, x, alarm, **options)
     return alarm
 
 
 def scatter(x: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray, op: str, **options) -> np.ndarray:
-    """Runs the kernel, which changes `x`; returns its alarm."""
-    axis = Axis(x.shape[dim], x.strides[dim] // x.itemsize)
-    alarm = np.zeros(positions.alarm_words([axis]), np.int64)
-    shape = source.shape
+    return write(x, positions.along(layout(x), layout(index), dim), index, source, op, **options)
 
-    def build(module):
-        return positions.emit_write(
-            module, "k", shape, support.operand(source), [axis], [support.operand(index, shape)], _along(x, dim, shape),
-            _extent(x), op,
-        )  # fmt: skip
 
-    support.run(build, source, index, x, alarm, **options)
-    return alarm
+def put(x: np.ndarray, index: np.ndarray, source: np.ndarray, op: str, **options) -> np.ndarray:
+    return write(x, positions.at(layout(x), [layout(index)], [0]), index, source, op, **options)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -82,10 +88,10 @@ def test_an_element_for_each_position(target, dtype: str, dim: int) -> None:
 def test_rows(target, width: int, turned: bool) -> None:
     rng = np.random.default_rng(width)
     x = rng.standard_normal((width, 6)).T if turned else rng.standard_normal((6, width))
-    index = rng.integers(-6, 6, (11, 1))
+    index = rng.integers(-6, 6, 11)
     out = np.empty((11, width))
-    gather(x, 0, index, out, from_end=True, target=target)
-    assert np.array_equal(out, x[index[:, 0]])
+    take(x, 0, index, out, target=target)
+    assert np.array_equal(out, x[index])
 
 
 def test_columns_of_a_part_of_a_tensor(target) -> None:
@@ -93,7 +99,7 @@ def test_columns_of_a_part_of_a_tensor(target) -> None:
     x = rng.standard_normal((9, 40))[1:8:2, 3:33:3]
     index = rng.integers(0, 10, 25)[::-1][::2].copy()
     out = np.empty((4, 13), x.dtype)
-    gather(x, 1, index, out, target=target)
+    take(x, 1, index, out, target=target)
     assert np.array_equal(out, x[:, index])
 
 
@@ -102,21 +108,22 @@ def test_positions_in_two_dimensions(target) -> None:
     x = rng.standard_normal((5, 7, 6)).astype("float32")
     i, j = rng.integers(-5, 5, (3, 1)), rng.integers(-7, 7, 4)
     out = np.empty((3, 4, 6), "float32")
-    axes = [Axis(5, 42, True), Axis(7, 6, True)]
-    alarm = np.zeros(positions.alarm_words(axes), np.int64)
-
-    def build(module):
-        indices = [support.operand(a[..., None], out.shape) for a in (i, j)]
-        return positions.emit_read(
-            module, "k", out.shape, Operand("float32", (0, 0, 1)), x.size, axes, indices, support.operand(out)
-        )
-
-    support.run(build, x, i, j, out, alarm, target=target)
+    sought = positions.at(layout(x), [layout(i), layout(j)], [0, 1])
+    assert sought.axes == (Axis(5, 42, True), Axis(7, 6, True))
+    alarm = read(x, sought, [i, j], out, target=target)
     assert positions.fault_of(alarm) is None
     assert np.array_equal(out, x[i, j])
     j[2] = 7
-    support.run(build, x, i, j, out, alarm, target=target)
+    read(x, sought, [i, j], out, alarm, target=target)
     assert positions.fault_of(alarm) == Fault(1, 7)
+
+
+def test_positions_in_dimensions_apart(target) -> None:
+    rng = np.random.default_rng(2)
+    x, i, k = rng.standard_normal((5, 7, 6)), rng.integers(-5, 5, (3, 1)), rng.integers(-6, 6, 4)
+    out = np.empty((3, 4, 7))
+    read(x, positions.at(layout(x), [layout(i), layout(k)], [0, 2]), [i, k], out, target=target)
+    assert np.array_equal(out, x[i, :, k])
 
 
 @pytest.mark.parametrize("from_end", [False, True])
@@ -126,7 +133,7 @@ def test_what_is_out_of_range_is_noted_in_order(target, wrong: int, from_end: bo
     index = np.zeros(20_000, np.int64)
     index[12_345], index[17_000] = wrong, 99
     expected = Fault(0, 99 if from_end and wrong == -1 else wrong)
-    alarm = gather(x, 0, index, np.empty(index.size), from_end, target=target)
+    alarm = (take if from_end else gather)(x, 0, index, np.empty(index.size), target=target)
     assert positions.fault_of(alarm) == expected
     if not from_end:
         before = x.copy()
@@ -166,13 +173,13 @@ def test_elements_are_joined_in_order(target, dtype: str, op: str, dim: int) -> 
 @pytest.mark.parametrize("turned", [False, True])
 def test_rows_are_added(target, dtype: str, width: int, turned: bool) -> None:
     rng = np.random.default_rng(width)
-    index = rng.integers(0, 9, (50, 1))
+    index = rng.integers(-9, 9, 50)
     source = (rng.standard_normal((width, 50)).T if turned else rng.standard_normal((50, width))) * 9
     source, x = source.astype(dtype), (rng.standard_normal((9, width)) * 9).astype(dtype)
     expected = x.copy()
-    for j, row in enumerate(index[:, 0]):
+    for j, row in enumerate(index):
         expected[row] += source[j]
-    scatter(x, 0, index, source, "add", target=target)
+    put(x, index, source, "add", target=target)
     assert np.array_equal(x, expected)
 
 
@@ -189,15 +196,15 @@ def test_nan_is_an_extremum(target) -> None:
 @pytest.mark.parametrize("width", [1, 40, 200])
 def test_equal_for_any_number_of_threads(thread_count: int, width: int) -> None:
     rng = np.random.default_rng(0)
-    index, source = rng.integers(0, 40, (20_000, 1)), rng.standard_normal((20_000, width)).astype("float32")
+    index, source = rng.integers(0, 40, 20_000), rng.standard_normal((20_000, width)).astype("float32")
     expected, x = np.zeros((40, width), "float32"), np.zeros((40, width), "float32")
-    for j, row in enumerate(index[:, 0]):
+    for j, row in enumerate(index):
         expected[row] += source[j]
-    scatter(x, 0, index, source, "add", checked=False, pool=thread_count > 1)
+    put(x, index, source, "add", checked=False, pool=thread_count > 1)
     assert np.array_equal(x, expected)
     found = np.empty_like(source)
-    gather(x, 0, index, found, checked=False, pool=thread_count > 1)
-    assert np.array_equal(found, x[index[:, 0]])
+    take(x, 0, index, found, checked=False, pool=thread_count > 1)
+    assert np.array_equal(found, x[index])
 
 
 @pytest.mark.parametrize("calls", [3, 40])
@@ -205,19 +212,13 @@ def test_nothing_follows_a_kernel_that_failed(thread_count: int, calls: int) -> 
     """Short programs and those that are lists: what comes after the wrong position does not run."""
     from flambeau.kernels import threads
 
-    shape, axis = (60_000,), Axis(8, 1)
-    module, made = Module(), []
-    for k in range(2):
-        made.append(
-            positions.emit_write(
-                module, f"k{k}", shape, Operand("float64", (0,)), [axis], [Operand("int64", (1,))],
-                Operand("float64", (0,)), 8, "add",
-            )
-        )  # fmt: skip
+    shape, module = (60_000,), Module()
+    sought = positions.along(((8,), (1,)), (shape, (1,)), 0)
+    made = [positions.emit_write(module, f"k{k}", sought, 8, Operand("float64", (0,)), "add") for k in range(2)]
     one, good, bad = np.ones(1), np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     bad[-1] = 8
     out, later = np.zeros(8), np.zeros(8)
-    alarms = np.zeros((2, positions.alarm_words([axis])), np.int64)
+    alarms = np.zeros((2, positions.alarm_words(sought.axes)), np.int64)
     arrays = [one, good, bad, out, later, *alarms]
     first = [Call(made[0], (Place(0), Place(1), Place(3), Place(5))) for _ in range(calls - 2)]
     wrong = Call(made[1], (Place(0), Place(2), Place(3), Place(6)))
@@ -231,9 +232,8 @@ def test_nothing_follows_a_kernel_that_failed(thread_count: int, calls: int) -> 
 
 
 def test_code_for_another_processor() -> None:
-    module, axis = Module(named("neon")), Axis(9, 40, True)
-    of, at = Operand("float16", (40, 1)), Operand("int64", (1, 0))
-    positions.emit_read(module, "read", (70, 40), Operand("float16", (0, 1)), 360, [axis], [at], of)
-    row = Operand("float32", (40, 1))
-    positions.emit_write(module, "add", (70, 40), row, [axis], [at], Operand("float32", (0, 1)), 360, "add")
+    module = Module(named("neon"))
+    sought = positions.at(((9, 40), (40, 1)), [((70,), (1,))], [0])
+    positions.emit_read(module, "read", sought, 360, Operand("float16", (40, 1)))
+    positions.emit_write(module, "add", sought, 360, Operand("float32", (40, 1)), "add")
     assert jit.compile_object(module.text(), module.target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from flambeau.compiler.backends import attentions, families, indexing  # noqa: F401 (they register families)
+from flambeau.compiler.backends import attentions, families, indexing, sorting  # noqa: F401 (they register families)
 from flambeau.compiler.backends.expressions import REDUCTIONS, axes_of, can_lower
 from flambeau.compiler.graph import Node, Value
 from flambeau.kernels import slabs
