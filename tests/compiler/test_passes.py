@@ -15,6 +15,7 @@ from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.passes.decompose import decompose
 from flambeau.compiler.passes.fold import fold_constants
 from flambeau.compiler.passes.fuse import fuse
+from flambeau.compiler.passes.recompute import recompute
 from flambeau.compiler.passes.simplify import simplify
 from flambeau.compiler.passes.views_last import views_last
 from flambeau.ops.table import PRIMITIVES as P
@@ -156,6 +157,37 @@ def test_fusion_makes_no_cycle() -> None:
     g.outputs = [g.call(P["add"], y, z)]
     groups = fuse(g, kind_of)
     assert [group.kind for group in groups] == ["pointwise", "matmul", "pointwise"]
+
+
+def _two_stages(factor: bool, shape: tuple[int, ...] = (64, 64)) -> tuple[Graph, list]:
+    """s = sigmoid(x), a product of s, and a gradient that needs s (1 - s)."""
+    g, x = start(*shape)
+    s = g.call(P["sigmoid"], x)
+    slope = g.call(P["mul"], g.call(P["sub"], 1, s), s) if factor else g.call(P["exp"], s)
+    y = g.call(P["mm"], s, s, turned=False)
+    g.outputs = [y, g.call(P["mul"], y, slope)]
+    return g, fuse(g, kind_of)
+
+
+def test_cheap_factors_are_computed_where_they_are_read() -> None:
+    g, groups = _two_stages(factor=True)
+    assert [len(group.outputs) for group in groups] == [2, 1, 1]
+    early, _, late = groups = recompute(g, groups)
+    assert [n.primitive.name for n in early.nodes] == ["sigmoid"] and early.outputs == [early.nodes[0].outputs[0]]
+    assert [n.primitive.name for n in late.nodes] == ["sub", "mul", "mul"]
+    assert early.outputs[0] in late.inputs
+    g.verify()
+
+
+def test_what_costs_much_is_stored() -> None:
+    g, groups = _two_stages(factor=False)
+    assert [len(group.outputs) for group in recompute(g, groups)] == [2, 1, 1]
+
+
+def test_a_value_that_leaves_the_program_is_stored() -> None:
+    g, _ = _two_stages(factor=True)
+    g.outputs.append(g.nodes[2].outputs[0])
+    assert [len(group.outputs) for group in recompute(g, fuse(g, kind_of))] == [2, 1, 1]
 
 
 def test_verifier_finds_a_wrong_shape() -> None:

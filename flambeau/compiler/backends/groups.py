@@ -17,6 +17,7 @@ from flambeau.compiler.graph import Graph, Node, Value
 from flambeau.compiler.passes.fuse import fuse
 from flambeau.compiler.passes.group import Group
 from flambeau.compiler.passes.join import join
+from flambeau.compiler.passes.recompute import recompute
 from flambeau.compiler.schedule import Schedule
 from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import slabs
@@ -24,7 +25,8 @@ from flambeau.kernels import slabs
 
 def lower(graph: Graph, schedule: Schedule) -> Lowering:
     """The steps that compute a graph."""
-    groups = join(graph, fuse(graph, kind_of, takes_epilogue, slab_axes))
+    groups = recompute(graph, fuse(graph, kind_of, takes_epilogue, slab_axes))
+    groups = join(graph, groups)
     low = Lowering(graph, schedule, destinations(graph, groups))
     for group in groups:
         if group.kind != "view":
