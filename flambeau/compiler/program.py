@@ -304,19 +304,13 @@ class Program:
 
     def _outputs(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """The arrays that the program writes: new ones, its inputs, gradients that are kept."""
-        outputs = []
-        gradient = 0
-        kept = [k for k, (_, has) in enumerate(self.trace.gradients) if has]
-        for k, (shape, dtype) in enumerate(self.result_specs):
-            if k < self.first_write:
-                outputs.append(np.empty(shape, dtype))
-            elif k < self.first_gradient:
-                outputs.append(inputs[self.written[k]])
-            elif gradient < len(kept):
-                outputs.append(self._gradient_memory(self.trace.gradients[kept[gradient]][0], k, shape, dtype))
-                gradient += 1
-            else:
-                outputs.append(np.empty(shape, dtype))
+        outputs = [np.empty(shape, dtype) for shape, dtype in self.result_specs[: self.first_write]]
+        outputs += [inputs[slot] for slot in self.trace.writes]
+        for owner, has in self.trace.gradients:
+            if has:
+                shape, dtype = self.result_specs[len(outputs)]
+                outputs.append(self._gradient_memory(owner, len(outputs), shape, dtype))
+        outputs += [np.empty(shape, dtype) for shape, dtype in self.result_specs[len(outputs) :]]
         return outputs
 
     def _gradient_memory(

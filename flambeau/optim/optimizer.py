@@ -225,10 +225,11 @@ class Optimizer:
         size = 0
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is not None:
-                    if p.grad.is_sparse or not p.is_floating_point():
+                grad = p._grad
+                if grad is not None:
+                    if grad._sparse or p._array.dtype.kind not in "fV":
                         return False
-                    size += p.numel()
+                    size += p._array.size
         return size >= _WORTH_A_PROGRAM
 
     def _native_update(self) -> None:
