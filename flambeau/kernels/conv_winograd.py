@@ -1,13 +1,8 @@
-"""3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a quarter of the multiplications.
+"""Convolutions of stride 1 by Winograd's algorithm, image by image, with tiles in the lanes.
 
-Output pixels are made in tiles of 4x4, each from a 6x6 tile of the input d and the 3x3 weights w:
-
-    y = A^T [ (G w G^T) * (B^T d B) ] A
-
-with * the product of corresponding elements, of which there are 36 for 16 outputs that would take
-144. Summed over channels, each of the 36 is a matrix product (targets x sources) * (sources x
-tiles), and there nearly all the time is spent. Tiles are the lanes: a plane is spread first (see
-`conv_plane`) so that one element of neighbouring tiles lies side by side.
+With the transforms of `winograd`, each of the 36 points is, summed over channels, a matrix product
+(targets x sources) * (sources x tiles), and there nearly all the time is spent. A plane is spread
+first (see `conv_plane`) so that one element of neighbouring tiles lies side by side.
 
 Its results differ from the direct sum by some 1e-5 of the largest.
 """
@@ -15,18 +10,12 @@ Its results differ from the direct sum by some 1e-5 of the largest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
+from functools import partial
 
 from flambeau.kernels.conv_axis import Axis, Convolution
-from flambeau.kernels.conv_plane import (
-    IMAGES_FOR_ALL,
-    Plane,
-    Spread,
-    Sum,
-    clear,
-    spread_plane,
-)  # fmt: skip
+from flambeau.kernels.conv_plane import IMAGES_FOR_ALL, Spread, Sum, clear
 from flambeau.kernels.conv_tile import Tap, choose_tile, emit_taps
 from flambeau.kernels.element import F32, Element
 from flambeau.kernels.expression import evaluate
@@ -39,12 +28,20 @@ from flambeau.kernels.language import (
     Module,
     Offset,
     Pointer,
-    Value,
 )
 from flambeau.kernels.transpose import interleaved
+from flambeau.kernels.winograd import (
+    ALL_POINTS,
+    POINTS,
+    Tiles,
+    apart,
+    both_ways,
+    fits,
+    tiles_of,
+    turn_back,
+    turn_weight,
+)
 
-TILE, _TAPS, POINTS = 4, 3, 6
-ALL_POINTS = POINTS * POINTS
 _UNROLL = 4
 _FEWEST_CHANNELS = 16
 
@@ -66,9 +63,9 @@ def cycles(
     if element is not F32 or conv.groups != 1 or len(rows) * len(columns) > 1:
         return math.inf
     (row,), (column,) = rows, columns
-    if not (is_3_wide(row) and is_3_wide(column)) or min(sources, targets) < _FEWEST_CHANNELS:
+    if not fits(row, column) or min(sources, targets) < _FEWEST_CHANNELS:
         return math.inf
-    positions = round_up(-(-row.count // TILE) * -(-column.count // TILE), lanes)
+    positions = round_up(tiles_of(row, column), lanes)
     channels = sources * targets
     products = ALL_POINTS * positions * channels * conv.batch / (2 * lanes)
     turning = 200 * positions * (sources + targets) * conv.batch / lanes
@@ -83,15 +80,6 @@ def direct_cycles(
     places = sum(axis.count * len(axis.taps) for axis in rows) * sum(axis.count * len(axis.taps) for axis in columns)
     weights = math.prod(conv.kernel) * sources * targets
     return places * sources * targets * conv.groups * conv.batch / (2 * lanes) + weights
-
-
-def apart(elements: int) -> int:
-    """At least so many, an odd number of cache lines: what lies so far apart collides nowhere."""
-    return round_up(elements, 32) + 16
-
-
-def is_3_wide(axis: Axis) -> bool:
-    return len(axis.taps) == _TAPS and axis.shift_step == axis.in_step == axis.out_step == 1
 
 
 def emit(module: Module, name: str, buffers: tuple[Buffer, ...], what: Sum) -> Kernel:
@@ -173,51 +161,6 @@ class _Memory:
         return moved
 
 
-class Tiles:
-    """How planes are cut into tiles, and one plane's way to its turned form.
-
-    Attributes:
-        positions: tiles of a plane, numbered row by row, rounded up to whole vectors.
-        plane: how a plane is spread: dealt by fours, columns 4 and 5 of a tile once more.
-    """
-
-    def __init__(self, rows: Axis, columns: Axis, lanes: int):
-        self.lanes = lanes
-        self.rows, self.columns = -(-rows.count // TILE), -(-columns.count // TILE)
-        self.count = self.rows * self.columns
-        self.positions = round_up(self.count, lanes)
-        self.plane = Plane(
-            (rows.taps[0][1], columns.taps[0][1]), (TILE, TILE), self.rows + 1, self.columns,
-            apart(self.positions + self.columns), POINTS - TILE,
-        )  # fmt: skip
-        self.room = self.plane.parts * self.plane.size
-
-    def turn(
-        self, f: Function, spread: Spread, source: Pointer, plane: Pointer, target: Pointer,
-        step: int, count: int = 0,
-    ) -> None:  # fmt: skip
-        """B^T d B of all tiles of one plane; the points of the result are `step` apart.
-
-        So many tiles are stored, else all positions.
-        """
-        spread_plane(f, spread, source, plane, self.lanes)
-        size, pitch, columns = self.plane.size, self.plane.pitch, self.plane.columns
-        for at, width in f.blocks(count or self.positions, self.lanes):
-            here = plane + at
-            d = [
-                [
-                    (here + (i % TILE * columns + j) * size + i // TILE * pitch).load(
-                        self.lanes
-                    )
-                    for j in range(POINTS)
-                ]
-                for i in range(POINTS)
-            ]
-            mask = Mask(width, self.lanes) if width < self.lanes else None
-            for point, value in enumerate(both_ways(f, d, turn_input)):
-                value.store(target + at + point * step, mask=mask)
-
-
 class _Sum:
     """The steps, each over numbered tasks, for some images at a time."""
 
@@ -235,7 +178,7 @@ class _Sum:
         self.weights_room = ALL_POINTS * self.weights_step
         self.turned_room = ALL_POINTS * self.turned_step
         self.shared_room = self.turned_room + ALL_POINTS * self.products_step
-        self.own_room = round_up(self.tiles.room + TILE * TILE * positions, 32)
+        self.own_room = round_up(self.tiles.room + self.tiles.tile**2 * positions, 32)
 
     def turn_weights(self, f: Function, memory: _Memory, begin: Offset, end: Offset) -> None:
         """G w G^T of every pair of channels, as [point][target][source]. A task is a target."""
@@ -304,7 +247,7 @@ class _Sum:
 
     def turn_outputs(self, f: Function, memory: _Memory, begin: Offset, end: Offset) -> None:
         """A^T m A, dealt back into rows of pixels, through the epilogue. A task is a plane."""
-        what, width = self.what, self.tiles.positions
+        what, width, tile = self.what, self.tiles.positions, self.tiles.tile
         operands = [*what.extras, *what.outputs]
         with f.range(begin, end) as task:
             image, target = task // what.targets, task % what.targets
@@ -318,31 +261,31 @@ class _Sum:
                     ]
                     for i in range(POINTS)
                 ]
-                for pixel, value in enumerate(both_ways(f, m, turn_back)):
+                for pixel, value in enumerate(both_ways(f, m, partial(turn_back, count=tile))):
                     value.store(memory.pixels + at + pixel * width)
             planes = [
                 p + image * o.strides[0] + target * o.strides[1]
                 for p, o in zip(memory.others, operands, strict=True)
             ]
-            for i in range(min(TILE, self.rows.count)):
-                with f.range(0, len(range(i, self.rows.count, TILE))) as tile_row:
+            for i in range(min(tile, self.rows.count)):
+                with f.range(0, len(range(i, self.rows.count, tile))) as tile_row:
                     lines = [
-                        p + (tile_row * TILE + i) * o.strides[2]
+                        p + (tile_row * tile + i) * o.strides[2]
                         for p, o in zip(planes, operands, strict=True)
                     ]
                     source = memory.pixels + tile_row * self.tiles.columns
-                    self._deal_row(f, source + i * (TILE * width), lines)
+                    self._deal_row(f, source + i * (tile * width), lines)
 
     def _deal_row(self, f: Function, source: Pointer, lines: list[Pointer]) -> None:
-        """One row of pixels, from the tiles' four columns."""
-        what, lanes, count = self.what, self.lanes, self.columns.count
+        """One row of pixels, from the tiles' columns."""
+        what, lanes, count, tile = self.what, self.lanes, self.columns.count, self.tiles.tile
         operands, extras = [*what.extras, *what.outputs], len(what.extras)
         for first in range(0, self.tiles.columns, lanes):
             parts = [
-                (source + j * self.tiles.positions + first).load(lanes) for j in range(TILE)
+                (source + j * self.tiles.positions + first).load(lanes) for j in range(tile)
             ]
             for number, value in enumerate(interleaved(f, parts)):
-                column = first * TILE + number * lanes
+                column = first * tile + number * lanes
                 active = min(lanes, count - column)
                 if active <= 0:
                     break
@@ -358,41 +301,3 @@ class _Sum:
                     out, step = where[extras + k], operands[extras + k].strides[3]
                     value = f.convert(values[node], out.element.computed)
                     out.store_strided(value, step, active)
-
-
-# The three transforms, of one row of values ---------------------------------------------------
-
-
-def turn_input(f: Function, d: Sequence[Value]) -> list[Value]:
-    """B^T d."""
-    a, b = f.fma(d[2], -4.0, d[4]), f.fma(d[1], -4.0, d[3])
-    c, e = d[4] - d[2], d[3] - d[1]
-    return [
-        f.fma(d[0], 4.0, f.fma(d[2], -5.0, d[4])), a + b, a - b, f.fma(e, 2.0, c),
-        f.fma(e, -2.0, c), f.fma(d[1], 4.0, f.fma(d[3], -5.0, d[5])),
-    ]  # fmt: skip
-
-
-def turn_weight(f: Function, w: Sequence[Value]) -> list[Value]:
-    """G w."""
-    outer, far = w[0] + w[2], f.fma(w[2], 4.0, w[0])
-    return [
-        w[0] * 0.25, (outer + w[1]) * (-1 / 6), (outer - w[1]) * (-1 / 6),
-        f.fma(w[1], 2.0, far) * (1 / 24), f.fma(w[1], -2.0, far) * (1 / 24), w[2],
-    ]  # fmt: skip
-
-
-def turn_back(f: Function, m: Sequence[Value]) -> list[Value]:
-    """A^T m."""
-    a, b, c, d = m[1] + m[2], m[1] - m[2], m[3] + m[4], m[3] - m[4]
-    return [m[0] + a + c, f.fma(d, 2.0, b), f.fma(c, 4.0, a), f.fma(d, 8.0, b) + m[5]]
-
-
-def both_ways(
-    f: Function, square: Sequence[Sequence[Value]],
-    turn: Callable[[Function, Sequence[Value]], list[Value]],
-) -> list[Value]:  # fmt: skip
-    """A transform along the rows of a square, then along its columns; row by row."""
-    rows = [turn(f, row) for row in square]
-    columns = [turn(f, column) for column in zip(*rows, strict=True)]
-    return [value for row in zip(*columns, strict=True) for value in row]

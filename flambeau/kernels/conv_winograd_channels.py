@@ -6,33 +6,34 @@ cache, multiplies them by the tiles of some images at a time,
 
     for each of the 36 points:  m[tile, target] = sum over sources of v[source, tile] * u[source, target]
 
-and turns the products back into pixels. See `conv_winograd` for the algorithm.
+and turns the products back into pixels. See `winograd` for the algorithm.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from flambeau.kernels import conv_winograd
 from flambeau.kernels.conv_axis import Axis, Convolution
 from flambeau.kernels.conv_channels import choose_tile, store_square
 from flambeau.kernels.conv_plane import Spread, Sum, clear
-from flambeau.kernels.conv_winograd import (
-    ALL_POINTS,
-    POINTS,
-    TILE,
-    Tiles,
-    apart,
-    both_ways,
-    is_3_wide,
-    turn_back,
-    turn_weight,
-)
 from flambeau.kernels.element import F32, Element
 from flambeau.kernels.kernel import Kernel, Stage, round_up, stage_function
 from flambeau.kernels.language import Buffer, Function, Index, Module, Offset, Pointer, Value
 from flambeau.kernels.transpose import transposed
+from flambeau.kernels.winograd import (
+    ALL_POINTS,
+    POINTS,
+    Tiles,
+    apart,
+    both_ways,
+    fits,
+    tiles_of,
+    turn_back,
+    turn_weight,
+)
 
 _MOST_BYTES = 16 * 1024**2  # of turned tiles
 _UNROLL = 4
@@ -58,15 +59,15 @@ def cycles(
     if element is not F32 or conv.groups != 1 or len(rows) * len(columns) > 1:
         return math.inf
     (row,), (column,) = rows, columns
-    if not (is_3_wide(row) and is_3_wide(column)) or targets < lanes:
+    if not fits(row, column) or targets < lanes:
         return math.inf
-    count = -(-row.count // TILE) * -(-column.count // TILE)
+    count = tiles_of(row, column)
     tiles, wide = count * conv.batch, round_up(targets, lanes)
     if 4 * ALL_POINTS * tiles * sources > _MOST_BYTES:
         return math.inf
     products = ALL_POINTS * tiles * sources * wide / (2 * lanes)
     turning = 200 * sources * conv.batch * -(-count // lanes) + 250 * tiles * wide / lanes
-    return 1.3 * products + turning + 180 * sources * wide / lanes
+    return 1.3 * products + turning + (20 * math.prod(conv.kernel)) * sources * wide / lanes
 
 
 def emit(module: Module, name: str, buffers: tuple[Buffer, ...], what: Sum) -> Kernel:
@@ -110,8 +111,8 @@ class _Work:
         self.turned_room = ALL_POINTS * self.turned_step
         self.products_at = ALL_POINTS * self.weights_step
         self.pixels_at = self.products_at + ALL_POINTS * self.products_step
-        self.pitch = tiles.columns * TILE
-        own = self.pixels_at + tiles.rows * TILE * self.pitch * self.width
+        self.pitch = tiles.columns * tiles.tile
+        own = self.pixels_at + tiles.rows * tiles.tile * self.pitch * self.width
         self.own_room = max(own, tiles.room)
 
     def turn_inputs(
@@ -149,7 +150,8 @@ class _Work:
         what, lanes = self.what, self.lanes
         target_step, source_step, row_step, column_step, _ = what.weight.strides
         offsets = [[i * row_step + j * column_step for j, _ in self.columns.taps] for i, _ in self.rows.taps]
-        together = sorted(o for line in offsets for o in line) == list(range(9)) and lanes >= 9
+        taps = len(offsets) ** 2
+        together = sorted(o for line in offsets for o in line) == list(range(taps))
         full, left = divmod(what.targets, lanes)
         with f.range(0, what.sources) as source, f.range(0, self.vectors) as vector:
             block = f.position(panel * self.vectors + vector)
@@ -162,11 +164,14 @@ class _Work:
                 chosen = block < full if count == lanes else block.eq(full) if count else block.exceeds(full - (not left))
                 with f.when(chosen):
                     if together and count:
-                        lines = [(here + c * target_step).load_strided(1, lanes, 9) for c in range(count)]
+                        turned_taps: list[Value] = []
+                        for first in range(0, taps, lanes):
+                            active = min(lanes, taps - first)
+                            rows = [(here + (c * target_step + first)).load_strided(1, lanes, active) for c in range(count)]
+                            turned_taps += transposed(f, rows + [f.zero(F32, lanes)] * (lanes - count))
                         for c in range(count):
                             (here + (c * target_step + _AHEAD * source_step)).prefetch()
-                        taps = transposed(f, lines + [f.zero(F32, lanes)] * (lanes - count))
-                        w = [[taps[o] for o in line] for line in offsets]
+                        w = [[turned_taps[o] for o in line] for line in offsets]
                     elif count:
                         w = [[(here + o).load_strided(target_step, lanes, count) for o in line] for line in offsets]
                     zeros = [f.zero(F32, lanes)] * ALL_POINTS
@@ -218,7 +223,7 @@ class _Work:
         self, f: Function, products: Pointer, pixels: Pointer, others: Sequence[Pointer], panel: Offset
     ) -> None:
         """A^T m A of one image, then its pixels through the epilogue."""
-        what, lanes, width = self.what, self.lanes, self.width
+        what, lanes, width, tile = self.what, self.lanes, self.width, self.tiles.tile
         operands = [*what.extras, *what.outputs]
         steps = [(o.strides[1], o.strides[3]) for o in operands]
         full, left = divmod(what.targets, lanes)
@@ -230,9 +235,9 @@ class _Work:
                     [(here + (i * POINTS + j) * self.products_step).load(lanes) for j in range(POINTS)]
                     for i in range(POINTS)
                 ]
-                there = pixels + (row * self.pitch + column) * (TILE * width) + vector * lanes
-                for pixel, value in enumerate(both_ways(f, m, turn_back)):
-                    i, j = divmod(pixel, TILE)
+                there = pixels + (row * self.pitch + column) * (tile * width) + vector * lanes
+                for pixel, value in enumerate(both_ways(f, m, partial(turn_back, count=tile))):
+                    i, j = divmod(pixel, tile)
                     value.store(there + (i * self.pitch + j) * width)
             for channels, condition in ((lanes, full), (left, left)):
                 if not condition:

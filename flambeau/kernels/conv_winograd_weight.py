@@ -1,55 +1,62 @@
-"""The gradient of 3x3 weights by Winograd's algorithm.
+"""The gradient of weights by Winograd's algorithm.
 
-Reversing `conv_winograd`: with the turned input V = B^T d B and the turned gradient
-Z = A g A^T of the same 4x4 tiles,
+Reversing `winograd`: with the turned input V = B^T d B and the turned gradient Z = A g A^T of the
+same tiles,
 
     dw = G^T [ sum over tiles of Z * V ] G
 
 Each of the 36 points is again a matrix product, (sources x tiles) * (tiles x targets), and its sum
-runs over the tiles of all images. Targets are its lanes, so turned gradients are transposed.
+runs over the tiles of all images. Targets are its lanes. Where tiles are few, a task takes all points of
+some sources and a panel of targets, so that products are turned into weights while they are in the cache.
+Where they are many, it takes all sources of one point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 from flambeau.kernels.conv_axis import Axis, Convolution
-from flambeau.kernels.conv_plane import Plane, Spread, clear, spread_plane
-from flambeau.kernels.conv_winograd import (
+from flambeau.kernels.conv_plane import Spread, clear
+from flambeau.kernels.element import F32
+from flambeau.kernels.kernel import Kernel, Stage, round_up, stage_function
+from flambeau.kernels.language import Buffer, Function, Mask, Module, Offset, Pointer, Value
+from flambeau.kernels.pointwise import Operand
+from flambeau.kernels.transpose import transposed
+from flambeau.kernels.winograd import (
     ALL_POINTS,
     POINTS,
-    TILE,
     Tiles,
     apart,
     both_ways,
-    is_3_wide,
-)  # fmt: skip
-from flambeau.kernels.element import F32
-from flambeau.kernels.kernel import Kernel, Stage, round_up, stage_function
-from flambeau.kernels.language import Buffer, Function, Module, Offset, Pointer, Value
-from flambeau.kernels.pointwise import Operand
-from flambeau.kernels.transpose import transposed
+    fits,
+    tiles_of,
+    turn_gradient,
+    turn_weight_back,
+)
 
 _FEWEST_CHANNELS = 16
 _MOST_BYTES = 256 * 1024**2
+_TASKS = 16
 _UNROLL = 4
+_FEW = 128  # tiles
+_STRETCH = 256  # tiles that are summed in registers; short sums also round less
 
 
 def pays(conv: Convolution, rows: Axis, columns: Axis, x: Operand, lanes: int) -> bool:
     """Whether it applies, and costs clearly less than the direct sum."""
-    if x.element is not F32 or conv.groups != 1 or not (is_3_wide(rows) and is_3_wide(columns)):
+    if x.element is not F32 or conv.groups != 1 or not fits(rows, columns):
         return False
     if min(conv.in_channels, conv.out_channels) < _FEWEST_CHANNELS:
         return False
-    positions = Tiles(rows, columns, lanes).positions * conv.batch
-    both = conv.in_channels + conv.out_channels
-    if 4 * ALL_POINTS * positions * both > _MOST_BYTES:
+    count = tiles_of(rows, columns)
+    tiles, wide = count * conv.batch, round_up(conv.out_channels, lanes)
+    if 4 * ALL_POINTS * tiles * (conv.in_channels + wide) > _MOST_BYTES:
         return False
-    pairs = conv.in_channels * conv.out_channels
-    direct = 9 * rows.count * columns.count * conv.batch * pairs / (2 * lanes)
-    products = ALL_POINTS * positions * pairs / (2 * lanes)
-    turning = 300 * positions * both / lanes + 15 * pairs
-    return 1.15 * products + turning < 0.8 * direct
+    pairs = conv.in_channels * wide
+    direct = len(rows.taps) ** 2 * rows.count * columns.count * conv.batch * pairs / (2 * lanes)
+    products = ALL_POINTS * tiles * pairs / (2 * lanes)
+    turning = 200 * conv.in_channels * conv.batch * -(-count // lanes) + 250 * tiles * wide / lanes
+    return 1.15 * products + turning + 200 * pairs / lanes < 0.8 * direct
 
 
 def emit(
@@ -58,13 +65,17 @@ def emit(
 ) -> Kernel:  # fmt: skip
     """The kernel; its buffers are x, gradient, weight."""
     work = _Work(module, conv, rows, columns, x, gradient, weight)
-    stages = []
-    for part, tasks, step in (
+    steps = [
         ("input", conv.batch * conv.in_channels, work.turn_inputs),
         ("gradient", conv.batch * work.blocks, work.turn_gradients),
-        ("products", ALL_POINTS * work.panels, work.multiply),
-        ("weights", conv.in_channels, work.turn_back),
-    ):
+    ]
+    if work.few_tiles:
+        steps.append(("products", work.panels * work.source_blocks, work.make_weights))
+    else:
+        steps.append(("products", ALL_POINTS * work.panels, work.multiply))
+        steps.append(("weights", work.panels * conv.in_channels, work.turn_back))
+    stages = []
+    for part, tasks, step in steps:
         f, pointers, workspace, scratch, begin, end = stage_function(
             module, f"{name}_{part}", buffers
         )
@@ -86,31 +97,33 @@ class _Work:
     ):  # fmt: skip
         self.conv, self.rows, self.columns = conv, rows, columns
         self.x, self.gradient, self.weight = x, gradient, weight
-        self.lanes = lanes = module.target.lanes(4)
+        target = module.target
+        self.lanes = lanes = target.lanes(4)
         self.tiles = Tiles(rows, columns, lanes)
         #: Tiles of all images: what the products sum over.
-        self.depth = conv.batch * self.tiles.positions
+        self.depth = conv.batch * self.tiles.count
         self.blocks = -(-conv.out_channels // lanes)
-        self.width = next(w for w in (2, 3, 1) if self.blocks % w == 0)
-        self.height = 8 if module.target.registers >= 32 else 4
-        self.panels = self.blocks // self.width
-        self.gradient_plane = Plane(
-            (0, 0), (TILE, TILE), self.tiles.rows, self.tiles.columns,
-            apart(self.tiles.positions),
-        )  # fmt: skip
-        self.gradient_room = self.gradient_plane.parts * self.gradient_plane.size
+        self.vectors = next(w for w in (2, 3, 1) if self.blocks % w == 0)
+        self.width = self.vectors * lanes
+        self.height = target.registers * 5 // 8 // self.vectors
+        self.panels = self.blocks // self.vectors
+        self.few_tiles = self.depth <= _FEW
+        # Sources of a task: their products should stay in the cache, and tasks be enough for all threads.
+        most = max(1, target.l2 // 2 // (4 * ALL_POINTS * self.width))
+        fair = -(-conv.in_channels * self.panels // _TASKS)
+        self.sources = min(conv.in_channels, most, max(fair, self.height)) if self.few_tiles else conv.in_channels
+        self.source_blocks = -(-conv.in_channels // self.sources)
         # Turned input, turned gradient and products, the 36 points of each so far apart.
         self.input_step = apart(conv.in_channels * self.depth)
         self.gradient_step = apart(self.blocks * self.depth * lanes)
-        self.products_step = apart(conv.in_channels * self.blocks * lanes)
+        self.products_step = apart(self.sources * self.width * (1 if self.few_tiles else self.panels))
         self.gradient_at = ALL_POINTS * self.input_step
         self.products_at = self.gradient_at + ALL_POINTS * self.gradient_step
-        self.shared_room = self.products_at + ALL_POINTS * self.products_step
-        # A plane, and the turned gradients of one block before they are transposed.
-        self.block_step = apart(lanes * self.tiles.positions)
-        plane = round_up(max(self.tiles.room, self.gradient_room), 32)
-        self.block_at = plane
-        self.own_room = plane + ALL_POINTS * self.block_step
+        self.shared_room = self.products_at + (0 if self.few_tiles else ALL_POINTS * self.products_step)
+        # A plane of the input; or pixels of the gradient, as tiles need them; or products.
+        self.pitch = self.tiles.columns * self.tiles.tile
+        self.pixels = self.tiles.rows * self.tiles.tile * self.pitch * lanes
+        self.own_room = max(self.tiles.room, self.pixels, self.few_tiles * ALL_POINTS * self.products_step)
 
     def turn_inputs(
         self, f: Function, pointers: list[Pointer], shared: Pointer, own: Pointer,
@@ -125,123 +138,164 @@ class _Work:
         with f.range(begin, end) as task:
             channel, image = task // conv.batch, task % conv.batch
             source = pointers[0] + image * self.x.strides[0] + channel * self.x.strides[1]
-            target = shared + task * tiles.positions
-            tiles.turn(f, spread, source, own, target, self.input_step)
+            target = shared + task * tiles.count
+            tiles.turn(f, spread, source, own, target, self.input_step, tiles.count)
 
     def turn_gradients(
         self, f: Function, pointers: list[Pointer], shared: Pointer, own: Pointer,
         begin: Offset, end: Offset,
     ) -> None:  # fmt: skip
-        """[point][block of targets][image and tile][target]. A task is an image's block."""
-        conv, lanes, positions = self.conv, self.lanes, self.tiles.positions
-        plane, room = self.gradient_plane, self.gradient_room
-        spread = Spread(
-            conv.batch, conv.out_channels, conv.out_size, self.gradient.strides, plane, room
-        )
-        turned = own + self.block_at
-        clear(f, own, room, lanes)
-        clear(f, turned, ALL_POINTS * self.block_step, lanes)
+        """[point][panel][image and tile][target]. A task is an image's block of targets."""
+        conv, lanes, strides = self.conv, self.lanes, self.gradient.strides
+        full, left = divmod(conv.out_channels, lanes)
+        clear(f, own, self.pixels, lanes)
         with f.range(begin, end) as task:
-            block, image = task // conv.batch, task % conv.batch
-            first = block * lanes
-            source = pointers[1] + image * self.gradient.strides[0]
-            last = f.position(first + lanes).at_most(conv.out_channels)
-            with f.range(first, last) as channel:
-                line = source + channel * self.gradient.strides[1]
-                spread_plane(f, spread, line, own, lanes)
-                self._turn_plane(f, own, turned + (channel - first) * positions)
-            with f.range(0, ALL_POINTS) as point, f.range(0, positions, lanes) as at:
-                here = turned + point * self.block_step + at
-                rows = [(here + c * positions).load(lanes) for c in range(lanes)]
-                where = shared + point * self.gradient_step + self.gradient_at
-                where = where + (task * positions + at) * lanes
-                for tile, values in enumerate(transposed(f, rows)):
-                    values.store(where + tile * lanes)
+            block, image = f.position(task) // conv.batch, task % conv.batch
+            source = pointers[1] + image * strides[0] + block * (lanes * strides[1])
+            for count, condition in ((lanes, full), (left, left)):
+                if not condition:
+                    continue
+                chosen = block < full if count == lanes else block.eq(full)
+                with f.when(chosen), f.range(0, self.rows.count) as row:
+                    for column, width in f.blocks(self.columns.count, lanes):
+                        here = source + row * strides[2] + column * strides[3]
+                        lines = [
+                            (here + c * strides[1]).load_strided(strides[3], lanes, width)
+                            for c in range(count)
+                        ]
+                        lines += [f.zero(F32, lanes)] * (lanes - count)
+                        there = own + (row * self.pitch + column) * lanes
+                        for p, value in enumerate(transposed(f, lines)[:width]):
+                            value.store(there + p * lanes)
+            panel, vector = block // self.vectors, block % self.vectors
+            first = panel * self.depth + image * self.tiles.count
+            self._turn_tiles(f, own, shared + self.gradient_at + first * self.width + vector * lanes)
 
-    def _turn_plane(self, f: Function, plane: Pointer, target: Pointer) -> None:
-        """A g A^T of all tiles of one plane."""
-        with f.range(0, self.tiles.positions, self.lanes) as at:
-            here = plane + at
-            g = [
-                [
-                    (here + (i * TILE + j) * self.gradient_plane.size).load(self.lanes)
-                    for j in range(TILE)
-                ]
-                for i in range(TILE)
-            ]
-            for point, value in enumerate(both_ways(f, g, _turn_gradient)):
-                value.store(target + at + point * self.block_step)
+    def _turn_tiles(self, f: Function, pixels: Pointer, target: Pointer) -> None:
+        """A g A^T of the tiles of an image's block of targets."""
+        tiles, lanes, tile = self.tiles, self.lanes, self.tiles.tile
+        with f.range(0, tiles.rows) as row, f.range(0, tiles.columns) as column:
+            here = pixels + (row * self.pitch + column) * (tile * lanes)
+            g = [[(here + (i * self.pitch + j) * lanes).load(lanes) for j in range(tile)] for i in range(tile)]
+            there = target + (row * tiles.columns + column) * self.width
+            for point, value in enumerate(both_ways(f, g, turn_gradient)):
+                value.store(there + point * self.gradient_step)
+
+    def make_weights(
+        self, f: Function, pointers: list[Pointer], shared: Pointer, own: Pointer,
+        begin: Offset, end: Offset,
+    ) -> None:  # fmt: skip
+        """[point][source][target] of some sources and a panel of targets; then their weights."""
+        rest = self.conv.in_channels % self.sources
+        whole = self.conv.in_channels // self.sources
+        with f.range(begin, end) as task:
+            part, panel = f.position(task) // self.panels, task % self.panels
+            first = part * self.sources
+            x = shared + first * self.depth
+            z = shared + self.gradient_at + panel * (self.depth * self.width)
+            weight = pointers[2] + first * self.weight.strides[1]
+            for count, condition in ((self.sources, whole), (rest, rest)):
+                if not condition:
+                    continue
+                with f.when(part < whole if count == self.sources else part.eq(whole)):
+                    with f.range(0, ALL_POINTS) as point:
+                        v, u = x + point * self.input_step, z + point * self.gradient_step
+                        self._product(f, v, u, own + point * self.products_step, count)
+                    with f.range(0, count) as source:
+                        there = weight + source * self.weight.strides[1]
+                        self._turn_back(f, own + source * self.width, there, panel)
 
     def multiply(
         self, f: Function, pointers: list[Pointer], shared: Pointer, own: Pointer,
         begin: Offset, end: Offset,
     ) -> None:  # fmt: skip
-        """[point][source][target]. A task is a point and a panel of targets."""
-        conv, lanes, width = self.conv, self.lanes, self.width
+        """[point][panel][source][target]. A task is a point and a panel of targets."""
         with f.range(begin, end) as task:
             panel, point = task % self.panels, task // self.panels
-            x = shared + point * self.input_step
-            z = shared + point * self.gradient_step + self.gradient_at
-            z = z + panel * (width * self.depth * lanes)
-            out = shared + point * self.products_step + self.products_at
-            out = out + panel * (width * lanes)
-            for source, height in f.tiles(conv.in_channels, self.height):
-                sums = self._tile(f, x + source * self.depth, z, height)
-                for at, value in enumerate(sums):
-                    i, v = divmod(at, width)
-                    value.store(out + (source + i) * (self.blocks * lanes) + v * lanes)
-
-    def _tile(self, f: Function, x: Pointer, z: Pointer, height: int) -> list[Value]:
-        """A few sources by a panel of targets, summed over the tiles of all images."""
-        lanes, width = self.lanes, self.width
-        zeros = [f.zero(F32, lanes)] * (height * width)
-        with f.loop(0, self.depth, _UNROLL, carry=zeros) as loop:
-            sums = list(loop.values)
-            for k in range(_UNROLL):
-                at = loop.index + k
-                vectors = [
-                    (z + at * lanes + v * self.depth * lanes).load(lanes) for v in range(width)
-                ]
-                for i in range(height):
-                    spread = (x + at + i * self.depth).broadcast(lanes)
-                    for v, vector in enumerate(vectors):
-                        sums[i * width + v] = f.fma(spread, vector, sums[i * width + v])
-            loop.next(sums)
-        return loop.results
+            v = shared + point * self.input_step
+            u = shared + self.gradient_at + point * self.gradient_step + panel * (self.depth * self.width)
+            m = shared + self.products_at + point * self.products_step + panel * (self.sources * self.width)
+            self._product(f, v, u, m, self.sources)
 
     def turn_back(
         self, f: Function, pointers: list[Pointer], shared: Pointer, own: Pointer,
         begin: Offset, end: Offset,
     ) -> None:  # fmt: skip
-        """G^T m G of every pair of channels. A task is a source."""
-        target_step, source_step, row_step, column_step = self.weight.strides
-        with f.range(begin, end) as source:
-            for target, width in f.blocks(self.conv.out_channels, self.lanes):
-                here = shared + self.products_at + source * (self.blocks * self.lanes) + target
-                m = [
-                    [
-                        (here + (i * POINTS + j) * self.products_step).load(self.lanes)
-                        for j in range(POINTS)
-                    ]
-                    for i in range(POINTS)
-                ]
-                where = pointers[2] + target * target_step + source * source_step
-                taps = [(i, j) for i, _ in self.rows.taps for j, _ in self.columns.taps]
-                for (i, j), value in zip(taps, both_ways(f, m, _turn_weight_back), strict=True):
-                    there = where + (i * row_step + j * column_step)
-                    value = f.convert(value, there.element.computed)
-                    there.store_strided(value, target_step, width)
+        """The weights. A task is a source and a panel of targets."""
+        with f.range(begin, end) as task:
+            source, panel = task % self.sources, task // self.sources
+            products = shared + self.products_at + task * self.width
+            self._turn_back(f, products, pointers[2] + source * self.weight.strides[1], panel)
 
+    def _product(self, f: Function, x: Pointer, z: Pointer, m: Pointer, sources: int) -> None:
+        """One point of so many sources and a panel, [source][target]; a stretch of tiles after the other."""
+        lanes, together = self.lanes, self.depth <= _STRETCH
+        if not together:
+            with f.range(0, sources * self.width, lanes) as at:
+                f.zero(F32, lanes).store(m + at)
+        for start, length in f.blocks(self.depth, _STRETCH):
+            for source, height in f.tiles(sources, self.height):
+                sums = self._tile(f, x + source * self.depth + start, z + start * self.width, height, length)
+                for at, value in enumerate(sums):
+                    i, n = divmod(at, self.vectors)
+                    where = m + (source + i) * self.width + n * lanes
+                    (value if together else where.load(lanes) + value).store(where)
 
-def _turn_gradient(f: Function, g: Sequence[Value]) -> list[Value]:
-    """A g."""
-    even, odd = g[0] + g[2], g[1] + g[3]
-    far, odd_far = f.fma(g[2], 4.0, g[0]), f.fma(g[3], 8.0, g[1] * 2.0)
-    return [g[0], even + odd, even - odd, far + odd_far, far - odd_far, g[3]]
+    def _tile(self, f: Function, x: Pointer, z: Pointer, height: int, length: int) -> list[Value]:
+        """A few sources by a panel of targets, summed over a stretch of tiles."""
+        lanes, vectors = self.lanes, self.vectors
 
+        def step(sums: list[Value], at: Offset) -> list[Value]:
+            sums = list(sums)
+            kept = [(z + at * self.width + v * lanes).load(lanes) for v in range(vectors)]
+            for i in range(height):
+                spread = (x + at + i * self.depth).broadcast(lanes)
+                for v, vector in enumerate(kept):
+                    sums[i * vectors + v] = f.fma(spread, vector, sums[i * vectors + v])
+            return sums
 
-def _turn_weight_back(f: Function, m: Sequence[Value]) -> list[Value]:
-    """G^T m."""
-    near, near_odd = (m[1] + m[2]) * (-1 / 6), (m[2] - m[1]) * (1 / 6)
-    far, far_odd = (m[3] + m[4]) * (1 / 24), (m[3] - m[4]) * (1 / 12)
-    return [f.fma(m[0], 0.25, near) + far, near_odd + far_odd, f.fma(far, 4.0, near) + m[5]]
+        whole = length // _UNROLL * _UNROLL
+        sums = [f.zero(F32, lanes)] * (height * vectors)
+        if whole:
+            with f.loop(0, whole, _UNROLL, carry=sums) as loop:
+                sums = loop.values
+                for k in range(_UNROLL):
+                    sums = step(sums, loop.index + k)
+                loop.next(sums)
+            sums = loop.results
+        for at in range(whole, length):
+            sums = step(sums, at)
+        return sums
+
+    def _turn_back(self, f: Function, products: Pointer, weight: Pointer, panel: Offset) -> None:
+        """G^T m G of a source and a panel of targets."""
+        lanes, (target_step, _, row_step, column_step) = self.lanes, self.weight.strides
+        back = partial(turn_weight_back, count=len(self.rows.taps))
+        taps = [i * row_step + j * column_step for i, _ in self.rows.taps for j, _ in self.columns.taps]
+        side_by_side = taps == list(range(len(taps)))
+        full, left = divmod(self.conv.out_channels, lanes)
+        with f.range(0, self.vectors) as vector:
+            block = f.position(panel * self.vectors + vector)
+            here = products + vector * lanes
+            m = [
+                [(here + (i * POINTS + j) * self.products_step).load(lanes) for j in range(POINTS)]
+                for i in range(POINTS)
+            ]
+            values = both_ways(f, m, back)
+            there = weight + block * (lanes * target_step)
+            for count, condition in ((lanes, full), (left, left)):
+                if not condition:
+                    continue
+                with f.when(block < full if count == lanes else block.eq(full)):
+                    if not side_by_side:
+                        for offset, value in zip(taps, values, strict=True):
+                            where = there + offset
+                            where.store_strided(f.convert(value, where.element.computed), target_step, count)
+                        continue
+                    for first in range(0, len(taps), lanes):
+                        some = values[first : first + lanes]
+                        mask = Mask(len(some), lanes) if len(some) < lanes else None
+                        rows = transposed(f, some + [f.zero(F32, lanes)] * (lanes - len(some)))
+                        for c, row in enumerate(rows[:count]):
+                            where = there + c * target_step + first
+                            where.store(f.convert(row, where.element.computed), mask=mask)

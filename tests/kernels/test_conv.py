@@ -142,12 +142,17 @@ WINOGRAD = {
     "long rows": Convolution(1, 4, 9, (30, 75), (3, 3)),
     "padded twice": Convolution(4, 8, 16, (9, 11), (3, 3), (1, 1), (2, 2)),
     "one pixel": Convolution(3, 5, 4, (3, 3), (3, 3)),
+    "five by five": Convolution(4, 6, 18, (11, 27), (5, 5), (1, 1), (2, 2)),
+    "five by five, one image": Convolution(1, 18, 7, (9, 9), (5, 5)),
 }
 
 
+@pytest.mark.parametrize("few", [0, 1000])
 @pytest.mark.parametrize("case", sorted(WINOGRAD))
-def test_winograd(target: Target, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winograd(target: Target, case: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
+    monkeypatch.setattr(conv_winograd_weight, "_FEW", few)
+    monkeypatch.setattr(conv_winograd_weight, "_STRETCH", few or 16)
     monkeypatch.setattr(conv_winograd, "pays", lambda *_: used.append(1) or True)
     monkeypatch.setattr(conv_winograd_weight, "pays", lambda *_: used.append(1) or True)
     monkeypatch.setattr(conv_winograd_channels, "pays", lambda *_: False)
