@@ -143,6 +143,43 @@ def running_sum(x: np.ndarray, dim: int) -> np.ndarray | None:
     return result
 
 
+#: Elements from which on reductions are folds (`kernels/folds.py`), and bytes of neighbours over which NumPy adds as fast.
+FOLDED, _BROAD = 1 << 11, 1 << 11
+_FOLDED = FLOATS | {np.dtype("i8"), np.dtype("i4")}
+_AGAIN = {"prod": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def fold(name: str, x: np.ndarray, dims: Ints | None, target: np.dtype | None = None) -> np.ndarray | None:
+    """A sum, product or extreme (see `folds.FOLDS`) over dimensions, which go."""
+    target = x.dtype if target is None else target
+    if x.size < FOLDED or x.dtype not in _FOLDED or not x.flags.c_contiguous:
+        return None
+    rank = x.ndim
+    gone = set(range(rank)) if dims is None else {d % rank for d in dims}
+    last = rank
+    while last - 1 in gone:
+        last -= 1
+    rest = [d for d in gone if d < last]
+    if last < rank:
+        from flambeau.kernels import folds
+
+        lead = x.shape[:last]
+        wide = np.dtype(np.float32) if rest and x.itemsize == 2 else target if not rest else x.dtype
+        out = np.empty(lead, wide)
+        folds.rows(name, x.reshape(math.prod(lead), -1), out.reshape(-1))
+        return out if not rest else np.asarray(_AGAIN.get(name, np.add).reduce(out, tuple(rest))).astype(target, copy=False)
+    if not rest or rest != list(range(rest[0], rest[-1] + 1)):
+        return None
+    width = math.prod(x.shape[rest[-1] + 1 :])
+    if width * x.itemsize > _BROAD and x.dtype not in _HALVES:
+        return None
+    from flambeau.kernels import folds
+
+    out = np.empty((*x.shape[: rest[0]], *x.shape[rest[-1] + 1 :]), target)
+    shape = (math.prod(x.shape[: rest[0]]), -1, width)
+    return out if folds.columns(name, x.reshape(shape), out.reshape(shape[0], width)) else None
+
+
 #: Elements of a row from which on, and up to which, a row is a slab.
 SHORTEST, LONGEST = 32, 1 << 15
 _SOFTMAX = (("input", 0), ("reduce", "max", 0), ("sub", 0, 1), ("exp", 2), ("reduce", "sum", 3), ("div", 3, 4))

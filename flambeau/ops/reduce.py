@@ -40,10 +40,13 @@ def _rule(x: Spec, dims: tuple[int, ...], keepdim: bool) -> Spec:
     return Spec(reduced_shape(x.shape, dims, keepdim), x.dtype)
 
 
-def widened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A NumPy reduction that accumulates 16-bit floats in float32."""
+def widened(function: Callable[..., Any], fold: str = "") -> Callable[..., Any]:
+    """A NumPy reduction that accumulates 16-bit floats in float32; `fold`: what kernels call it."""
 
     def run(x: np.ndarray, dims: tuple[int, ...], keepdim: bool) -> np.ndarray:
+        found = _folded(fold, x, dims, keepdim) if fold else None
+        if found is not None:
+            return found
         if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
             return np.asarray(function(x.astype(np.float32), axis=dims, keepdims=keepdim)).astype(x.dtype)
         return np.asarray(function(x, axis=dims, keepdims=keepdim), dtype=x.dtype)
@@ -51,7 +54,18 @@ def widened(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _folded(name: str, x: np.ndarray, dims: Any, keepdim: bool, target: np.dtype | None = None) -> np.ndarray | None:
+    """A reduction by a kernel, where that is faster than NumPy."""
+    if x.size < on_kernels.FOLDED:
+        return None
+    found = on_kernels.fold(name, x, dims, target)
+    return found if found is None or not keepdim else found.reshape(reduced_shape(x.shape, tuple(dims), True))
+
+
 def _total(x: np.ndarray, dims: tuple[int, ...] | None, keepdim: bool) -> np.ndarray:
+    found = _folded("sum", x, dims, keepdim)
+    if found is not None:
+        return found
     if x.dtype.itemsize == 2 and x.dtype.kind in "fV":
         return np.asarray(np.add.reduce(x.astype(np.float32), dims, keepdims=keepdim)).astype(x.dtype)
     return np.add.reduce(x, dims, None, None, keepdim)
@@ -94,7 +108,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     if not isinstance(input, Tensor):
         expect_tensor(input, "sum")
     if dim is None and dtype is None and not (keepdim or state.busy) and input._array.dtype in SUMMED_AT_ONCE:
-        out = wrap(np.add.reduce(input._array, None))
+        array = input._array
+        out = wrap(_total(array, None, False) if array.size >= on_kernels.FOLDED else np.add.reduce(array, None))
         if (input._requires_grad or input._view is not None) and modes.grad_enabled and input.requires_grad:
             _sum.attach_short(out, (input,), WHOLE, False)
         return out
@@ -126,16 +141,27 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return _mean(x, dims=dims, keepdim=keepdim)
 
 
-def _average(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
+def _average(x: np.ndarray, dims: tuple[int, ...], keepdim: bool) -> np.ndarray:
+    wide = np.dtype(np.float32) if x.itemsize == 2 else x.dtype
+    total = _folded("sum", x, dims, keepdim, wide)
+    if total is None:
+        return _average_by_numpy(x, dims, keepdim)
+    return np.asarray(total / wide.type(x.size // total.size), x.dtype)
+
+
+def _numpy_average(x: np.ndarray, axis: Any, keepdims: bool) -> np.ndarray:
     if x.size:
         return np.asarray(np.mean(x, axis=axis, keepdims=keepdims))
     return np.full_like(np.sum(x, axis=axis, keepdims=keepdims), np.nan)  # without NumPy's warnings
 
 
+_average_by_numpy = widened(_numpy_average)
+
+
 _mean = Primitive(
     "mean",
     "input",
-    widened(_average),
+    _average,
     rule=_rule,
     derivative={
         "input": lambda g, input_shape, dims, keepdim: _spread(g, input_shape, dims, keepdim)
@@ -173,7 +199,7 @@ def cat_(parts: list[Tensor]) -> Tensor:
 _prod = Primitive(
     "prod",
     "input",
-    widened(np.prod),
+    widened(np.prod, "prod"),
     rule=_rule,
     derivative={"input": _product_gradient},
     lowering=Kernel("reduce", ("prod",)),
@@ -201,11 +227,16 @@ def _extreme(name: str, function: Any) -> Primitive:
     return Primitive(
         name,
         "input",
-        lambda x, dims, keepdim: np.asarray(function(x, axis=dims, keepdims=keepdim)),
+        lambda x, dims, keepdim: _extreme_value(name, function, x, dims, keepdim),
         rule=_rule,
         derivative={"input": _share_ties},
         lowering=Kernel("reduce", (name,)),
     )
+
+
+def _extreme_value(name: str, function: Any, x: np.ndarray, dims: Any, keepdim: bool) -> np.ndarray:
+    found = _folded(name[1:], x, dims, keepdim)
+    return np.asarray(function(x, axis=dims, keepdims=keepdim)) if found is None else found
 
 
 _amax, _amin = _extreme("amax", np.max), _extreme("amin", np.min)
