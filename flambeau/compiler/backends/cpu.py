@@ -103,7 +103,8 @@ class Executable:
         slot, address = self._place(place).slot, self._place(place).offset
         foreign = slot != ARENA and not self.constants <= slot < self.outputs
         if not isinstance(buffer.extent, int) or min(place.strides, default=0) < 0:
-            return Touch(slot, address=address, written=written, foreign=foreign)
+            start = self.homes[place.root][1]
+            return Touch(slot, start, start + place.root.nbytes, address, written, foreign)
         extent = max(buffer.extent * buffer.element.bytes, place.extent * place.dtype.itemsize)
         return Touch(slot, address, address + extent, address, written, foreign)
 
