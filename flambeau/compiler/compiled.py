@@ -1,10 +1,11 @@
-"""`compile`: functions, modules and training steps that trace themselves when they are called."""
+"""Functions, modules and training steps that trace themselves when they are called."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import warnings
+import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from operator import is_, itemgetter
@@ -16,11 +17,13 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.compiler.backward import trace_backward
 from flambeau.compiler.effects import Watch
+from flambeau.compiler.errors import FailOnRecompileLimitHit, RecompileError, Unsupported
 from flambeau.compiler.guards import Change, Reads, World, hooks_of, is_simple
 from flambeau.compiler.numbers import Number, may_vary
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.program import Program
 from flambeau.compiler.results import Returned
+from flambeau.compiler.settings import stance
 from flambeau.compiler.trace import Tracer, Untraceable, tracing, where_it_failed
 from flambeau.compiler.trees import is_record, leaves, map_tree
 from flambeau.core.dtypes import get_default_dtype
@@ -28,73 +31,11 @@ from flambeau.core.state import state
 from flambeau.core.switches import exact_convolutions
 from flambeau.tensor.tensor import Tensor
 
-#: How many shapes, dtypes and constants a function is specialised for before it runs eagerly.
-RECOMPILE_LIMIT = 8
 _NONE: frozenset[int] = frozenset()
-_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
 
-def compile(
-    model: Callable[..., Any] | None = None,
-    *,
-    fullgraph: bool = False,
-    dynamic: bool | None = None,
-    backend: str | Callable[..., Any] = "inductor",
-    mode: str | None = None,
-    options: dict[str, Any] | None = None,
-    disable: bool = False,
-) -> Any:
-    """A function, a module or a whole training step as one native program.
-
-    The program is traced at the first call, and again for new shapes, dtypes, constants or modes.
-
-    Args:
-        model: what to compile; left out, `compile(...)` is a decorator.
-        fullgraph: make what cannot be traced an error; otherwise it runs eagerly, with a warning.
-        dynamic: accepted: programs are always specialised for their shapes.
-        backend: "inductor" is PyTorch's name for the default and means this compiler; "eager" runs the
-            function as it is.
-        mode: "max-autotune" builds the program by several schedules, times them, and remembers the fastest on
-            disk; PyTorch's other names mean the usual program.
-        options: none are known.
-        disable: do nothing.
-
-    Raises:
-        RuntimeError: for an unknown backend, mode or option.
-    """
-    if mode is not None and options is not None:
-        raise RuntimeError(
-            "Either mode or options can be specified, but both can't be specified at the same time."
-        )
-    if mode is not None and mode not in _MODES:
-        raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(_MODES)}")
-    if options:
-        raise RuntimeError(
-            f"Unexpected optimization option {next(iter(options))}, known options are []"
-        )
-    if backend not in ("inductor", "cpu", "eager"):
-        raise RuntimeError(
-            f"Invalid backend: {backend!r}, should be one of: 'inductor', 'cpu', 'eager'"
-        )
-    if model is None:
-        return functools.partial(
-            compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode,
-            options=options, disable=disable,
-        )  # fmt: skip
-    if not callable(model):
-        raise RuntimeError(f"compile() expects a callable, got {type(model).__name__}")
-    if disable or backend == "eager":
-        return model
-    from flambeau.nn.module import Module
-
-    tune = mode is not None and mode.startswith("max-autotune")
-    if isinstance(model, Module):
-        from flambeau.compiler.module import OptimizedModule
-
-        return OptimizedModule(model, CompiledFunction(model, fullgraph, tune=tune, dynamic=dynamic))
-    compiled = CompiledFunction(model, fullgraph, tune=tune, dynamic=dynamic)
-    functools.update_wrapper(compiled, model)
-    return compiled
+#: Every compiled function that there is.
+EVERY: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
 
 
 class _Changing(Untraceable):
@@ -109,7 +50,8 @@ class _Changing(Untraceable):
 class CompiledFunction:
     """A callable that runs `function` as a native program wherever it can.
 
-    It warns once where it cannot, unless it is `quiet`; it is specialised for so many shapes at `most`; `tune`
+    It warns once where it cannot, unless it is `quiet`; it is specialised for so many shapes at `most` (`None`: as
+    the settings say); `tune`
     tries several schedules; a `pure` function depends on its arguments only.
     """
 
@@ -118,7 +60,7 @@ class CompiledFunction:
         function: Callable[..., Any],
         fullgraph: bool = False,
         quiet: bool = False,
-        most: int = RECOMPILE_LIMIT,
+        most: int | None = None,
         tune: bool = False,
         pure: bool = False,
         dynamic: bool | None = None,
@@ -126,11 +68,16 @@ class CompiledFunction:
         self.most, self.tune, self.pure, self.quiet, self.dynamic = most, tune, pure, quiet, dynamic
         self.function = function
         self.fullgraph = fullgraph
-        self.programs: dict[Hashable, list[Program]] = {}
         self.traces = 0
+        self._called = False
+        self._warned = quiet
+        self._forget()
+        EVERY.add(self)
+
+    def _forget(self) -> None:
+        self.programs: dict[Hashable, list[Program]] = {}
         self._eager_keys: set[Hashable] = set()
         self._changed_once: set[Hashable] = set()
-        self._warned = quiet
         # By what calls have in common: which numbers among the arguments vary, which must not, what they were.
         self._varying: dict[Hashable, frozenset[int]] = {}
         self._fixed: dict[Hashable, frozenset[int]] = {}
@@ -154,7 +101,7 @@ class CompiledFunction:
         return CompiledFunction(function, self.fullgraph, self.quiet, self.most, self.tune, self.pure, self.dynamic)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if state.busy and state.tracer is not None:
+        if (state.busy and state.tracer is not None) or stance.name == "force_eager":
             return self.function(*args, **kwargs)
         tensors: list[Tensor] = []
         numbers: list[Any] = []
@@ -221,17 +168,27 @@ class CompiledFunction:
         self, key: Any, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: list[Any]
     ) -> Any:
         """Traces and compiles the call; runs it eagerly where that is not possible."""
+        from flambeau._dynamo import config
+
         known = sum(map(len, self.programs.values()))
-        if key not in self.programs and len(self._eager_keys) >= self.most:
-            return self.function(*args, **kwargs)  # enough was tried
-        if self.dynamic is not False:
-            found = self._with_varying(key, args, kwargs, tensors, numbers, known)
+        most = config.recompile_limit if self.most is None else self.most
+        if config.disable or self._waits() or (key not in self.programs and len(self._eager_keys) >= most):
+            return self.function(*args, **kwargs)  # perhaps enough was tried
+        if known and config.error_on_recompile:
+            raise RecompileError(f"Recompiling function {self._name()}: no program is for this call")
+        if self.dynamic is not False and config.automatic_dynamic_shapes:
+            found = self._with_varying(key, args, kwargs, tensors, numbers, known, most)
             if found is not None:
                 return found(tensors, numbers)
-        if known >= self.most * 4 or (key not in self.programs and len(self.programs) >= self.most):
+        if known >= min(most * 4, config.accumulated_recompile_limit) or (
+            key not in self.programs and len(self.programs) >= most
+        ):
+            if config.fail_on_recompile_limit_hit:
+                raise FailOnRecompileLimitHit(f"{self._name()} was compiled {known} times, which is the limit")
             self._warn(
-                f"the function was specialised {known} times, for changing shapes, dtypes or "
-                "constants; further ones run eagerly (dynamic shapes are not compiled)"
+                f"{self._name()} was specialised {known} times, for changing shapes, dtypes or constants; calls with "
+                "others run eagerly (torch._dynamo.config.recompile_limit says how many are compiled; batches of few "
+                "different lengths, padded, would do with few)"
             )
             return self.function(*args, **kwargs)
         try:
@@ -242,7 +199,11 @@ class CompiledFunction:
             if isinstance(error, _Changing) and not first and self.dynamic is not False and self._admit(error.numbers):
                 return self._specialise(key, args, kwargs, tensors, numbers)
             if self.fullgraph and not first:
-                raise
+                if not isinstance(error, Untraceable):
+                    raise
+                raise Unsupported(
+                    f"{error} cannot be traced ({where_it_failed(error, self.function)}), which fullgraph=True asks for"
+                ) from error
             result = self.function(*args, **kwargs)  # raises the user's own errors again
             if first:
                 self._changed_once.add(kind)
@@ -270,11 +231,32 @@ class CompiledFunction:
                 self._numbers_before.setdefault(key[0], numbers)
             self.programs.setdefault(key, []).insert(0, program)
 
+    def _waits(self) -> bool:
+        """Whether nothing is to be compiled now; see `set_stance`."""
+        if stance.name == "fail_on_recompile":
+            raise RuntimeError(
+                f"Detected recompile when torch.compile stance is 'fail_on_recompile': {self._name()} has no program "
+                "for this call"
+            )
+        if stance.name.endswith("eager_then_compile") and not self._called:
+            self._called = True
+            return True
+        return stance.name == "eager_on_recompile"
+
+    def _name(self) -> str:
+        return getattr(self.function, "__qualname__", None) or type(self.function).__name__
+
+    def reset(self) -> None:
+        """Forgets all programs."""
+        self._forget()
+        self._warned = self.quiet
+
     # Numbers that vary ----------------------------------------------------------------------------
 
     def _with_varying(
-        self, key: Any, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: list[Any], known: int
-    ) -> Program | None:
+        self, key: Any, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: list[Any], known: int,
+        most: int,
+    ) -> Program | None:  # fmt: skip
         """A program for which numbers that were others at an earlier call are inputs, if that is possible."""
         kind = key[0] if numbers else key
         before = self._numbers_before.get(kind)
@@ -288,15 +270,15 @@ class CompiledFunction:
         changed = [c for p in self.programs.get(key, ()) for c in p.world.differing()]
         admitted = self._admit(changed)
         places = [c for c in self._places.values() if may_vary(c.read())]
-        if not (new | varying or places) or known >= self.most * 4:
+        if not (new | varying or places) or known >= most * 4:
             return None
-        if before is None and not admitted and key not in self.programs and len(self.programs) >= self.most:
+        if before is None and not admitted and key not in self.programs and len(self.programs) >= most:
             return None
         try:
             program = self._trace(args, kwargs, tensors, numbers, new | varying, places)
         except _Changing as error:
             if kind in self._changed_once and self._admit(error.numbers):
-                return self._with_varying(key, args, kwargs, tensors, numbers, known)
+                return self._with_varying(key, args, kwargs, tensors, numbers, known, most)
             return None
         except Exception:  # their values decide what is done
             self._fixed[kind] = frozenset(fixed | new | varying)
@@ -408,6 +390,10 @@ class CompiledFunction:
             tracer.roll_back()
         return Program(trace, backward, tensors, narrow, self._kept_gradients, self.tune)
 
+    @property
+    def _torchdynamo_orig_callable(self) -> Callable[..., Any]:
+        return self.function
+
     # Explaining -----------------------------------------------------------------------------------
 
     def explain(self, html: str | PathLike[str] | None = None) -> str:
@@ -459,4 +445,4 @@ def _containers(tree: Any) -> Iterator[tuple[Any, Any]]:
             yield from _containers(x)
 
 
-__all__ = ["CompiledFunction", "compile"]
+__all__ = ["EVERY", "CompiledFunction"]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 from flambeau.tensor.tracing import Untraceable, is_tracing
 
 
-def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
+def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None, wrapping: bool = True) -> Any:
     """A function, or a module, that is never compiled: a program that calls it runs eagerly.
 
     Args:
         fn: what to leave alone; left out, `disable(...)` is a decorator.
         recursive: accepted: what it calls runs as it does.
         reason: for the warning.
+        wrapping: accepted.
     """
     if fn is None:
         return functools.partial(disable, recursive=recursive, reason=reason)
@@ -59,7 +58,11 @@ def assume_constant_result(fn: Any) -> Any:
 
 
 def reset() -> None:
-    """Does nothing: what is known of a compiled function is kept in that function, and goes with it."""
+    """Forgets all programs: compiled functions are traced anew at their next calls."""
+    from flambeau.compiler.compiled import EVERY
+
+    for function in list(EVERY):
+        function.reset()
 
 
 def cudagraph_mark_step_begin() -> None:
@@ -71,21 +74,11 @@ def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
     return ["inductor"]
 
 
-@contextlib.contextmanager
-def _eager() -> Iterator[None]:
-    yield
+def get_default_backend() -> str:
+    """The backend that `compile` takes where it is told none."""
+    return "inductor"
 
 
-def set_stance(stance: str = "default", **options: Any) -> Any:
-    """When compiled functions compile. Only "default" is there.
-
-    Raises:
-        NotImplementedError: for another.
-    """
-    if stance != "default":
-        raise NotImplementedError(
-            f"torch.compiler.set_stance({stance!r}) is not there: torch.compile(..., disable=True) runs eagerly"
-        )
-    return _eager()
-
-
+def nested_compile_region(fn: Any = None, **options: Any) -> Any:
+    """The function, as it is: equal parts of programs share their kernels anyway."""
+    return fn if fn is not None else nested_compile_region
