@@ -298,13 +298,13 @@ def order(x: np.ndarray, descending: bool, out: np.ndarray) -> None:
     _run(("order", descending), build, x, out)
 
 
-def running_sum(x: np.ndarray, dim: int, out: np.ndarray) -> None:
-    """Fills `out` with the sums of `x` up to each position of a dimension; both lie in order."""
+def running(x: np.ndarray, dim: int, out: np.ndarray, product: bool) -> None:
+    """Fills `out` with the sums or products of `x` up to each position of a dimension; both lie in order."""
 
     def build(module: Module) -> Kernel:
-        return scan.emit(module, "scan", x.shape, dim, element_of(x.dtype.name))
+        return scan.emit(module, "scan", x.shape, dim, element_of(x.dtype.name), product)
 
-    _run(("running sum", dim), build, x, out)
+    _run(("running", dim, product), build, x, out)
 
 
 def attend(

@@ -1,4 +1,4 @@
-"""Running sums along a dimension. Numbers of f32 are added up in f64, as PyTorch does: a long sum keeps its digits.
+"""Running sums and products along a dimension. Numbers of f32 are joined in f64, as PyTorch does: a long sum keeps its digits.
 
 Where neighbours in memory are added up, a vector gets its own running sums first, in as many steps as its lanes have
 bits, each adding what stands one, two, four lanes before; then the sum of all before it. Elsewhere lanes are neighbours
@@ -15,7 +15,7 @@ from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, stage_functio
 from flambeau.kernels.language import Buffer, Function, Mask, Module, Offset, Pointer, Value
 
 
-def emit(module: Module, name: str, shape: Sequence[int], dim: int, element: Element) -> Kernel:
+def emit(module: Module, name: str, shape: Sequence[int], dim: int, element: Element, product: bool = False) -> Kernel:
     """A kernel for arrays that lie in order. Buffers: x, out."""
     outer, count, inner = math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :])
     work = outer * count * inner
@@ -27,29 +27,33 @@ def emit(module: Module, name: str, shape: Sequence[int], dim: int, element: Ele
     with f.range(begin, end) as task:
         start = (task // blocks) * (count * inner)
         if inner == 1:
-            _along(f, x + start, out + start, count, wide, lanes)
+            _along(f, x + start, out + start, count, wide, lanes, product)
         else:
-            _across(f, x + start, out + start, task % blocks, count, inner, wide, lanes)
+            _across(f, x + start, out + start, task % blocks, count, inner, wide, lanes, product)
     stage = Stage(name, outer * blocks, work >= WORTH_A_THREAD)
     return Kernel(name, buffers, (stage,), flops=work, traffic=2 * work * element.bytes)
 
 
-def _along(f: Function, x: Pointer, out: Pointer, count: int, wide: Element, lanes: int) -> None:
+def _joined(a: Value, b: Value, product: bool) -> Value:
+    return a * b if product else a + b
+
+
+def _along(f: Function, x: Pointer, out: Pointer, count: int, wide: Element, lanes: int, product: bool) -> None:
     """One row of neighbours."""
 
     def vector(at: Offset, before: Value, active: int) -> Value:
         mask = Mask(active, lanes) if active < lanes else None
         sums = f.convert((x + at).load(lanes, mask=mask), wide)
-        zero, step = f.zero(wide, lanes), 1
+        nothing, step = f.constant(int(product), wide, lanes), 1
         while step < lanes:
-            sums = sums + f.shuffle(zero, sums, [i if i < step else lanes + i - step for i in range(lanes)])
-            step *= 2
-        sums = sums + before
+            earlier = f.shuffle(nothing, sums, [i if i < step else lanes + i - step for i in range(lanes)])
+            sums, step = _joined(sums, earlier, product), 2 * step
+        sums = _joined(sums, before, product)
         f.convert(sums, out.element).store(out + at, mask=mask)
         return f.shuffle(sums, sums, [lanes - 1] * lanes)
 
     full, rest = divmod(count, lanes)
-    before = f.zero(wide, lanes)
+    before = f.constant(int(product), wide, lanes)
     if full:
         with f.loop(0, full, carry=[before]) as loop:
             loop.next([vector(loop.index * lanes, loop.values[0], lanes)])
@@ -59,15 +63,15 @@ def _along(f: Function, x: Pointer, out: Pointer, count: int, wide: Element, lan
 
 
 def _across(
-    f: Function, x: Pointer, out: Pointer, block: Offset, count: int, inner: int, wide: Element, lanes: int
+    f: Function, x: Pointer, out: Pointer, block: Offset, count: int, inner: int, wide: Element, lanes: int, product: bool
 ) -> None:
-    """A block of columns, each added up in a lane."""
+    """A block of columns, each joined in a lane."""
 
     def columns(active: int) -> None:
         mask, first = Mask(active, lanes) if active < lanes else None, block * lanes
-        with f.loop(0, count, carry=[f.zero(wide, lanes)]) as loop:
+        with f.loop(0, count, carry=[f.constant(int(product), wide, lanes)]) as loop:
             here = loop.index * inner + first
-            sums = loop.values[0] + f.convert((x + here).load(lanes, mask=mask), wide)
+            sums = _joined(loop.values[0], f.convert((x + here).load(lanes, mask=mask), wide), product)
             f.convert(sums, out.element).store(out + here, mask=mask)
             loop.next([sums])
 

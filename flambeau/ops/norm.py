@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
-from flambeau.core.shapes import wrap_dims
+from flambeau.core.shapes import reduced_shape, wrap_dims
+from flambeau.ops import on_kernels
 from flambeau.ops.pointwise import expect_tensor
 from flambeau.ops.table import operator
-from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import state
 
 
 def _root(total: Tensor, p: float) -> Tensor:
@@ -28,6 +33,10 @@ def vector_norm_of(x: Tensor, p: float, dims: Any, keepdim: bool) -> Tensor:
     if p == 0:
         return x.abs().masked_fill(x != 0, 1).sum(dims, keepdim)  # a count, whose gradient is 0
     if p == 2:
+        if not state.busy and not (modes.grad_enabled and x.requires_grad):
+            total = on_kernels.fold("sum of squares", x._array, dims)
+            if total is not None:
+                return wrap(np.sqrt(total.reshape(reduced_shape(x._array.shape, dims, keepdim))))
         squares = (x * x.conj()).real if x.is_complex() else x * x
         return _root(squares.sum(dims, keepdim), 2)
     size = x.abs()

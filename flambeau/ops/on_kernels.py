@@ -134,12 +134,12 @@ def add_rows(out: np.ndarray, index: np.ndarray, source: np.ndarray) -> bool:
     return True
 
 
-def running_sum(x: np.ndarray, dim: int) -> np.ndarray | None:
-    """The sums up to each position of a dimension."""
+def running(x: np.ndarray, dim: int, product: bool) -> np.ndarray | None:
+    """The sums or products up to each position of a dimension."""
     if x.size < RUNNING or x.dtype not in _SUMS:
         return None
     result = np.empty(x.shape, x.dtype)
-    _kernels().running_sum(np.ascontiguousarray(x), dim % x.ndim, result)
+    _kernels().running(np.ascontiguousarray(x), dim % x.ndim, result, product)
     return result
 
 

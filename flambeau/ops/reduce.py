@@ -605,7 +605,7 @@ def _running(function: Any) -> Any:
     """`function` up to each position; narrow numbers are joined in double precision, as in PyTorch."""
 
     def run(x: np.ndarray, dim: int) -> np.ndarray:
-        fast = on_kernels.running_sum(x, dim) if function is np.cumsum else None
+        fast = on_kernels.running(x, dim, function is np.cumprod)
         if fast is not None:
             return fast
         work = x.astype(np.float64) if x.dtype.itemsize <= 4 and x.dtype.kind in "fV" else x

@@ -15,12 +15,14 @@ from . import support
 from .conftest import RUNNABLE
 
 
-def _check(name: str, x: np.ndarray, dim: int, **options) -> None:
+def _check(name: str, x: np.ndarray, dim: int, product: bool = False, **options) -> None:
     out = np.full_like(x, 7)
     support.run(
-        lambda module: scan.emit(module, "k", x.shape, dim, element_of(x.dtype.name)), x, out, target=named(name), **options
-    )
-    expected = np.cumsum(x.astype(np.float64) if x.dtype.kind == "f" else x, dim).astype(x.dtype)
+        lambda module: scan.emit(module, "k", x.shape, dim, element_of(x.dtype.name), product), x, out, target=named(name),
+        **options,
+    )  # fmt: skip
+    running = np.cumprod if product else np.cumsum
+    expected = running(x.astype(np.float64) if x.dtype.kind == "f" else x, dim, None if x.dtype.kind == "f" else x.dtype).astype(x.dtype)
     if x.dtype == np.float64:  # which are added up in another order
         np.testing.assert_allclose(out, expected, rtol=1e-12, atol=1e-12)
     elif x.dtype == np.float32:
@@ -38,6 +40,16 @@ def _check(name: str, x: np.ndarray, dim: int, **options) -> None:
 def test_any_shape(name: str, shape: list[int], place: int, dtype: str) -> None:
     rng = np.random.default_rng(sum(shape))
     _check(name, (rng.standard_normal(shape) * 9).astype(dtype), place % len(shape))
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_products(name: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    for shape in ((3, 50), (40, 3, 17), (5,)):
+        x = rng.uniform(0.8, 1.25, shape).astype(dtype) if dtype != "int64" else rng.integers(-2, 3, shape)
+        for dim in range(len(shape)):
+            _check(name, x, dim, True)
 
 
 def test_any_number_of_threads(thread_count: int) -> None:
