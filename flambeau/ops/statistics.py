@@ -15,6 +15,7 @@ from flambeau.ops.results import named_result
 from flambeau.ops.sort import sort
 from flambeau.ops.table import Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import verify
 
 Cummax = named_result("cummax", "values", "indices")
 Cummin = named_result("cummin", "values", "indices")
@@ -83,9 +84,15 @@ def _quantile(
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if shares.dtype is not input.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-    wanted = np.asarray(shares.detach()._array, np.float64)
-    if np.any((wanted < 0) | (wanted > 1)):
-        raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+
+    def check(wanted: np.ndarray) -> None:
+        if np.any((wanted < 0) | (wanted > 1)):
+            raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+
+    if isinstance(q, Tensor):
+        verify(q, check)
+    else:
+        check(np.asarray(q))
     if input._array.size == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
     rank = input.ndim
@@ -98,7 +105,7 @@ def _quantile(
         last = (counts - 1).clamp(min=0).to(input.dtype)
     else:
         last = x.new_full((*x._array.shape[:-1], 1), size - 1)
-    ranks = shares.reshape(-1) * last if shares.requires_grad else wrap(wanted.reshape(-1).astype(input._array.dtype)) * last
+    ranks = shares.reshape(-1) * last
     if not skip_nan:
         ranks = ranks.masked_fill(missing.any(-1, True), size - 1)  # the NaN, which stands last
     below = ranks.floor()
