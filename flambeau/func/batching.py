@@ -14,6 +14,7 @@ from typing import Any
 import flambeau
 from flambeau.func.trees import leaves_of, spread, with_leaves
 from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tracing import is_tracing
 
 
 def vmap(
@@ -56,7 +57,10 @@ def vmap(
         given, dims = _inputs(args, kwargs, in_dims, call, name)
         count = _batch_size(given, dims)
         form = (args, kwargs)
-        state = flambeau.get_rng_state() if randomness != "different" else None
+        if randomness == "different" or (randomness == "error" and is_tracing()):  # draws come later then
+            state = None
+        else:
+            state = flambeau.get_rng_state()
         outputs = []
         for i in range(max(count, 1)):
             if state is not None and i and randomness == "same":
@@ -65,7 +69,7 @@ def vmap(
                 form, [_slice(x, d, i, count) for x, d in zip(given, dims, strict=True)]
             )
             outputs.append(func(*sliced_args, **sliced_kwargs))
-        if randomness == "error" and not _is_equal(state, flambeau.get_rng_state()):
+        if randomness == "error" and state is not None and not _is_equal(state, flambeau.get_rng_state()):
             flambeau.set_rng_state(state)  # as if nothing had been drawn
             raise RuntimeError(
                 "vmap: called random operation while in randomness error mode. Please either "
