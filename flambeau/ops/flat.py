@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from flambeau.ops.familiar import Familiar
 JOINED_BY = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 #: Elements that are read or written, and joined, from which on that is worth a kernel.
-MANY, JOINED = 1 << 13, 1 << 11
+MANY, JOINED = 1 << 14, 1 << 11
 _familiar = Familiar(at_once=128)
 _SAME_SIZE = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
@@ -87,16 +88,19 @@ def _count(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: tuple[int, ...]
 # Kernels ------------------------------------------------------------------------------------------
 
 
-def _layout(x: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return x.shape, tuple(s // x.itemsize for s in x.strides)
+Layout = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def _sought(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: Any) -> Any:
+def _layout(x: np.ndarray) -> Layout:
+    item = x.itemsize
+    return x.shape, tuple([s // item for s in x.strides])
+
+
+@lru_cache(4096)
+def _sought(x: Layout, indices: tuple[Layout, ...], dims: Any) -> Any:
     from flambeau.kernels import positions
 
-    if isinstance(dims, int):
-        return positions.along(_layout(x), _layout(indices[0]), dims)
-    return positions.at(_layout(x), [_layout(i) for i in indices], dims)
+    return positions.along(x, indices[0], dims) if isinstance(dims, int) else positions.at(x, indices, dims)
 
 
 def _fits(*arrays: np.ndarray) -> bool:
@@ -108,11 +112,12 @@ def _read(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: Any) -> np.ndarr
     number = _SAME_SIZE.get(x.itemsize)
     if number is None or not _fits(x, *indices) or any(i.dtype != np.int64 for i in indices):
         return None
-    if not _familiar(("read", x.shape, x.strides, x.itemsize, dims, *((i.shape, i.strides) for i in indices))):
+    layouts = _layout(x), tuple(map(_layout, indices)), dims
+    if not _familiar((number, layouts)):
         return None
     from flambeau.kernels import call
 
-    sought = _sought(x, indices, dims)
+    sought = _sought(*layouts)
     out = np.empty(sought.shape, x.dtype)
     _raise(call.read_at(x.view(number), sought, indices, out.view(number)), x, dims)
     return out
@@ -124,15 +129,15 @@ def _written(x: np.ndarray, indices: tuple[np.ndarray, ...], src: np.ndarray, di
         return None
     if op != "set" and (x.dtype.kind == "c" or x.dtype != src.dtype):
         return None
-    layouts = (x.shape, src.shape, src.strides, *((i.shape, i.strides) for i in indices))
-    if not _familiar(("write", op, x.dtype, dims, *layouts)):
+    places = tuple(map(_layout, indices))
+    if not _familiar((op, x.dtype, x.shape, _layout(src), places, dims)):
         return None
     from flambeau.kernels import call
 
     narrow = op != "set" and _is_narrow(x.dtype)
     out = x.astype(np.float32, order="C") if narrow else x.copy(order="C")
     src = src.astype(out.dtype, copy=False)
-    sought = _sought(out, indices, dims)
+    sought = _sought(_layout(out), places, dims)
     given = np.broadcast_to(src, sought.shape)
     if op == "set":
         fault = call.write_at(out.view(number), sought, indices, given.view(number), op)

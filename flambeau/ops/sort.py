@@ -136,18 +136,27 @@ def _median(input: Tensor, dim: int | None, keepdim: bool, ignore_nan: bool, kin
     size = input._array.shape[dim]
     if size == 0:
         raise IndexError(f"median(): Expected reduction dim {dim} to have non-zero size.")
+    if not _may_have_nan(input):
+        indices = _order(input, dim, False, (size + 1) // 2).narrow(dim, (size - 1) // 2, 1)
+        return kind(*_one_of_order(input, indices, dim, keepdim))
     order = _order(input, dim, False)
     middle = input.new_full((), (size - 1) // 2, dtype=dtypes.int64)
-    if input.is_floating_point():
-        missing = input.isnan().sum(dim, keepdim=True)
-        # NaN sorts last: among the others the middle lies lower; for `median` any NaN is the answer.
-        present = ((size - missing).clamp(min=1) - 1) // 2
-        first_nan = (size - missing).clamp(max=size - 1)
-        middle = present if ignore_nan else (missing > 0).long() * (first_nan - middle) + middle
+    missing = input.isnan().sum(dim, keepdim=True)
+    # NaN sorts last: among the others the middle lies lower; for `median` any NaN is the answer.
+    present = ((size - missing).clamp(min=1) - 1) // 2
+    first_nan = (size - missing).clamp(max=size - 1)
+    middle = present if ignore_nan else (missing > 0).long() * (first_nan - middle) + middle
     shape = list(input._array.shape)
     shape[dim] = 1
     indices = order.gather(dim, middle.expand(shape))
     return kind(*_one_of_order(input, indices, dim, keepdim))
+
+
+def _may_have_nan(input: Tensor) -> bool:
+    """Whether a NaN is among the elements, as far as they are known."""
+    array = input._array
+    known = isinstance(array, np.ndarray)
+    return input.is_floating_point() and not (known and not np.isnan(array).any())
 
 
 @operator(out=True)
