@@ -624,21 +624,17 @@ class Generator:
 
     def poisson(self, rates: Array) -> Array:
         """Counts of the given rates, as `torch.poisson`."""
-        with rejection.Reader(self) as reader:
-            counts = rejection.poisson(reader, rates)
-        return _from_float64(counts, rates.dtype).reshape(rates.shape)
+        return _from_float64(rejection.poisson(self, rates), rates.dtype).reshape(rates.shape)
 
     def standard_gamma(self, concentration: Array) -> Array:
         """Gamma numbers of rate one, as `torch._standard_gamma`."""
         if concentration.dtype not in (FLOAT32, FLOAT64):
             raise _not_implemented("gamma_cpu", concentration.dtype)
-        with rejection.Reader(self) as reader:
-            return rejection.standard_gamma(reader, concentration).reshape(concentration.shape)
+        return rejection.standard_gamma(self, concentration).reshape(concentration.shape)
 
     def binomial(self, count: Array, prob: Array) -> Array:
         """Numbers of successes, as `torch.binomial`."""
-        with rejection.Reader(self) as reader:
-            return rejection.binomial(reader, count, prob)
+        return rejection.binomial(self, count, prob)
 
 
 def _check_multinomial(probabilities: Array, num_samples: int, replacement: bool) -> None:

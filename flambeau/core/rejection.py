@@ -1,18 +1,21 @@
 """Poisson, gamma and binomial numbers by rejection, one after another as PyTorch draws them.
 
 How many uniform numbers one of them takes is not known before, so the functions here read from a `Reader`, which
-takes ahead what the generator's engine has ready and gives back what was not used.
+takes ahead what the generator's engine has ready and gives back what was not used. Many numbers are made by
+`flambeau.kernels.rejection` in the same steps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import length_hint
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .twister import kernels_are_worth
 
 if TYPE_CHECKING:
     from .generator import Generator
@@ -20,13 +23,15 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Draw = Callable[[], float]
 
-_STIRLING_TAILS = (
+STIRLING_TAILS = (
     0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509,
     0.0166446911898211, 0.0138761288230707, 0.0118967099458917, 0.0104112652619720,
     0.00925546218271273, 0.00833056343336287,
 )  # fmt: skip
+#: What a number takes in Python, and how many uniform numbers a kernel gets at a time.
+_NANOSECONDS, _AHEAD = 600.0, 1 << 14
 _THIRD = np.float32(1) / np.float32(3)
-_SQUEEZE = float(np.float32(0.0331))
+SQUEEZE = float(np.float32(0.0331))
 
 
 class Reader:
@@ -67,18 +72,34 @@ class Reader:
         return radius * math.cos(angle)
 
 
+def _sampled(generator: Generator, distribution: str, columns: Sequence[Array]) -> Array | None:
+    """The numbers by a kernel, as float64; `None` where they are few."""
+    if not kernels_are_worth(columns[0].size, _NANOSECONDS):
+        return None
+    from flambeau.kernels import rejection as kernels
+
+    out, use, waiting = kernels.sample(distribution, columns, generator._next_double)
+    generator._engine.read_doubles(min(64 + 4 * out.size, _AHEAD), use)
+    generator._next_double = waiting()
+    return out
+
+
 # ---- Poisson numbers
 
 
-def poisson(reader: Reader, rates: Array) -> Array:
+def poisson(generator: Generator, rates: Array) -> Array:
     """Counts of the given rates, as float64."""
-    draw = reader.draw
-    return np.array([_one_poisson(draw, rate) for rate in rates.ravel().tolist()], np.float64)
+    if not (rates >= 0).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    made = _sampled(generator, "poisson", (rates,))
+    if made is not None:
+        return made
+    with Reader(generator) as reader:
+        draw = reader.draw
+        return np.array([_one_poisson(draw, rate) for rate in rates.ravel().tolist()], np.float64)
 
 
 def _one_poisson(draw: Draw, rate: float) -> float:
-    if not rate >= 0:
-        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     if rate == 0:
         return 0.0
     if rate < 10:  # uniforms multiplied until they fall below exp(-rate)
@@ -110,7 +131,7 @@ def _one_poisson(draw: Draw, rate: float) -> float:
 # ---- gamma numbers
 
 
-def standard_gamma(reader: Reader, concentration: Array) -> Array:
+def standard_gamma(generator: Generator, concentration: Array) -> Array:
     """Gamma numbers of rate one, of the concentration's dtype, flat.
 
     Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS 2000. PyTorch adds to the
@@ -119,12 +140,15 @@ def standard_gamma(reader: Reader, concentration: Array) -> Array:
     alpha = concentration.ravel()
     boosted = alpha < 1
     with np.errstate(divide="ignore"):
-        powers = np.where(boosted, 1 / alpha, 0).tolist()
-    shapes = (np.where(boosted, alpha + 1, alpha) - _THIRD.astype(alpha.dtype)).tolist()
-    drawn = [
-        _one_gamma(reader, power, d) if power < math.inf else 0.0
-        for power, d in zip(powers, shapes, strict=True)
-    ]
+        powers = np.where(boosted, 1 / alpha, 0)
+    shapes = np.where(boosted, alpha + 1, alpha) - _THIRD.astype(alpha.dtype)
+    drawn: Any = _sampled(generator, "gamma", (powers, shapes))
+    if drawn is None:
+        with Reader(generator) as reader:
+            drawn = [
+                _one_gamma(reader, power, d) if power < math.inf else 0.0
+                for power, d in zip(powers.tolist(), shapes.tolist(), strict=True)
+            ]
     return np.maximum(np.array(drawn, alpha.dtype), np.finfo(alpha.dtype).tiny)
 
 
@@ -140,7 +164,7 @@ def _one_gamma(reader: Reader, power: float, d: float) -> float:
         v = y * y * y
         u = 1 - draw()
         xx = x * x
-        if u < 1.0 - _SQUEEZE * xx * xx:
+        if u < 1.0 - SQUEEZE * xx * xx:
             return scale * d * v
         if math.log(u) < 0.5 * xx + d * (1.0 - v + math.log(v)):
             return scale * d * v
@@ -149,7 +173,7 @@ def _one_gamma(reader: Reader, power: float, d: float) -> float:
 # ---- binomial numbers
 
 
-def binomial(reader: Reader, count: Array, prob: Array) -> Array:
+def binomial(generator: Generator, count: Array, prob: Array) -> Array:
     """Numbers of successes, of the dtype of `count` and the shape that both broadcast to.
 
     What PyTorch computes in the dtype of its arguments is computed here for all at once, the rest in float64.
@@ -161,8 +185,11 @@ def binomial(reader: Reader, count: Array, prob: Array) -> Array:
     mean = n * rare
     with np.errstate(divide="ignore", invalid="ignore"):
         columns = (n, p, rare, mean, np.sqrt(mean * (one - rare)), rare / (one - rare), np.floor((n + one) * rare))
-    rows = zip(*[column.tolist() for column in columns], strict=True)
-    drawn = [_one_binomial(reader.draw, p.dtype.type, *row) for row in rows]
+    drawn: Any = _sampled(generator, "binomial of float32" if p.dtype == np.float32 else "binomial", columns)
+    if drawn is None:
+        rows = zip(*[column.tolist() for column in columns], strict=True)
+        with Reader(generator) as reader:
+            drawn = [_one_binomial(reader.draw, p.dtype.type, *row) for row in rows]
     return np.array(drawn, n.dtype).reshape(shape)
 
 
@@ -215,7 +242,7 @@ def _one_binomial_of_rare(
 
 def _stirling_tail(k: float) -> float:
     """log k! less Stirling's approximation of it."""
-    if k < len(_STIRLING_TAILS):
-        return _STIRLING_TAILS[int(k)]
+    if k < len(STIRLING_TAILS):
+        return STIRLING_TAILS[int(k)]
     square = (k + 1) * (k + 1)
     return (1 / 12 - (1 / 360 - 1 / 1260 / square) / square) / (k + 1)

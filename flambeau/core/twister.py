@@ -6,9 +6,10 @@ which steps the same twister in its memory and transforms what it draws; either 
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,16 +131,36 @@ class Twister:
 
     def fill(self, distribution: str, out: Array, parameters: Sequence[float], source: Array | None = None) -> None:
         """Fills `out`, which lies in order, by a kernel of `flambeau.kernels.random`."""
+        with self.lock:
+            self._fill(distribution, out, parameters, source)
+
+    def _fill(self, distribution: str, out: Array, parameters: Sequence[float], source: Array | None = None) -> None:
         draw = _Kernels.module.drawing(distribution, out.dtype)
         needed = out.size * draw.words
         if not needed:
             return
         words = np.empty(STATE_WORDS, np.uint32)
+        begun = self._used if self._words.size else STATE_WORDS
+        states = -((STATE_WORDS - begun - needed) // STATE_WORDS)
+        draw(out, parameters, source, self._key, self._words, words, begun, states)
+        self._words, self._used = words, begun + needed - states * STATE_WORDS
+
+    def read_doubles(self, count: int, use: Callable[[Array], tuple[int, bool]]) -> None:
+        """Hands the next `count` uniform numbers of 53 bits to `use`, which says how many it used and whether it wants no
+        more. Those that it did not use are the next ones again.
+        """
+        block = np.empty(count)
         with self.lock:
-            begun = self._used if self._words.size else STATE_WORDS
-            states = -((STATE_WORDS - begun - needed) // STATE_WORDS)
-            draw(out, parameters, source, self._key, self._words, words, begun, states)
-            self._words, self._used = words, begun + needed - states * STATE_WORDS
+            while True:
+                key, words, begun = ctypes.string_at(self._key, 4 * STATE_WORDS), self._words, self._used
+                self._fill("uniform", block, (1.0, 0.0, 1.0, 0.0))
+                used, done = use(block)
+                if used < count:
+                    ctypes.memmove(self._key, key, len(key))
+                    self._words, self._used = words, begun
+                    self._fill("uniform", block[:used], (1.0, 0.0, 1.0, 0.0))
+                if done:
+                    return
 
     def doubles_at_hand(self, most: int) -> list[float]:
         """The next uniform numbers of 53 bits that the words drawn so far hold, at least one. Needs the lock."""
