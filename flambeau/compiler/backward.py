@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flambeau.autograd import engine
-from flambeau.autograd.modes import modes
+from flambeau.autograd.modes import enable_grad, modes
 from flambeau.autograd.node import FREED_MESSAGE, Node, OutputOf
 from flambeau.compiler.executables import executable, run_once
 from flambeau.compiler.graph import Graph, Value
@@ -16,8 +16,11 @@ from flambeau.compiler.graph import Node as GraphNode
 from flambeau.compiler.results import Returned
 from flambeau.compiler.sources import Argument, Captured, GivenNumber, HostNumber, Tangent
 from flambeau.compiler.symbols import Symbol
+from flambeau.compiler.trees import leaves as leaves_of
+from flambeau.compiler.trees import map_tensors
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import Untraceable
+from flambeau.tensor.views import Copied
 
 if TYPE_CHECKING:
     from flambeau.compiler.program import Program
@@ -130,13 +133,79 @@ def _leaves(edges: Sequence[Any]) -> list[Tensor]:
     return list(found.values())
 
 
+class Call:
+    """A call of a program, to be made again without it where its gradients are to be differentiated."""
+
+    __slots__ = ("args", "kwargs", "leaves", "program", "versions")
+
+    def __init__(self, program: Program, args: tuple, kwargs: dict):
+        self.program, self.args, self.kwargs = program, args, kwargs
+        self.leaves: list[Tensor] = []
+        self.versions: list[int] = []
+
+    def note(self, leaves: list[Tensor]) -> None:
+        """The tensors that get gradients."""
+        self.leaves, self.versions = leaves, [t._version_number() for t in leaves]
+
+    def gradients(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        """The gradients of the leaves, with a history: from a call of the function, uncompiled.
+
+        Raises `RuntimeError` where another call would do something else, or would not be without consequences.
+        """
+        program, trace = self.program, self.program.trace
+        described = leaves_of(trace.results)
+        places = [
+            next((k for k, x in enumerate(described) if x is trace.new[root]), -1) for root in program.roots
+        ]
+        same = self.versions == [t._version_number() for t in self.leaves]
+        if not same or not program.is_repeatable or -1 in places:
+            raise RuntimeError(
+                "flambeau.compile: the backward pass of a compiled function that draws random numbers, or that changes "
+                "tensors or other objects, cannot be differentiated again (create_graph=True); call the function "
+                "uncompiled for that."
+            )
+        with enable_grad():
+            twins: dict[int, Tensor] = {}
+            args, kwargs = map_tensors((self.args, self.kwargs), lambda t: twins.setdefault(id(t), _twin(t)))
+            self._check_apart(twins)
+            results = leaves_of(program.function(*args, **kwargs))
+            outputs = [(results[k], g) for k, g in zip(places, grads, strict=True) if g is not None]
+            return engine.grad(
+                [t for t, _ in outputs],
+                [twins.get(id(t), t) for t in self.leaves],
+                [g for _, g in outputs],
+                create_graph=True,
+                allow_unused=True,
+            )
+
+    def _check_apart(self, twins: dict[int, Tensor]) -> None:
+        """Arguments that are made of the captured tensors would get gradients for these twice."""
+        captured = {id(t): t for t in self.leaves if id(t) not in twins}
+        given = _leaves([t._edge() for t in twins.values()])
+        if any(t._fresh_node() is not None for t in captured.values()) or any(id(t) in captured for t in given):
+            raise RuntimeError(
+                "flambeau.compile: the backward pass of a compiled function whose arguments depend on tensors that it "
+                "uses besides cannot be differentiated again (create_graph=True); call the function uncompiled for that."
+            )
+
+
+def _twin(tensor: Tensor) -> Tensor:
+    """An argument anew, whose gradient goes on to it: so that gradients can end at the argument."""
+    if not tensor.requires_grad:
+        return tensor
+    made = tensor.as_subclass(type(tensor))
+    made._node, made._view, made._requires_grad = Copied(tensor._edge()), None, True
+    return made
+
+
 class CompiledBackward(Node):
     """The backward pass of a compiled function, compiled too."""
 
-    __slots__ = ("graph", "number_of_outputs", "plan", "saved", "versions")
+    __slots__ = ("call", "graph", "number_of_outputs", "plan", "saved", "versions")
 
-    def __init__(self, edges: tuple, plan: Backward, saved: list[np.ndarray], versions: list):
+    def __init__(self, edges: tuple, plan: Backward, saved: list[np.ndarray], versions: list, call: Call):
         super().__init__(edges)
+        self.call = call
         self.plan, self.saved, self.versions = plan, saved, versions
         self.number_of_outputs = len(plan.roots)
 
@@ -145,14 +214,9 @@ class CompiledBackward(Node):
         return self.number_of_outputs
 
     def release(self) -> None:
-        self.saved = []
+        self.saved, self.call = [], None  # type: ignore[assignment]
 
     def apply(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        if modes.grad_enabled:
-            raise RuntimeError(
-                "flambeau.compile: the backward pass of a compiled function cannot be "
-                "differentiated again (create_graph=True); call the function uncompiled for that."
-            )
         for tensor, version in self.versions:
             if tensor._version_number() != version:
                 raise RuntimeError(
@@ -163,6 +227,8 @@ class CompiledBackward(Node):
         graph = self.plan.graph
         if graph is None or len(self.saved) != len(self.plan.residuals):
             raise RuntimeError(FREED_MESSAGE)
+        if modes.grad_enabled:
+            return self.call.gradients(grads)
         code = executable(graph, {}, self.plan.tune)
         tangents = [
             np.zeros(v.shape, v.dtype) if g is None else np.ascontiguousarray(g._array)
@@ -178,6 +244,7 @@ def attach(
     inputs: list[np.ndarray],
     outputs: list[np.ndarray],
     made: list[Tensor],
+    call: tuple[tuple, dict],
 ) -> None:
     """Gives the new results their history."""
     plan = program.backward
@@ -204,7 +271,9 @@ def attach(
                 versions.append((source.tensor, source.tensor._version_number()))
             case HostNumber() | GivenNumber():
                 saved[-1] = inputs[k].copy()
-    node = CompiledBackward(tuple(t._edge() for t in leaves), plan, saved, versions)
+    again = Call(program, *call)
+    again.note(leaves)
+    node = CompiledBackward(tuple(t._edge() for t in leaves), plan, saved, versions, again)
     for slot, k in enumerate(plan.roots):
         tensor = made[k]
         tensor._node = node if len(plan.roots) == 1 else OutputOf(node, slot)

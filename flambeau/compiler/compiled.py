@@ -8,6 +8,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 from operator import is_, itemgetter
 from os import PathLike
 from typing import Any
@@ -18,7 +19,7 @@ from flambeau.autograd.modes import modes
 from flambeau.compiler.backward import trace_backward
 from flambeau.compiler.effects import Watch
 from flambeau.compiler.errors import FailOnRecompileLimitHit, RecompileError, Unsupported
-from flambeau.compiler.guards import Change, Reads, World, hooks_of, is_simple
+from flambeau.compiler.guards import Change, Method, Reads, World, hooks_of, is_simple
 from flambeau.compiler.numbers import Number, may_vary
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.program import Program
@@ -70,6 +71,7 @@ class CompiledFunction:
         self.fullgraph = fullgraph
         self.traces = 0
         self._called = False
+        self._methods: dict[int, CompiledFunction] = {}  # by the id of the instance
         self._warned = quiet
         self._forget()
         EVERY.add(self)
@@ -89,7 +91,18 @@ class CompiledFunction:
         self._kept_gradients: dict[Any, Tensor] = {}
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        """The method of an instance: compiled for each by itself, and forgotten with it."""
+        if instance is None:
+            return self
+        found = self._methods.get(id(instance))
+        if found is None or found.function.instance() is not instance:
+            try:
+                method = Method(self.function, instance, partial(self._methods.pop, id(instance), None))
+            except TypeError:  # no weak references
+                return partial(self, instance)
+            found = self._methods[id(instance)] = self._anew(method)
+            functools.update_wrapper(found, self.function)
+        return found
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
         return self._anew(copy.deepcopy(self.function, memo))
@@ -110,7 +123,7 @@ class CompiledFunction:
         if programs is not None:
             for program in programs:
                 if program.fits(tensors, numbers):
-                    return program(tensors, numbers)
+                    return program(tensors, numbers, (args, kwargs))
         if key in self._eager_keys:
             return self.function(*args, **kwargs)
         return self._specialise(key, args, kwargs, tensors, numbers)
@@ -179,7 +192,7 @@ class CompiledFunction:
         if self.dynamic is not False and config.automatic_dynamic_shapes:
             found = self._with_varying(key, args, kwargs, tensors, numbers, known, most)
             if found is not None:
-                return found(tensors, numbers)
+                return found(tensors, numbers, (args, kwargs))
         if known >= min(most * 4, config.accumulated_recompile_limit) or (
             key not in self.programs and len(self.programs) >= most
         ):
@@ -217,7 +230,7 @@ class CompiledFunction:
             self._warn(f"{why} cannot be traced ({where_it_failed(error, self.function)}); the function runs eagerly")
             return result
         self._keep(key, program, args, kwargs, numbers)
-        return program(tensors, numbers)
+        return program(tensors, numbers, (args, kwargs))
 
     def _keep(
         self, key: Any, program: Program | None, args: tuple, kwargs: dict, numbers: Sequence[Any] = ()
@@ -250,6 +263,8 @@ class CompiledFunction:
         """Forgets all programs."""
         self._forget()
         self._warned = self.quiet
+        for method in list(self._methods.values()):
+            method.reset()
 
     # Numbers that vary ----------------------------------------------------------------------------
 
@@ -388,7 +403,7 @@ class CompiledFunction:
                 if place.read() is not x:
                     place.repeat(x)
             tracer.roll_back()
-        return Program(trace, backward, tensors, narrow, self._kept_gradients, self.tune)
+        return Program(trace, backward, self.function, tensors, narrow, self._kept_gradients, self.tune)
 
     @property
     def _torchdynamo_orig_callable(self) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import pickle
 import random
 import sys
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -149,6 +150,17 @@ class _Entries:
                 yield k, self.get(self.holders[k], self.keys[k])
 
 
+class Method:
+    """A function bound to an instance that may go: `gone` is called then."""
+
+    def __init__(self, function: Callable[..., Any], instance: Any, gone: Callable[..., Any]):
+        self.function = function
+        self.instance = weakref.ref(instance, lambda _: gone())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(self.instance(), *args, **kwargs)
+
+
 @dataclass(frozen=True, eq=False)
 class Change:
     """An assignment: `holder[key]`, or the content of a cell, was `before` and is `now`; `what` names it.
@@ -276,6 +288,8 @@ class World:
                 self._waiting += [thing.__self__, thing.__func__]
                 if isinstance(thing.__func__, FunctionType):
                     self._names |= _names(thing.__func__.__code__)
+            case Method():
+                self._waiting += [thing.instance(), thing.function]
             case CompiledFunction():
                 self._waiting.append(thing.function)
             case partial():

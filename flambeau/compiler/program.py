@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from time import perf_counter_ns
 from typing import Any
@@ -39,12 +39,13 @@ class Program:
         self,
         trace: Trace,
         backward: Backward | None,
+        function: Callable[..., Any],
         arguments: Sequence[Tensor],
         world: World,
         kept_gradients: dict[Any, Tensor],
         tune: bool = False,
     ):
-        self.trace, self.backward, self.tune = trace, backward, tune
+        self.trace, self.backward, self.tune, self.function = trace, backward, tune, function
         #: The gradients of the run before, by their owner; all programs of a function share them.
         self.kept_gradients = kept_gradients
         self.guards = trace.guards
@@ -244,17 +245,33 @@ class Program:
 
     # Running ------------------------------------------------------------------------------------
 
-    def __call__(self, arguments: Sequence[Tensor], numbers: Sequence[Any] = ()) -> Any:
-        """Runs the program; the results as the function would have returned them."""
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether another call changes nothing and gives the same."""
+        trace = self.trace
+        return not (self.draws or trace.writes or trace.gradients or trace.stores or trace.places)
+
+    @property
+    def roots(self) -> list[int]:
+        """Which of the new results have gradients."""
+        return [] if self.backward is None else self.backward.roots
+
+    def __call__(
+        self, arguments: Sequence[Tensor], numbers: Sequence[Any] = (), call: tuple[tuple, dict] = ((), {})
+    ) -> Any:
+        """Runs the program; the results as the function would have returned them.
+
+        `call`: the arguments as the function takes them.
+        """
         with self.code.lock:
             if state.watcher is None:
-                return self._run(arguments, numbers)
+                return self._run(arguments, numbers, call)
             start = perf_counter_ns()
-            results = self._run(arguments, numbers)
+            results = self._run(arguments, numbers, call)
             state.watcher("flambeau::compiled", [t._array for t in arguments], start, perf_counter_ns())
             return results
 
-    def _run(self, arguments: Sequence[Tensor], given: Sequence[Any]) -> Any:
+    def _run(self, arguments: Sequence[Tensor], given: Sequence[Any], call: tuple[tuple, dict]) -> Any:
         code = self.code
         staged: list[tuple[np.ndarray, np.ndarray]] = []
         inputs: list[np.ndarray] = [None] * len(self.trace.sources)  # type: ignore[list-item]
@@ -300,7 +317,7 @@ class Program:
             original[...] = ordered
         for k in range(self.first_write):
             arrays[first + k] = None  # results belong to the caller alone
-        return self._finish(arguments, inputs, outputs, given)
+        return self._finish(arguments, inputs, outputs, given, call)
 
     def _outputs(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """The arrays that the program writes: new ones, its inputs, gradients that are kept."""
@@ -342,6 +359,7 @@ class Program:
         inputs: list[np.ndarray],
         outputs: list[np.ndarray],
         given: Sequence[Any],
+        call: tuple[tuple, dict],
     ) -> Any:
         trace = self.trace
         for slot in trace.writes:
@@ -358,7 +376,7 @@ class Program:
             target._grad = self.kept_gradients[key] if has else None
         made = [_result(r, outputs[r.output]) for r in trace.new]
         if self.backward is not None:
-            attach(self, arguments, inputs, outputs, made)
+            attach(self, arguments, inputs, outputs, made, call)
         results = trace.results
         if type(results) is Result and not trace.stores:
             return made[0]

@@ -151,3 +151,48 @@ def test_a_backward_pass_that_leaves_the_function() -> None:
     with pytest.warns(UserWarning, match="history from outside"):
         f(w * 3)
     assert w.grad is not None and w.grad.tolist() == [18, 18]
+
+
+# Gradients of gradients -------------------------------------------------------------------------------
+
+
+def test_double_backward_through_a_compiled_function() -> None:
+    layer = torch.nn.Linear(3, 3, dtype=torch.float64)
+
+    def f(x: Any, y: Any) -> Any:
+        return {"a": layer(x).tanh() * y.detach(), "b": (x * y).sum()}
+
+    def penalty(g: Callable[..., Any]) -> tuple[Any, ...]:
+        start = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3).requires_grad_()
+        out = g(start * 2, start.exp())
+        (slope,) = torch.autograd.grad(out["a"].sum() + out["b"] ** 2, start, create_graph=True)
+        layer.zero_grad()
+        (slope**2).sum().backward()
+        return slope, start.grad, layer.weight.grad, layer.bias.grad
+
+    g = compiled(f)
+    for _ in range(2):
+        for found, wanted in zip(penalty(g), penalty(f), strict=True):
+            assert_close(found, wanted)
+
+
+def test_gradcheck_and_functional_derivatives() -> None:
+    f = compiled(lambda x: (x.sin() * x).sum(0))
+    x = torch.linspace(-1, 1, 6, dtype=torch.float64).reshape(2, 3).requires_grad_()
+    assert torch.autograd.gradcheck(f, x) and torch.autograd.gradgradcheck(f, x)
+    found = torch.func.grad(lambda x: f(x).sum())(x.detach())
+    assert_close(found, (x.cos() * x + x.sin()).detach())
+    assert_close(torch.autograd.functional.hessian(lambda v: (f(v) ** 2).sum(), x[:, 0]),
+                 torch.autograd.functional.hessian(lambda v: ((v.sin() * v).sum(0) ** 2).sum(), x[:, 0]))  # fmt: skip
+
+
+def test_double_backward_where_arguments_depend_on_what_is_captured() -> None:
+    w = torch.ones(2, requires_grad=True)
+    f = compiled(lambda x: (x * w).sum())
+    with pytest.raises(RuntimeError, match="depend on tensors that it uses besides"):
+        torch.autograd.grad(f(w * 3), w, create_graph=True)
+
+
+def test_mapping_inside() -> None:
+    f = compiled(lambda x: torch.func.vmap(lambda row: (row * 2).sum())(x))
+    assert f(torch.ones(3, 2)).tolist() == [4, 4, 4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import random
@@ -10,6 +11,7 @@ import signal
 import threading
 import time
 import warnings
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -471,3 +473,25 @@ def test_objects_of_unusual_classes() -> None:
     thing.z = 1.0
     assert f(torch.ones(1)) == 3
     assert "__getattribute__" not in vars(Thing)
+
+
+def test_methods_of_many_instances() -> None:
+    class Scaled:
+        def __init__(self, k: float) -> None:
+            self.w, self.k = torch.full((2,), k), k
+
+        @torch.compile(fullgraph=True)
+        def scale(self, x: Any) -> Any:
+            return x * self.w + self.k
+
+    things = [Scaled(float(k)) for k in range(20)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            for k, thing in enumerate(things):
+                assert thing.scale(torch.ones(2)).tolist() == [2 * k, 2 * k]
+    assert things[3].scale is things[3].scale and things[3].scale.__name__ == "scale"
+    gone = [weakref.ref(thing) for thing in things]
+    del thing, things
+    gc.collect()
+    assert all(r() is None for r in gone) and not vars(Scaled)["scale"]._methods
