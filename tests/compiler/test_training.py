@@ -224,8 +224,8 @@ def test_module_whose_results_require_grad() -> None:
     assert sorted(compiled.state_dict()) == sorted("_orig_mod." + k for k in model.state_dict())
 
 
-def test_double_backward_is_refused() -> None:
-    f = torch.compile(lambda x: (x**3).sum())
+def test_double_backward_that_would_repeat_draws_is_refused() -> None:
+    f = torch.compile(lambda x: (torch.rand(3) * x**3).sum())
     x = torch.randn(3).requires_grad_()
     with pytest.raises(RuntimeError, match="differentiated again"):
         torch.autograd.grad(f(x), x, create_graph=True)
