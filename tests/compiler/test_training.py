@@ -280,7 +280,7 @@ def test_batch_norm_updates_its_statistics() -> None:
     for _ in range(4):
         x, y = torch.randn(5, 2, 6, 6), torch.randint(0, 3, (5,))
         assert_close(a[0](x, y), b[0](x, y))
-    assert_same_state(a, b, 1e-4)
+    assert_same_state(a, b, 5e-4)  # the bias before the normalisation: a gradient of roundings only
 
 
 def test_clip_grad_norm() -> None:
