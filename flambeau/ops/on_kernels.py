@@ -27,8 +27,6 @@ FEW_MULTIPLICATIONS = 1 << 13
 ELEMENTS = 1 << 13
 #: Elements from which on a function of each element is.
 MANY = 1 << 16
-#: Elements that are added at positions from which on that is.
-ROWS = 1 << 11
 #: Elements that are added up on the way from which on that is.
 RUNNING = 1 << 12
 
@@ -123,15 +121,6 @@ def gated(g: np.ndarray, by: np.ndarray) -> np.ndarray | None:
     nodes = (("input", 0), ("input", 1), zero, ("le", 1, 2), ("where", 3, 2, 0))
     _kernels().pointwise_chain(nodes, [g.reshape(-1), by.reshape(-1)], [result.reshape(-1)], (4,))
     return result
-
-
-def add_rows(out: np.ndarray, index: np.ndarray, source: np.ndarray) -> bool:
-    """out[index[j]] += source[j] for each j, in order; says whether it did."""
-    fits = out.dtype == source.dtype and out.dtype in _SUMS and out.flags.c_contiguous
-    if source.size < ROWS or not fits:
-        return False
-    _kernels().add_rows(np.ascontiguousarray(index, np.int64), source, out)
-    return True
 
 
 def running(x: np.ndarray, dim: int, product: bool) -> np.ndarray | None:
