@@ -893,6 +893,9 @@ class Function:
             return value if element == target else self._round_trip(value, element)
         if target is BOOL:
             return value.ne(0)
+        if source.is_float and not target.is_float and target.bytes < 4:
+            # What does not fit wraps around; asked for it at once, LLVM may limit it to the ends of the range instead.
+            return self.convert(self.convert(value, I32), target)
         code = self._conversion(source, target)
         if code is None:
             return Value(self, value.name, target, value.lanes)

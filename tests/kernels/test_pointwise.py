@@ -60,6 +60,20 @@ def test_broadcast_and_strides(name: str, arrays: tuple[np.ndarray, ...]) -> Non
     np.testing.assert_array_equal(flags, np.broadcast_to(a > b, out.shape))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("source", ["float32", "float64"])
+def test_numbers_that_do_not_fit_wrap_around(target: Target, source: str, dtype: str) -> None:
+    x = np.array([-1.5, 300.7, -200, 255.9, 70_000, -70_000, 32_768, 2e9] * 9).astype(source)
+    out = np.zeros(x.shape, dtype)
+
+    def build(module):
+        nodes = (("input", 0), ("convert", 0, dtype))
+        return pointwise.emit(module, "k", x.shape, [support.operand(x)], [support.operand(out)], nodes, (1,))
+
+    support.run(build, x, out, target=target)
+    np.testing.assert_array_equal(out, x.astype(np.int64).astype(dtype))
+
+
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "float64", "bool"])
 def test_every_dtype(target: Target, dtype: str) -> None:
     rng = np.random.default_rng(1)
