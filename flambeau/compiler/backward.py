@@ -136,16 +136,11 @@ def _leaves(edges: Sequence[Any]) -> list[Tensor]:
 class Call:
     """A call of a program, to be made again without it where its gradients are to be differentiated."""
 
-    __slots__ = ("args", "kwargs", "leaves", "program", "versions")
+    __slots__ = ("arguments", "leaves", "program", "versions")
 
-    def __init__(self, program: Program, args: tuple, kwargs: dict):
-        self.program, self.args, self.kwargs = program, args, kwargs
-        self.leaves: list[Tensor] = []
-        self.versions: list[int] = []
-
-    def note(self, leaves: list[Tensor]) -> None:
-        """The tensors that get gradients."""
-        self.leaves, self.versions = leaves, [t._version_number() for t in leaves]
+    def __init__(self, program: Program, arguments: tuple[tuple, dict], leaves: list[Tensor]):
+        self.program, self.arguments, self.leaves = program, arguments, leaves
+        self.versions = [0 if t._changes is None else t._changes[0] for t in leaves]
 
     def gradients(self, grads: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         """The gradients of the leaves, with a history: from a call of the function, uncompiled.
@@ -166,7 +161,7 @@ class Call:
             )
         with enable_grad():
             twins: dict[int, Tensor] = {}
-            args, kwargs = map_tensors((self.args, self.kwargs), lambda t: twins.setdefault(id(t), _twin(t)))
+            args, kwargs = map_tensors(self.arguments, lambda t: twins.setdefault(id(t), _twin(t)))
             self._check_apart(twins)
             results = leaves_of(program.function(*args, **kwargs))
             outputs = [(results[k], g) for k, g in zip(places, grads, strict=True) if g is not None]
@@ -257,23 +252,21 @@ def attach(
             leaves.append(arguments[leaf.position])
         else:
             leaves.append(made[program.trace.new.index(leaf)])
-    saved, versions = [], []
+    saved, versions, sources = [], [], program.trace.sources
     for kind, k in plan.residuals:
         if kind == "output":
             saved.append(outputs[k])
             continue
         saved.append(inputs[k])
-        source = program.trace.sources[k]
-        match source:
-            case Argument(position):
-                versions.append((arguments[position], arguments[position]._version_number()))
-            case Captured():
-                versions.append((source.tensor, source.tensor._version_number()))
-            case HostNumber() | GivenNumber():
-                saved[-1] = inputs[k].copy()
-    again = Call(program, *call)
-    again.note(leaves)
-    node = CompiledBackward(tuple(t._edge() for t in leaves), plan, saved, versions, again)
+        source = sources[k]
+        known = type(source)
+        if known is Captured or known is Argument:
+            tensor = source.tensor if known is Captured else arguments[source.position]
+            versions.append((tensor, 0 if tensor._changes is None else tensor._changes[0]))
+        elif known is HostNumber or known is GivenNumber:
+            saved[-1] = inputs[k].copy()
+    edges = tuple([t._edge() for t in leaves])
+    node = CompiledBackward(edges, plan, saved, versions, Call(program, call, leaves))
     for slot, k in enumerate(plan.roots):
         tensor = made[k]
         tensor._node = node if len(plan.roots) == 1 else OutputOf(node, slot)

@@ -234,6 +234,7 @@ class World:
         self._empty: list[Any] = []  # most containers are the hooks that a module does not have
         self._in_cells = _Entries(getattr)
         self._in_classes = _Entries(getitem)
+        self._entries = [self._in_dicts, self._in_lists, self._in_cells, self._in_classes]
         self._class_of: dict[int, type] = {}  # by the id of its namespace
         places = {(id(c.holder), c.key) for c in exempt}
         for entries in (self._in_dicts, self._in_lists, self._in_cells):
@@ -466,27 +467,28 @@ class World:
         if not self.hold(moved):
             return None
         if moved:  # one tensor that was found in several places is one tensor still
-            for entries in (self._in_dicts, self._in_lists, self._in_cells, self._in_classes):
+            for entries in self._entries:
                 if any(now is not moved[id(entries.values[k])][1] for k, now in entries.follow(moved)):
                     return None
         return moved
 
     def differing(self) -> list[Change]:
         """Where numbers stand that are not what they were."""
-        return [c for entries in (self._in_dicts, self._in_lists, self._in_cells) for c in entries.differing()]
+        return [c for entries in self._entries for c in entries.differing() if entries is not self._in_classes]
 
     def accept(self, moved: dict[int, tuple[Tensor, Tensor]]) -> None:
         """Takes the tensors that are there now for those that were."""
-        for entries in (self._in_dicts, self._in_lists, self._in_cells, self._in_classes):
+        for entries in self._entries:
             for k, now in [*entries.follow(moved)]:
                 entries.values[k] = now
 
     def hold(self, moved: dict[int, tuple[Tensor, Tensor]] | None = None) -> bool:
         """Whether everything is as it was, but for tensors that `moved` (see `moved()`)."""
-        if any(self._empty) or self._sizes != [*map(len, self._sized)] or not self._in_dicts.hold(moved):
+        if any(self._empty) or self._sizes != [*map(len, self._sized)]:
             return False
-        if not self._in_lists.hold(moved) or not self._in_cells.hold(moved) or not self._in_classes.hold(moved):
-            return False
+        for entries in self._entries:
+            if not entries.hold(moved):
+                return False
         for thing, name, value in self._slots:
             if getattr(thing, name, _SETTLED) is not value and not _same(getattr(thing, name, _SETTLED), value):
                 return False
@@ -577,6 +579,7 @@ class World:
         self.add(*things)
         for optimizer in self._optimizers:
             self._optimizer(optimizer)
+        self._entries = [entries for entries in self._entries if entries.values]
         self._contents, self._attributes, self._options, self._open, self._generators = [], [], [], [], []
         self._seen, self._names, self.named, self._class_of, self._optimizers, self.classes, self.reads = {}, set(), set(), {}, [], {}, None
 

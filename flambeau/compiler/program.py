@@ -134,6 +134,13 @@ class Program:
         self.written_slots = frozenset(trace.writes)
         self.leaf_positions = [o.position for o, _ in trace.gradients if isinstance(o, Argument)]
         self.writes_arguments = any(isinstance(sources[w], Argument) for w in trace.writes)
+        self.had_gradient = [(owner, had) for owner, had in trace.had_gradient if isinstance(owner, Captured)]
+        #: What writing moves the versions of.
+        self.bumped = [s for s in (sources[w] for w in trace.writes) if isinstance(s, (Captured, Argument, GradientOf))]
+        self.is_rare = bool(
+            trace.environment is not None or trace.number_guards or trace.places or self.leaf_positions or trace.same
+            or self.writes_arguments or len(self.had_gradient) < len(trace.had_gradient)
+        )  # fmt: skip
         self._note_owners()
 
     def _note_owners(self) -> None:
@@ -148,16 +155,12 @@ class Program:
         for condition, value in self.guards:
             if condition() != value:
                 return False
-        if self.trace.environment is not None and not self.trace.environment.holds():
-            return False
-        if (self.trace.number_guards or self.trace.places) and not self._numbers_fit(numbers):
-            return False
         moved = self.world.moved()
         if moved is None or (moved and not self._rebind(moved, arguments)):
             return False
         held = self.held
-        for k, tensor in enumerate(self.captured):
-            requires_grad, hooks = self.flags[k]
+        k = 0
+        for tensor, (requires_grad, hooks) in zip(self.captured, self.flags, strict=True):
             if tensor._requires_grad is not requires_grad:
                 return False
             if tensor._extra is not None and hooks_of(tensor) != hooks:
@@ -168,20 +171,38 @@ class Program:
                     return False
                 held[k] = array
                 self._note_owners()
-        for owner, had in self.trace.had_gradient:
-            if (_tensor(owner, arguments)._grad is not None) is not had:
+            k += 1
+        for owner, had in self.had_gradient:
+            if (owner.tensor._grad is not None) is not had:
                 return False
         for _, owner, shape, dtype in self.gradients_read:
             grad = _tensor(owner, arguments)._grad
             if grad is None or grad._array.shape != shape or grad._array.dtype != dtype:
                 return False
+        if self.written_owners:
+            for _, position in self.arguments:
+                array = arguments[position]._array
+                if id(array if array.base is None else array.base) in self.written_owners:
+                    return self._apart(arguments) and self._rest_fits(arguments, numbers)
+        return not self.is_rare or self._rest_fits(arguments, numbers)
+
+    def _rest_fits(self, arguments: Sequence[Tensor], numbers: Sequence[Any]) -> bool:
+        """The conditions that few programs have."""
+        trace = self.trace
+        if trace.environment is not None and not trace.environment.holds():
+            return False
+        if (trace.number_guards or trace.places) and not self._numbers_fit(numbers):
+            return False
+        for owner, had in trace.had_gradient:
+            if (_tensor(owner, arguments)._grad is not None) is not had:
+                return False
         for position in self.leaf_positions:
             if arguments[position]._node is not None:
                 return False
-        for a, b in self.trace.same:
+        for a, b in trace.same:
             if _tensor(a, arguments)._array is not _tensor(b, arguments)._array:
                 return False
-        return not (self.written_slots and self.arguments) or self._apart(arguments)
+        return not self.writes_arguments or self._apart(arguments)
 
     def _numbers_fit(self, numbers: Sequence[Any]) -> bool:
         """Whether numbers lead where those led for which the program was traced."""
@@ -287,7 +308,8 @@ class Program:
             numbers[k] = read()
         for k, slot in enumerate(self.number_slots):
             inputs[slot] = numbers[k : k + 1].reshape(())
-        given = self._numbers(given)
+        if self.trace.places:
+            given = self._numbers(given)
         for slot, read in self.given:
             inputs[slot] = np.asarray(read(given), np.float64)
         for slot, read in self.draws:
@@ -362,18 +384,20 @@ class Program:
         call: tuple[tuple, dict],
     ) -> Any:
         trace = self.trace
-        for slot in trace.writes:
-            source = trace.sources[slot]
+        for source in self.bumped:
             if type(source) is Captured:
                 source.tensor._bump()
             elif type(source) is Argument:
                 arguments[source.position]._bump()
-            elif type(source) is GradientOf:
-                _tensor(source.owner, arguments)._grad._bump()
+            else:
+                _tensor(source.owner, arguments)._grad._bump()  # type: ignore[union-attr]
+        kept = self.kept_gradients
         for owner, has in trace.gradients:
-            target = _tensor(owner, arguments)
-            key = owner if type(owner) is Argument else id(target)
-            target._grad = self.kept_gradients[key] if has else None
+            if type(owner) is Captured:
+                target = owner.tensor
+                target._grad = kept[id(target)] if has else None
+            else:
+                arguments[owner.position]._grad = kept[owner] if has else None
         made = [_result(r, outputs[r.output]) for r in trace.new]
         if self.backward is not None:
             attach(self, arguments, inputs, outputs, made, call)
