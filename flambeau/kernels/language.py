@@ -21,9 +21,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Union
 
 from flambeau.kernels.element import BF16, BOOL, F16, F32, I8, I32, I64, U16, U32, Element
+from flambeau.kernels.equal import texts
 from flambeau.kernels.target import Target, host
 
 Number = int | float | bool
@@ -503,26 +505,26 @@ class Function:
         internal: bool,
     ):  # fmt: skip
         self.module, self.target, self.name = module, module.target, name
-        self._lines: list[str] = []
+        self.lines: list[str] = []
         self._count = 0
         self._block = "entry"
         self._splats: dict[tuple[str, str, int], Value] = {}
         self.is_internal = internal
         attribute = {True: " noalias", False: ""}
-        self._parameters = [f"ptr{attribute[b.alone]} %{b.name}" for b in buffers]
-        self._parameters += [f"i64 %{i}" for i in indices]
+        self.parameters = [f"ptr{attribute[b.alone]} %{b.name}" for b in buffers]
+        self.parameters += [f"i64 %{i}" for i in indices]
         self.buffers = [Pointer(self, f"%{b.name}", b.element, 0, b) for b in buffers]
         self.indices = [Index(self, f"%{i}") for i in indices]
 
     # Emission ---------------------------------------------------------------------------------
 
     def line(self, text: str) -> None:
-        self._lines.append(f"  {text}")
+        self.lines.append(f"  {text}")
 
     def emit_name(self, text: str) -> str:
         self._count += 1
         name = f"%t{self._count}"
-        self._lines.append(f"  {name} = {text}")
+        self.lines.append(f"  {name} = {text}")
         return name
 
     def emit(self, text: str, element: Element, lanes: int = 1) -> Value:
@@ -533,14 +535,14 @@ class Function:
         return f"{kind}{self._count}"
 
     def _start_block(self, label: str) -> None:
-        self._lines.append(f"{label}:")
+        self.lines.append(f"{label}:")
         self._block = label
         self._splats.clear()
 
-    def text(self) -> str:
-        linkage = "internal " if self.is_internal else ""
-        head = f"define {linkage}void @{self.name}({', '.join(self._parameters)}) #0 {{"
-        return "\n".join([head, "entry:", *self._lines, "  ret void", "}", ""])
+    @property
+    def head(self) -> str:
+        """What stands before its name."""
+        return "internal " if self.is_internal else ""
 
     # Loops and branches -----------------------------------------------------------------------
 
@@ -572,7 +574,7 @@ class Function:
         counter = self._new_name()
         loop.index = Index(self, counter)
         loop.values = [Value(self, self._new_name(), v.element, v.lanes) for v in carry]
-        place = len(self._lines)
+        place = len(self.lines)
         yield loop
         taken, last = loop._taken(), self._block
         following = self.emit_name(f"add nuw nsw i64 {counter}, {step}")
@@ -583,7 +585,7 @@ class Function:
                 f"  {inside.name} = phi {inside.type} [ {first.name}, %{before} ], "
                 f"[ {next_.name}, %{last} ]"
             )
-        self._lines[place:place] = phis
+        self.lines[place:place] = phis
         self.line(f"br i1 {again}, label %{body}, label %{after}")
         self._start_block(after)
         loop.results = taken
@@ -659,11 +661,11 @@ class Function:
         self.line(f"br label %{body}")
         self._start_block(body)
         counter = self._new_name()
-        place = len(self._lines)
+        place = len(self.lines)
         yield Spin(self, after, Index(self, counter))
         following = self.emit_name(f"add nsw i64 {counter}, 1")
         phi = f"  {counter} = phi i64 [ 0, %{before} ], [ {following}, %{self._block} ]"
-        self._lines.insert(place, phi)
+        self.lines.insert(place, phi)
         self.line(f"br label %{body}")
         self._start_block(after)
 
@@ -793,10 +795,10 @@ class Function:
 
     def table(self, numbers: Sequence[int]) -> Pointer:
         """Whole numbers in the program's constant memory."""
-        texts = ", ".join(f"i64 {n}" for n in numbers)
-        name = f"@table_{self.name}_{len(numbers)}_{abs(hash(tuple(numbers))):x}"
+        content = ", ".join(f"i64 {n}" for n in numbers)
+        name = f"@table_{len(numbers)}_{sha256(content.encode()).hexdigest()[:16]}"
         kind = f"[{len(numbers)} x i64]"
-        self.module.declare(f"{name} = internal constant {kind} [{texts}], align 8")
+        self.module.declare(f"{name} = internal constant {kind} [{content}], align 8")
         return Pointer(self, name, I64)
 
     def function_table(self, names: Sequence[str]) -> Pointer:
@@ -1036,8 +1038,7 @@ class Module:
             f'attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" '
             f'"min-legal-vector-width"="{bits}" }}\n'
         )
-        functions = [f.text() for f in self.functions.values()]
-        return "\n".join([*self._declarations, "", *functions, attributes])
+        return "\n".join([*self._declarations, "", *texts(self.functions.values()), attributes])
 
 
 def vector_type(scalar: str, lanes: int) -> str:
