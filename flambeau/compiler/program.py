@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter, is_
 from sys import getrefcount
 from time import perf_counter_ns
 from typing import Any
@@ -30,6 +31,8 @@ from flambeau.compiler.sources import (
 from flambeau.compiler.trees import map_tree
 from flambeau.core.state import state
 from flambeau.tensor.tensor import Tensor, address, wrap
+
+_array, _requires_grad, _extra = map(attrgetter, ("_array", "_requires_grad", "_extra"))
 
 
 class Program:
@@ -106,9 +109,9 @@ class Program:
         number_slots: list[int] = []
         #: The tensors of outside, their arrays, and what another in such a place must be like.
         self.captured = [c.tensor for c in trace.captured]
-        self.held = [t._array for t in self.captured]
-        self.specs = [(a.shape, a.dtype, a.strides) for a in self.held]
-        self.flags = [(t._requires_grad, hooks_of(t)) for t in self.captured]
+        self.requires_grad = [*map(_requires_grad, self.captured)]
+        self.hooks = [*map(hooks_of, self.captured)]
+        self.hooked = any(self.hooks)
         numbers = {c: k for k, c in enumerate(trace.captured)}
         for slot, source in enumerate(sources):
             match source:
@@ -128,7 +131,7 @@ class Program:
                     self.draws.append((slot, read))
         slots = {id(source): slot for slot, source in enumerate(sources)}
         self.checks = [(slots[id(c.source)], c) for c in trace.checks if id(c.source) in slots]
-        self.reads, self.number_slots = reads, number_slots
+        self.reads = reads
         self.numbers = np.zeros(max(len(reads), 1))
         self.result_specs = [(v.shape, v.dtype) for v in self.graph.outputs]
         self.written_slots = frozenset(trace.writes)
@@ -141,12 +144,20 @@ class Program:
             trace.environment is not None or trace.number_guards or trace.places or self.leaf_positions or trace.same
             or self.writes_arguments or len(self.had_gradient) < len(trace.had_gradient)
         )  # fmt: skip
-        self._note_owners()
+        #: The inputs, those filled in that do not change from call to call.
+        self.settled: list[np.ndarray] = [None] * len(sources)  # type: ignore[list-item]
+        for k, slot in enumerate(number_slots):
+            self.settled[slot] = self.numbers[k : k + 1].reshape(())
+        self._hold([*map(_array, self.captured)])
+        self.specs = [(a.shape, a.dtype, a.strides) for a in self.held]
 
-    def _note_owners(self) -> None:
-        """Which pieces of memory of outside the program writes to."""
+    def _hold(self, arrays: list[np.ndarray]) -> None:
+        """Takes the arrays of the tensors of outside, and notes which pieces of memory the program writes to."""
+        self.held = arrays
+        for slot, k in self.captured_slots:
+            self.settled[slot] = arrays[k]
         slots = self.written_slots
-        self.written_owners = {id(_memory(self.held[k])) for slot, k in self.captured_slots if slot in slots}
+        self.written_owners = {id(_memory(arrays[k])) for slot, k in self.captured_slots if slot in slots}
 
     # Guards -------------------------------------------------------------------------------------
 
@@ -158,20 +169,13 @@ class Program:
         moved = self.world.moved()
         if moved is None or (moved and not self._rebind(moved, arguments)):
             return False
-        held = self.held
-        k = 0
-        for tensor, (requires_grad, hooks) in zip(self.captured, self.flags, strict=True):
-            if tensor._requires_grad is not requires_grad:
-                return False
-            if tensor._extra is not None and hooks_of(tensor) != hooks:
-                return False
-            array = tensor._array
-            if array is not held[k]:
-                if (array.shape, array.dtype, array.strides) != self.specs[k]:
-                    return False
-                held[k] = array
-                self._note_owners()
-            k += 1
+        captured = self.captured
+        if [*map(_requires_grad, captured)] != self.requires_grad:
+            return False
+        if (self.hooked or any(map(_extra, captured))) and [*map(hooks_of, captured)] != self.hooks:
+            return False
+        if not all(map(is_, map(_array, captured), self.held)) and not self._takes_arrays():
+            return False
         for owner, had in self.had_gradient:
             if (owner.tensor._grad is not None) is not had:
                 return False
@@ -204,6 +208,14 @@ class Program:
                 return False
         return not self.writes_arguments or self._apart(arguments)
 
+    def _takes_arrays(self) -> bool:
+        """Takes the arrays that the tensors of outside have now, if they are like those of before."""
+        arrays = [*map(_array, self.captured)]
+        if [(a.shape, a.dtype, a.strides) for a in arrays] != self.specs:
+            return False
+        self._hold(arrays)
+        return True
+
     def _numbers_fit(self, numbers: Sequence[Any]) -> bool:
         """Whether numbers lead where those led for which the program was traced."""
         try:
@@ -230,7 +242,7 @@ class Program:
                     return False
                 if (array.shape, array.dtype, array.strides) != self.specs[k]:
                     return False
-                if (new._requires_grad, hooks_of(new)) != self.flags[k]:
+                if (new._requires_grad, hooks_of(new)) != (self.requires_grad[k], self.hooks[k]):
                     return False
         if len({*map(id, now)}) < len(now):
             return False  # two have become one
@@ -295,19 +307,14 @@ class Program:
     def _run(self, arguments: Sequence[Tensor], given: Sequence[Any], call: tuple[tuple, dict]) -> Any:
         code = self.code
         staged: list[tuple[np.ndarray, np.ndarray]] = []
-        inputs: list[np.ndarray] = [None] * len(self.trace.sources)  # type: ignore[list-item]
+        inputs = self.settled.copy()
         for slot, position in self.arguments:
             inputs[slot] = arguments[position]._array
-        held = self.held
-        for slot, k in self.captured_slots:
-            inputs[slot] = held[k]
         for slot, owner, _, _ in self.gradients_read:
             inputs[slot] = _tensor(owner, arguments)._grad._array
         numbers = self.numbers
         for k, read in enumerate(self.reads):
             numbers[k] = read()
-        for k, slot in enumerate(self.number_slots):
-            inputs[slot] = numbers[k : k + 1].reshape(())
         if self.trace.places:
             given = self._numbers(given)
         for slot, read in self.given:
