@@ -20,7 +20,7 @@ JOINED_BY = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.min
 
 #: Elements that are read or written, and joined, from which on that is worth a kernel.
 MANY, JOINED = 1 << 14, 1 << 11
-_familiar = Familiar(at_once=128)
+_familiar = Familiar()
 _SAME_SIZE = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 

@@ -15,7 +15,7 @@ from flambeau.ops.familiar import Familiar
 _FEW = 1 << 10
 #: Elements from which on a kernel orders them.
 _MANY = 1 << 12
-_familiar = Familiar(at_once=64)
+_familiar = Familiar()
 
 
 def order(x: np.ndarray, descending: bool = False, first: int | None = None, dim: int = -1) -> np.ndarray:
