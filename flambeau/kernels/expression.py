@@ -27,6 +27,10 @@ import numpy as np
 from flambeau.kernels import mathfn
 from flambeau.kernels.element import BF16, BOOL, F16, Element, element_of
 from flambeau.kernels.language import Function, Value
+from flambeau.kernels.target import Target
+
+#: Operations of an expression of which the processor has many in flight at once.
+_SHORT = 10
 
 Node = tuple[Any, ...]
 Nodes = tuple[Node, ...]
@@ -90,6 +94,17 @@ def types(nodes: Sequence[Node], inputs: Sequence[Any]) -> list[Element]:
 def cost(nodes: Sequence[Node]) -> int:
     """About how many cheap operations an element takes."""
     return sum(_COSTS.get(node[0], 1) for node in nodes) + 1
+
+
+def vectors_abreast(target: Target, nodes: Sequence[Node]) -> int:
+    """How many vectors are best computed as one wide one.
+
+    The operations of a long expression wait for each other, and a processor looks ahead no further than some
+    expressions. LLVM splits a wide vector, and its parts wait side by side.
+    """
+    if cost(nodes) <= _SHORT:
+        return 1
+    return 4 if target.registers >= 32 else 2
 
 
 def _relu(f: Function, x: Value) -> Value:

@@ -17,15 +17,13 @@ import numpy as np
 from flambeau.core.memory import address
 from flambeau.kernels import jit, threads
 from flambeau.kernels.element import I32, I64, Element, element_of
-from flambeau.kernels.expression import Nodes, cost, evaluate, types
+from flambeau.kernels.expression import Nodes, cost, evaluate, types, vectors_abreast
 from flambeau.kernels.kernel import WORTH_A_THREAD
 from flambeau.kernels.language import Buffer, Function, Index, Module, Offset, Pointer
 from flambeau.kernels.sharing import Sharing
 
 #: Threads share multiples of so many elements.
 _BLOCK = 1024
-#: An expression that takes fewer operations than this is done for several vectors in a turn.
-_SHORT = 8
 
 
 def emit(
@@ -58,7 +56,8 @@ def _emit_body(
     """The function that does elements `begin` to `end`; returns how many it does at a time."""
     sizes = {e.bytes for e in types(nodes, inputs) if e.kind != "bool"} or {1}
     lanes = module.target.lanes(4 if 4 in sizes else max(sizes))
-    several = 4 if cost(nodes) <= _SHORT else 1
+    abreast = vectors_abreast(module.target, nodes)
+    lanes, several = lanes * abreast, 4 // abreast
     buffers = [Buffer(f"in{k}", e) for k, e in enumerate(inputs)] + [Buffer(f"out{k}", e) for k, e in enumerate(outputs)]
     f = module.function(name, buffers, ["begin", "end"], internal=True)
     begin, end = f.indices

@@ -138,6 +138,13 @@ def expm1(f: Function, x: Value) -> Value:
     return f.select(n.eq(0), small, result)
 
 
+# (log(1 + m) - m + m^2 / 2) / m^3 on [sqrt(1/2) - 1, sqrt(2) - 1].
+_LOG_F32 = [
+    0.3333333170274621, -0.25000821045834987, 0.2000122715222519, -0.166233571808929, 0.14201752930724887,
+    -0.13160179362611207, 0.12761607011658155, -0.07634538614943925,
+]  # fmt: skip
+
+
 def _log_parts(f: Function, x: Value) -> tuple[Value, Value, Value]:
     """k, m - 1 and log's correction c, with x = 2^k m, log m = (m - 1) - c, m near 1."""
     form = _format(x)
@@ -147,26 +154,29 @@ def _log_parts(f: Function, x: Value) -> tuple[Value, Value, Value]:
     root_half = f.bitcast(f.constant_like(math.sqrt(0.5), x), form.integer)
     k = (bits - root_half) >> form.mantissa
     m = f.bitcast(bits - (k << form.mantissa), form.element) - 1.0
-    k = f.convert(k, form.element) - f.select(subnormal, float(form.mantissa), x * 0.0)
+    k = f.convert(f.select(subnormal, k - form.mantissa, k), form.element)
+    square = m * m
+    if x.element is F32:
+        return k, m, f.fma(-polynomial(f, m, _LOG_F32) * m, square, square * 0.5)
     # log(1 + m) = 2 atanh(s) = 2s + 2/3 s^3 + ..., arranged so that m itself stays exact.
     s = m / (m + 2.0)
     z = s * s
     series = polynomial(f, z, [2.0 / (2 * i + 3) for i in range(form.log_terms)]) * z
-    half_square = m * m * 0.5
+    half_square = square * 0.5
     return k, m, half_square - s * (half_square + series)
 
 
 def _log_special(f: Function, x: Value, result: Value) -> Value:
     """Puts in the logarithms of zero, infinity, negative numbers and NaN."""
-    result = f.select(x.eq(math.inf), math.inf, result)
-    result = f.select(x.eq(0.0), -math.inf, result)
-    return f.select((x < 0.0) | x.is_nan(), math.nan, result)
+    result = f.select(x < math.inf, result, x)
+    result = f.select(x > 0.0, result, f.select(x.eq(0.0), f.constant_like(-math.inf, x), math.nan))
+    return result
 
 
 def log(f: Function, x: Value) -> Value:
     form = _format(x)
     k, m, correction = _log_parts(f, x)
-    low = m - (correction - k * form.ln2_low)
+    low = m - f.fma(k, -form.ln2_low, correction)
     return _log_special(f, x, f.fma(k, form.ln2_high, low))
 
 
@@ -186,9 +196,9 @@ def log1p(f: Function, x: Value) -> Value:
     """log(u) + (x - (u - 1)) / u with u = 1 + x: the second part is what rounding u lost."""
     u = x + 1.0
     lost = x - (u - 1.0)
-    result = log(f, u) + lost / u
+    logarithm = log(f, u)
     plain = u.eq(0.0) | u.eq(math.inf)
-    return f.select(plain, log(f, u), f.select(x.eq(0.0), x, result))
+    return f.select(plain, logarithm, f.select(x.eq(0.0), x, logarithm + lost / u))
 
 
 def _quotient(f: Function, a: Value, b: Value, lost: Value) -> Value:
@@ -208,11 +218,24 @@ def sigmoid(f: Function, x: Value) -> Value:
     return f.fma(-quotient, e - (total - 1.0), quotient)  # what rounding the sum lost matters where it is near 1
 
 
+# (tanh(x) / x - 1) / x^2 on [0, 0.625], in powers of x^2.
+_TANH_NEAR = [-0.33333283926272467, 0.1333149131412605, -0.05374350042055383, 0.020650595021260147, -0.005717053655153603]
+
+
 def tanh(f: Function, x: Value) -> Value:
+    """A polynomial near zero, 1 - 2 / (e^2|x| + 1) further out."""
+    if x.element is F64:
+        return _tanh64(f, x)
+    magnitude, square = absolute(f, x), x * x
+    near = f.fma(polynomial(f, square, _TANH_NEAR) * square, x, x)
+    far = 1.0 - 2.0 / (exp(f, f.select(magnitude > 10.0, 10.0, magnitude) * 2.0) + 1.0)
+    return f.select(magnitude < 0.625, near, f.intrinsic("copysign", far, x))
+
+
+def _tanh64(f: Function, x: Value) -> Value:
     """e / (e + 2) with e = e^2|x| - 1."""
     magnitude = absolute(f, x)
-    far = 10.0 if x.element is F32 else 20.0
-    e = expm1(f, f.select(magnitude > far, far, magnitude) * 2.0)
+    e = expm1(f, f.select(magnitude > 20.0, 20.0, magnitude) * 2.0)
     total = e + 2.0
     two = f.constant_like(2.0, e)
     larger, smaller = f.select(e > 2.0, e, two), f.select(e > 2.0, two, e)

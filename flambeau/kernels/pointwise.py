@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flambeau.kernels.element import Element, element_of
-from flambeau.kernels.expression import Nodes, cost, evaluate, types
+from flambeau.kernels.expression import Nodes, cost, evaluate, types, vectors_abreast
 from flambeau.kernels.kernel import WORTH_A_THREAD, Kernel, Stage, stage_function
 from flambeau.kernels.language import (
     Buffer,
@@ -97,6 +97,9 @@ def plan(
     operands = [*inputs, *outputs]
     sizes, strides = collapse(shape, [o.strides for o in operands], by=len(inputs))
     lanes = choose_lanes(module, nodes, inputs, outputs)
+    if all(s[-1] in (0, 1) for s in strides):
+        wide = lanes * vectors_abreast(module.target, nodes)
+        lanes = wide if sizes[-1] >= 2 * wide else lanes
     return Plan(sizes, strides[: len(inputs)], strides[len(inputs) :], nodes, results, lanes)
 
 
