@@ -36,6 +36,7 @@ class Backward:
         graph: from tangents and residuals to the gradients that are not None.
         residuals: for each, ("input", k) or ("output", k) of the forward program.
         found: for each leaf, the number of its gradient among the graph's outputs, or -1.
+        needs: for each leaf, the roots on whose gradients its own depends.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class Backward:
         self.graph: Graph | None = None
         self.residuals: list[tuple[str, int]] = []
         self.found: list[int] = []
+        self.needs: list[frozenset[int]] = []
         self.tangents: list[Value] = []
         self.values: list[Value | None] = []
         self.forward: set[GraphNode] = set()  # the nodes that were recorded before
@@ -102,7 +104,19 @@ def trace_backward(tracer: Tracer, returned: Returned) -> Backward | None:
             grad = found.get(id(leaf))
             made.leaves.append(owner)
             made.values.append(None if grad is None else tracer.value_of(grad))
+    made.needs = _needs(tracer, made)
     return made
+
+
+def _needs(tracer: Tracer, made: Backward) -> list[frozenset[int]]:
+    """For each gradient, the tangents that lead to it."""
+    none: frozenset[int] = frozenset()
+    reach: dict[Value, frozenset[int]] = {v: frozenset((k,)) for k, v in enumerate(made.tangents)}
+    for node in tracer.graph.nodes:
+        if node not in made.forward:
+            needs = none.union(*(reach.get(v, none) for v in node.values))
+            reach.update(dict.fromkeys(node.outputs, needs))
+    return [none if v is None else reach.get(v, none) for v in made.values]
 
 
 def _owner(tracer: Tracer, returned: Returned, leaf: Tensor) -> Any:
@@ -230,6 +244,12 @@ class CompiledBackward(Node):
             for g, v in zip(grads, graph.inputs, strict=False)
         ]
         found = run_once(code, [*tangents, *self.saved])
+        if any(g is None for g in grads):
+            arrived = {k for k, g in enumerate(grads) if g is not None}
+            return [
+                None if k < 0 or arrived.isdisjoint(needs) else wrap(found[k])
+                for k, needs in zip(self.plan.found, self.plan.needs, strict=True)
+            ]
         return [None if k < 0 else wrap(found[k]) for k in self.plan.found]
 
 

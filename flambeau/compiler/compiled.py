@@ -339,6 +339,7 @@ class CompiledFunction:
         watch = Watch(world.named)
         trace = None
         were = [(place, place.read()) for place in places]
+        grad_enabled = modes.grad_enabled
         position = 0
         try:
             with tracing(tracer), Reads(world.classes.values()) as reads:
@@ -362,8 +363,11 @@ class CompiledFunction:
                 ]
                 for place, number in stood:
                     place.repeat(number)
+                modes_before = _modes()
                 with watch.on():
                     results = self.function(*traced_args, **traced_kwargs)
+                if _modes() != modes_before:
+                    raise Untraceable("a change of the gradient mode or the default dtype")
                 if not all(len(x) == len(y) and all(map(is_, x, y)) for x, y in containers):
                     raise _Changing("a change of an argument's list or dictionary")
                 del traced_args, traced_kwargs, containers
@@ -399,6 +403,7 @@ class CompiledFunction:
             world.put_back()
             raise
         finally:
+            modes.grad_enabled = grad_enabled
             for place, x in were:
                 if place.read() is not x:
                     place.repeat(x)
@@ -422,6 +427,10 @@ class CompiledFunction:
 
         return explain(self, html)
 
+
+
+def _modes() -> tuple[Any, ...]:
+    return modes.grad_enabled, modes.inference, get_default_dtype()
 
 
 def _repeatable(world: World, stood: Sequence[tuple[Change, Number]]) -> list[Change]:

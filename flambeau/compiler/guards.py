@@ -16,7 +16,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import _lru_cache_wrapper, partial
 from operator import getitem, is_
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -245,6 +245,7 @@ class World:
         # To put things back, and to find what is reached; `settle` forgets these.
         self._contents: list[tuple[Any, Any]] = []
         self._attributes: list[tuple[dict, dict]] = []
+        self._caches: list[tuple[Any, int]] = []  # of functions, and how often they were not enough
         self._options: list[tuple[dict, dict]] = []  # of optimizers
         self._generators = [_Generator(x) for x in (random, np.random)]
         self._names: set[str] = set()
@@ -295,6 +296,9 @@ class World:
                 self._waiting.append(thing.function)
             case partial():
                 self._waiting += [thing.func, thing.args, thing.keywords]
+            case _lru_cache_wrapper():
+                self._waiting.append(thing.__wrapped__)
+                self._caches.append((thing, thing.cache_info().misses))
             case property():
                 self._waiting.append(thing.fget)
             case staticmethod() | classmethod():
@@ -573,6 +577,9 @@ class World:
                 array[...] = copy
         for generator in self._generators:
             generator.put_back()
+        for cache, misses in self._caches:
+            if cache.cache_info().misses != misses:
+                cache.cache_clear()  # it holds what tracing made
 
     def settle(self, *things: Any) -> None:
         """After tracing: notes what is known only now, and forgets what was needed to undo it."""
@@ -580,7 +587,7 @@ class World:
         for optimizer in self._optimizers:
             self._optimizer(optimizer)
         self._entries = [entries for entries in self._entries if entries.values]
-        self._contents, self._attributes, self._options, self._open, self._generators = [], [], [], [], []
+        self._caches, self._contents, self._attributes, self._options, self._open, self._generators = [], [], [], [], [], []
         self._seen, self._names, self.named, self._class_of, self._optimizers, self.classes, self.reads = {}, set(), set(), {}, [], {}, None
 
 

@@ -360,6 +360,12 @@ class Tracer:
             t._node is not None for t in self.keep if id(t) in self.arguments
         ):
             raise Untraceable("a tensor of outside that takes the program's history")
+        if any(before.tensor._requires_grad is not before.wants() for before in self.touched) or any(
+            t._requires_grad is not self.real_arguments[self.arguments[id(t)]].requires_grad
+            for t in self.keep
+            if id(t) in self.arguments
+        ):
+            raise Untraceable("a change of what requires a gradient")
         self._check_overlaps()
         return trace
 
@@ -432,6 +438,11 @@ class _Before:
     def __init__(self, tensor: Tensor):
         self.tensor, self.node, self.view = tensor, tensor._node, tensor._view
         self.requires_grad, self.changes, self.version = tensor._requires_grad, tensor._changes, tensor._version_number()
+
+    def wants(self) -> bool:
+        """Whether it required a gradient; while tracing also views say so themselves."""
+        view = self.view
+        return self.requires_grad or (view is not None and view.differentiable and view.base._requires_grad)
 
     def put_back(self) -> None:
         tensor = self.tensor
