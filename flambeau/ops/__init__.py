@@ -13,6 +13,7 @@ from flambeau.ops import (
     copies,
     counting,
     creation,
+    cumulative,
     decompositions,
     diagonals,
     differences,

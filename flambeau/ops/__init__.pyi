@@ -29,11 +29,13 @@ from flambeau.ops import convert as convert
 from flambeau.ops import copies as copies
 from flambeau.ops import counting as counting
 from flambeau.ops import creation as creation
+from flambeau.ops import cumulative as cumulative
 from flambeau.ops import decompositions as decompositions
 from flambeau.ops import diagonals as diagonals
 from flambeau.ops import differences as differences
 from flambeau.ops import dlpack as dlpack
 from flambeau.ops import draws as draws
+from flambeau.ops import elementwise as elementwise
 from flambeau.ops import equations as equations
 from flambeau.ops import factorizations as factorizations
 from flambeau.ops import familiar as familiar
@@ -63,6 +65,7 @@ from flambeau.ops import queries as queries
 from flambeau.ops import random as random
 from flambeau.ops import ranges as ranges
 from flambeau.ops import reduce as reduce
+from flambeau.ops import required as required
 from flambeau.ops import results as results
 from flambeau.ops import shape as shape
 from flambeau.ops import solvers as solvers

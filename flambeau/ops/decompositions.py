@@ -147,10 +147,20 @@ def permutation_of(pivots: np.ndarray, m: int) -> np.ndarray:
     return order
 
 
-def rows_taken(x: Tensor, order: np.ndarray) -> Tensor:
+#: `permutation_of` swaps, or with `back` the order that undoes it, (*, k) -> (*, m).
+order_of = Primitive(
+    "order_of_pivots",
+    "pivots",
+    lambda pivots, m, back: np.argsort(permutation_of(pivots, m), axis=-1) if back else permutation_of(pivots, m),
+    rule=lambda pivots, m, back: Spec((*pivots.shape[:-1], m), np.dtype(np.int64)),
+)
+
+
+def rows_taken(x: Tensor, order: Tensor) -> Tensor:
     """`x` with its rows in the given order, (*, m)."""
-    places = np.broadcast_to(order[..., None], (*order.shape, x._array.shape[-1]))
-    return x.expand(*order.shape[:-1], *x._array.shape[-2:]).gather(-2, wrap(places))
+    shape = order._array.shape
+    places = order.unsqueeze(-1).expand(*shape, x._array.shape[-1])
+    return x.expand(*shape[:-1], *x._array.shape[-2:]).gather(-2, places)
 
 
 def _lu_derivative(g: Any, out: Any) -> Tensor:
@@ -177,8 +187,7 @@ def _lu_derivative(g: Any, out: Any) -> Tensor:
         from flambeau.ops.joining import cat
 
         whole = cat([whole, rest], -2 if m > n else -1)
-    back = np.argsort(permutation_of(np.asarray(pivots._array), m), axis=-1)
-    return rows_taken(whole, back)
+    return rows_taken(whole, order_of(pivots, m=m, back=True))
 
 
 #: P^T A = L U, packed into one matrix, with the swaps of rows: (LU, pivots, info).

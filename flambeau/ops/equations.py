@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,22 +15,26 @@ from flambeau.ops.decompositions import (
     adjoint,
     constant_of,
     lu_packed,
-    permutation_of,
+    order_of,
+    real_dtype,
     rows_taken,
     svd_of,
 )
 from flambeau.ops.factorizations import check_matrix, linalg_operator
 from flambeau.ops.norm import vector_norm_of
 from flambeau.ops.pointwise import expect_tensor
+from flambeau.ops.required import required
 from flambeau.ops.results import named_result
 from flambeau.ops.solvers import (
     LinAlgError,
     determinant_of,
     first_of,
     inverse_of,
+    inverse_or_nan,
     pseudo_inverse_of,
     slogdet_of,
     solve_matrix,
+    solve_or_nan,
     solve_triangle,
 )
 from flambeau.ops.table import Primitive, Spec, operator
@@ -63,6 +68,11 @@ def _check_same_dtype(A: Tensor, B: Tensor, name: str) -> None:
 def linalg_solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X of A X = B (or X A = B), (*, n, n) and (*, n, k) or (*, n) -> as B. Raises `LinAlgError` for singular A."""
     check_matrix(A, "linalg.solve", square=True)
+    return _solution(A, B, left, solve_matrix)
+
+
+def _solution(A: Tensor, B: Tensor, left: bool, solve: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """X of A X = B or X A = B, given what solves the former for matrices."""
     _check_same_dtype(A, B, "linalg.solve")
     if _is_vector(A, B):
         if not left:
@@ -70,17 +80,18 @@ def linalg_solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
                 "linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. In this "
                 "case linalg.solve is equivalent to B / A.squeeze(-1)"
             )
-        return solve_matrix(A, B.unsqueeze(-1)).squeeze(-1)
-    return solve_matrix(A, B) if left else adjoint(solve_matrix(adjoint(A), adjoint(B)))
+        return solve(A, B.unsqueeze(-1)).squeeze(-1)
+    return solve(A, B) if left else adjoint(solve(adjoint(A), adjoint(B)))
 
 
 def _pivot_info(A: Tensor, check: bool, name: str) -> Tensor:
     info = lu_packed(A.detach(), pivot=True)[2]
-    need_value(name)
-    bad = np.asarray(info._array)
-    if check and bad.any():
+    return required(info, info, partial(_check_singular, name)) if check else info
+
+
+def _check_singular(name: str, bad: np.ndarray) -> None:
+    if bad.any():
         raise LinAlgError(f"{name}: {first_of(bad)}The input matrix is singular.")
-    return info
 
 
 @linalg_operator
@@ -88,9 +99,7 @@ def linalg_solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bo
     """(X, info): `info` is 0, or the place of the zero that elimination met; X is then NaN."""
     check_matrix(A, "linalg.solve_ex", square=True)
     info = _pivot_info(A, check_errors, "torch.linalg.solve_ex")
-    if np.asarray(info._array).any():
-        return SolveEx(B.new_full(B.shape, math.nan), info)
-    return SolveEx(linalg_solve(A, B, left=left), info)
+    return SolveEx(_solution(A, B, left, lambda a, b: solve_or_nan(a, b, info)), info)
 
 
 @linalg_operator
@@ -121,15 +130,14 @@ def linalg_lu_solve(
     if not left:
         flipped = B.transpose(-2, -1).conj()
         return linalg_lu_solve(LU, pivots, flipped, adjoint=not adjoint).transpose(-2, -1).conj()
-    need_value("linalg.lu_solve")
-    order = permutation_of(np.asarray(pivots._array), LU._array.shape[-1])
+    order = order_of(pivots, m=LU._array.shape[-1], back=adjoint)
     if adjoint:
         back = LU.transpose(-2, -1).conj()
         inner = solve_triangle(back, B, upper=False)
         inner = solve_triangle(back, inner, upper=True, unitriangular=True)
-        return rows_taken(inner, np.argsort(order, axis=-1))
-    batch = broadcast_shapes(B._array.shape[:-2], order.shape[:-1])
-    rows = rows_taken(B.expand(*batch, *B._array.shape[-2:]), np.broadcast_to(order, (*batch, order.shape[-1])))
+        return rows_taken(inner, order)
+    batch = broadcast_shapes(B._array.shape[:-2], order._array.shape[:-1])
+    rows = rows_taken(B.expand(*batch, *B._array.shape[-2:]), order.expand(*batch, order._array.shape[-1]))
     inner = solve_triangle(LU, rows, upper=False, unitriangular=True)
     return solve_triangle(LU, inner, upper=True)
 
@@ -169,22 +177,23 @@ def linalg_lstsq(
     m, n = A._array.shape[-2:]
     vector = _is_vector(A, B)
     right = B.unsqueeze(-1) if vector else B
-    values = np.linalg.svd(A.detach()._array, compute_uv=False)
-    share = max(m, n) * np.finfo(values.dtype).eps if rcond is None else rcond
-    largest = values.max(-1, initial=0.0)
-    rank = (values > share * largest[..., None]).sum(-1)
-    solution = _pseudo_inverse(A, share * largest) @ right
+    values = _singular_values(A, hermitian=False)
+    tolerance = _tolerance(values, None, rcond, size=max(m, n))
+    rank = _rank(values, tolerance)
+    solution = _pseudo_inverse(A, tolerance) @ right
     empty = A.new_empty(0, dtype=A.dtype.to_real())
     residuals = empty
-    if m > n and (driver == "gels" or (rank == n).all()):
+    if m > n and driver != "gels":
+        need_value("linalg.lstsq of a driver whose residuals are left out where the rank is not full")
+    if m > n and (driver == "gels" or (rank._array == n).all()):
         difference = A @ solution - right
         residuals = (difference * difference.conj()).sum(-2)
         residuals = residuals.real if residuals.is_complex() else residuals
     return Lstsq(
         solution.squeeze(-1) if vector else solution,
         residuals,
-        wrap(np.asarray(rank, np.int64)) if driver != "gels" else wrap(np.empty(0, np.int64)),
-        wrap(values) if driver in ("gelsd", "gelss") else empty,
+        rank if driver != "gels" else wrap(np.empty(0, np.int64)),
+        values if driver in ("gelsd", "gelss") else empty,
     )
 
 
@@ -203,9 +212,7 @@ def linalg_inv_ex(A: Tensor, *, check_errors: bool = False) -> tuple[Tensor, Ten
     """(A^-1, info): `info` is 0, or the place of the zero that elimination met; the inverse is then NaN."""
     check_matrix(A, "linalg.inv_ex", square=True)
     info = _pivot_info(A, check_errors, "torch.linalg.inv_ex")
-    if np.asarray(info._array).any():
-        return InvEx(A.new_full(A.shape, math.nan), info)
-    return InvEx(inverse_of(A), info)
+    return InvEx(inverse_or_nan(A, info), info)
 
 
 @operator(out=True)
@@ -214,33 +221,42 @@ def inverse(input: Tensor) -> Tensor:
     return linalg_inv(input)
 
 
-def _pseudo_inverse(A: Tensor, tolerance: np.ndarray, hermitian: bool = False) -> Tensor:
-    if not A._array.size:
-        return adjoint(A)
-    return pseudo_inverse_of(A, wrap(np.asarray(tolerance)), hermitian=hermitian)
+def _pseudo_inverse(A: Tensor, tolerance: Tensor, hermitian: bool = False) -> Tensor:
+    return pseudo_inverse_of(A, tolerance, hermitian=hermitian) if A._array.size else adjoint(A)
 
 
-def _tolerance(A: Tensor, largest: np.ndarray, atol: Any, rtol: Any) -> np.ndarray:
-    """Singular values up to this count as 0: max(atol, rtol * largest)."""
-    absolute = 0.0 if atol is None else _number(atol)
+def _tolerance_array(values: np.ndarray, atol: Any, rtol: Any, size: int) -> np.ndarray:
+    absolute = 0.0 if atol is None else atol
     if rtol is None:
-        m, n = A._array.shape[-2:]
-        given = atol is not None and np.any(np.asarray(absolute) > 0)
-        relative: Any = 0.0 if given else max(m, n) * np.finfo(largest.dtype).eps
-    else:
-        relative = _number(rtol)
-    return np.maximum(absolute, relative * largest)
+        given = np.any(np.asarray(absolute) > 0)
+        rtol = 0.0 if given else size * np.finfo(values.dtype).eps
+    return np.asarray(np.maximum(absolute, rtol * values.max(-1, initial=0.0)))
 
 
-def _number(x: Any) -> Any:
-    return np.asarray(x.detach()._array) if isinstance(x, Tensor) else x
+#: Singular values up to this count as 0: max(atol, rtol * largest), (*, k) -> (*).
+_tolerance = Primitive("singular_tolerance", "values atol? rtol?", _tolerance_array)
 
 
-def _singular_values(A: Tensor, hermitian: bool) -> np.ndarray:
-    array = A.detach()._array
+def _singular_values_array(x: np.ndarray, hermitian: bool) -> np.ndarray:
     if hermitian:
-        return np.sort(np.abs(np.linalg.eigvalsh(array)), -1)[..., ::-1]
-    return np.linalg.svd(array, compute_uv=False)
+        return np.sort(np.abs(np.linalg.eigvalsh(x)), -1)[..., ::-1]
+    return np.linalg.svd(x, compute_uv=False)
+
+
+#: The singular values, falling, (*, m, n) -> (*, min(m, n)), as numbers to compare with: they have no derivative.
+_singular_values = Primitive(
+    "singular_values",
+    "input",
+    _singular_values_array,
+    rule=lambda x, hermitian: Spec((*x.shape[:-2], min(x.shape[-2:])), real_dtype(x.dtype)),
+)
+
+#: How many of the values, (*, k), are above the tolerance, (*).
+_rank = Primitive(
+    "count_above",
+    "values tolerance",
+    lambda values, tolerance: np.asarray((values > np.asarray(tolerance)[..., None]).sum(-1), np.int64),
+)
 
 
 @linalg_operator
@@ -249,8 +265,11 @@ def linalg_pinv(
 ) -> Tensor:
     """The Moore-Penrose inverse, (*, m, n) -> (*, n, m); singular values up to max(atol, rtol * largest) count as 0."""
     check_matrix(A, "linalg.pinv", square=hermitian)
-    largest = _singular_values(A, hermitian).max(-1, initial=0.0) if A._array.size else np.zeros(A._array.shape[:-2])
-    return _pseudo_inverse(A, _tolerance(A, largest, atol, rtol if rcond is None else rcond), hermitian)
+    if not A._array.size:
+        return adjoint(A)
+    values = _singular_values(A, hermitian=hermitian)
+    tolerance = _tolerance(values, atol, rtol if rcond is None else rcond, size=max(A._array.shape[-2:]))
+    return _pseudo_inverse(A, tolerance, hermitian)
 
 
 @operator
@@ -265,12 +284,10 @@ def linalg_matrix_rank(
 ) -> Tensor:
     """How many singular values are above max(atol, rtol * largest), (*)."""
     check_matrix(A, "linalg.matrix_rank", square=hermitian)
-    values = _singular_values(A, hermitian)
-    if tol is not None:
-        tolerance = np.asarray(_number(tol))
-    else:
-        tolerance = _tolerance(A, values.max(-1, initial=0.0), atol, rtol)
-    return wrap(np.asarray((values > tolerance[..., None]).sum(-1), np.int64))
+    values = _singular_values(A, hermitian=hermitian)
+    if tol is None:
+        tol = _tolerance(values, atol, rtol, size=max(A._array.shape[-2:]))
+    return _rank(values, tol)
 
 
 @linalg_operator

@@ -6,6 +6,7 @@ All take stacks of matrices, (*, m, n), float or complex, and give PyTorch's nam
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,16 @@ from flambeau.ops.decompositions import (
     lu_packed,
     permutation_of,
     qr_tall,
+    real_dtype,
     svd_of,
 )
 from flambeau.ops.joining import cat
 from flambeau.ops.pointwise import expect_tensor
+from flambeau.ops.required import required
 from flambeau.ops.results import named_result
 from flambeau.ops.solvers import LinAlgError, first_of
-from flambeau.ops.table import operator
+from flambeau.ops.table import Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
-from flambeau.tensor.tracing import need_value
 
 #: Registers a function of `flambeau.linalg`, which is neither a method nor a name of the package's own.
 linalg_operator = operator(method=False, function_name=False, out=True)
@@ -70,14 +72,16 @@ def _cholesky(input: Tensor, upper: bool, name: str, check: bool) -> tuple[Tenso
     check_matrix(input, name, square=True)
     lower, info = cholesky_lower(adjoint(input) if upper else input)
     if check:
-        need_value(name)
-        bad = np.asarray(info._array)
-        if bad.any():
-            raise LinAlgError(
-                f"{name}: {first_of(bad)}The factorization could not be completed because the input is not "
-                f"positive-definite (the leading minor of order {bad[bad > 0].flat[0]} is not positive-definite)."
-            )
+        lower = required(lower, info, partial(_check_minors, name))
     return (adjoint(lower) if upper else lower), info
+
+
+def _check_minors(name: str, info: np.ndarray) -> None:
+    if info.any():
+        raise LinAlgError(
+            f"{name}: {first_of(info)}The factorization could not be completed because the input is not "
+            f"positive-definite (the leading minor of order {info[info > 0].flat[0]} is not positive-definite)."
+        )
 
 
 @linalg_operator
@@ -109,13 +113,11 @@ def linalg_lu_factor_ex(
     check_matrix(input, "linalg.lu_factor_ex")
     packed, pivots, info = lu_packed(input, pivot=pivot)
     if check_errors:
-        _check_pivots(info, "linalg.lu_factor_ex")
+        packed = required(packed, info, partial(_check_pivots, "linalg.lu_factor_ex"))
     return LUFactorEx(packed, pivots, info)
 
 
-def _check_pivots(info: Tensor, name: str) -> None:
-    need_value(name)
-    bad = np.asarray(info._array)
+def _check_pivots(name: str, bad: np.ndarray) -> None:
     if bad.any():
         raise LinAlgError(
             f"{name}: {first_of(bad)}U[{bad[bad > 0].flat[0]},{bad[bad > 0].flat[0]}] is zero and using it on "
@@ -129,8 +131,7 @@ def linalg_lu_factor(A: Tensor, *, pivot: bool = True) -> tuple[Tensor, Tensor]:
     """(LU, pivots) for `linalg.lu_solve`. Raises `LinAlgError` where U has a zero on its diagonal."""
     check_matrix(A, "linalg.lu_factor")
     packed, pivots, info = lu_packed(A, pivot=pivot)
-    _check_pivots(info, "torch.linalg.lu_factor")
-    return LUFactor(packed, pivots)
+    return LUFactor(required(packed, info, partial(_check_pivots, "torch.linalg.lu_factor")), pivots)
 
 
 def _unpacked(packed: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,11 +139,24 @@ def _unpacked(packed: Tensor, pivots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     k = min(m, n)
     kind = packed._array.dtype
     lower = packed[..., :k].tril(-1) + wrap(np.eye(m, k, dtype=kind))
-    need_value("lu_unpack")
-    order = permutation_of(np.asarray(pivots._array), m)
-    permutation = np.zeros((*order.shape[:-1], m, m), kind)
-    np.put_along_axis(permutation, order[..., None, :], 1, axis=-2)
-    return wrap(permutation), lower, packed[..., :k, :].triu()
+    permutation = _permutation_matrix(pivots, m=m, kind=kind)
+    return permutation, lower, packed[..., :k, :].triu()
+
+
+def _permutation_array(pivots: np.ndarray, m: int, kind: np.dtype) -> np.ndarray:
+    order = permutation_of(pivots, m)
+    matrix = np.zeros((*order.shape[:-1], m, m), kind)
+    np.put_along_axis(matrix, order[..., None, :], 1, axis=-2)
+    return matrix
+
+
+#: P of A = P L U, (*, m, m), from the swaps of rows, (*, k).
+_permutation_matrix = Primitive(
+    "permutation_matrix",
+    "pivots",
+    _permutation_array,
+    rule=lambda pivots, m, kind: Spec((*pivots.shape[:-1], m, m), kind),
+)
 
 
 @linalg_operator
@@ -217,8 +231,21 @@ def qr(input: Tensor, some: bool = True) -> tuple[Tensor, Tensor]:
 def geqrf(input: Tensor) -> tuple[Tensor, Tensor]:
     """R above the diagonal and Householder vectors below it, and their factors: what LAPACK's geqrf gives."""
     check_matrix(input, "geqrf")
-    packed, factors = np.linalg.qr(input._array, mode="raw")
-    return Geqrf(wrap(np.ascontiguousarray(packed.swapaxes(-1, -2))), wrap(factors))
+    return Geqrf(*_reflections(input))
+
+
+def _reflections_array(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    packed, factors = np.linalg.qr(x, mode="raw")
+    return np.ascontiguousarray(packed.swapaxes(-1, -2)), factors
+
+
+_reflections = Primitive(
+    "geqrf",
+    "input",
+    _reflections_array,
+    rule=lambda x: (Spec(x.shape, x.dtype), Spec((*x.shape[:-2], min(x.shape[-2:])), x.dtype)),
+    outputs=2,
+)
 
 
 @linalg_operator
@@ -244,7 +271,7 @@ def _reflected(A: Tensor, tau: Tensor, other: Tensor, order: Any, conjugate: boo
     for i in order:
         one = np.zeros((m, 1), A._array.dtype)
         one[i] = 1
-        below = wrap((np.arange(m) > i).astype(A._array.real.dtype)[:, None])
+        below = wrap((np.arange(m) > i).astype(real_dtype(A._array.dtype))[:, None])
         v = A[..., i : i + 1] * below + wrap(one)
         factor = tau[..., i, None, None]
         other = other - (factor.conj() if conjugate else factor) * (v @ (adjoint(v) @ other))

@@ -95,7 +95,7 @@ _sum = Primitive(
 )
 
 
-def _as_number(input: Tensor, d: Any) -> Tensor:
+def as_number(input: Tensor, d: Any) -> Tensor:
     """`input` with the dtype in which it is summed: integers widen to int64."""
     if d is not None:
         return input.to(d)
@@ -115,7 +115,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
         return out
     if input._sparse:
         return sparse_form("sum")(input, dim, dtype)
-    return _sum(_as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
+    return _sum(as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
 
 
 @operator(out=True)
@@ -209,7 +209,7 @@ _prod = Primitive(
 @operator(out=True)
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product over `dim` or all. Integers multiply in int64."""
-    return _prod(_as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
+    return _prod(as_number(input, dtype), dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
 
 
 # Extremes -----------------------------------------------------------------------------------------
@@ -596,73 +596,3 @@ def log_softmax(input: Tensor, dim: Any = None, dtype: Any = None, *, _stackleve
 def softmin(input: Tensor, dim: Any = None, dtype: Any = None, *, _stacklevel: int = 3) -> Tensor:
     """`softmax` of the negated input."""
     return softmax(-input, dim, dtype)
-
-
-# Cumulative ---------------------------------------------------------------------------------------
-
-
-def _running(function: Any) -> Any:
-    """`function` up to each position; narrow numbers are joined in double precision, as in PyTorch."""
-
-    def run(x: np.ndarray, dim: int) -> np.ndarray:
-        fast = on_kernels.running(x, dim, function is np.cumprod)
-        if fast is not None:
-            return fast
-        work = x.astype(np.float64) if x.dtype.itemsize <= 4 and x.dtype.kind in "fV" else x
-        return np.asarray(function(work, axis=dim)).astype(x.dtype, copy=False)
-
-    return run
-
-
-_cumsum = Primitive(
-    "cumsum",
-    "input",
-    _running(np.cumsum),
-    rule=lambda x, dim: x,
-    derivative={"input": lambda g, dim: g.flip(dim).cumsum(dim).flip(dim)},
-)
-_cumprod = Primitive(
-    "cumprod",
-    "input",
-    _running(np.cumprod),
-    rule=lambda x, dim: x,
-    derivative={"input": lambda g, input, out, dim: _cumprod_gradient(g, input, out, dim)},
-)
-
-
-def _reverse_cumsum(x: Tensor, dim: int) -> Tensor:
-    return x.flip(dim).cumsum(dim).flip(dim)
-
-
-def _cumprod_gradient(g: Tensor, input: Tensor, out: Tensor, dim: int) -> Tensor:
-    """sum over j >= i of g_j * prod of the input up to j without i; exact where the input has zeros."""
-    if not bool((input.detach() == 0).any()):
-        return _reverse_cumsum(g * out.conj(), dim) / input.conj()
-    size = input._array.shape[dim]
-    x = input.movedim(dim, -1)
-    grad = g.movedim(dim, -1)
-    parts = []
-    for i in builtins.range(size):
-        before = x.narrow(-1, 0, i).prod(-1, keepdim=True) if i else x.new_ones((*x._array.shape[:-1], 1))
-        after = x.narrow(-1, i + 1, size - i - 1).cumprod(-1)
-        products = cat_([before, before * after])
-        parts.append((grad.narrow(-1, i, size - i) * products.conj()).sum(-1, keepdim=True))
-    return cat_(parts).movedim(-1, dim)
-
-
-def _cumulative(primitive: Primitive, input: Tensor, dim: int, dtype: Any) -> Tensor:
-    x = _as_number(input, dtype)
-    dim = wrap_dim(dim, x.ndim)
-    return primitive(x, dim=dim) if x.ndim else x.clone()
-
-
-@operator(inplace=True, out=True)
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Running sums along `dim`."""
-    return _cumulative(_cumsum, input, dim, dtype)
-
-
-@operator(inplace=True, out=True)
-def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Running products along `dim`."""
-    return _cumulative(_cumprod, input, dim, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,25 @@ def solve_matrix(a: Tensor, b: Tensor) -> Tensor:
     """X of A X = B: (*, n, n) and (*, n, k) -> (*, n, k); the stacks broadcast."""
     return _solve(a, b)
 
+
+def _solve_or_nan_array(a: np.ndarray, b: np.ndarray, info: np.ndarray) -> np.ndarray:
+    if not info.any():
+        with contextlib.suppress(np.linalg.LinAlgError):  # where LAPACK's elimination rounds otherwise
+            return np.linalg.solve(a, b)
+    return np.full((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), np.nan, b.dtype)
+
+
+#: As `solve_matrix`; NaN if `info`, from elimination, is not 0 for one of the matrices.
+solve_or_nan = Primitive(
+    "linalg_solve_ex",
+    "A B info",
+    _solve_or_nan_array,
+    rule=lambda a, b, info: _solve_rule(a, b),
+    derivative={
+        "A": lambda g, A, info, out: (-(solve_or_nan(_adjoint(A), g, info) @ _adjoint(out))).sum_to_size(A.shape),
+        "B": lambda g, A, B_shape, info: solve_or_nan(_adjoint(A), g, info).sum_to_size(B_shape),
+    },
+)
 
 # Triangles ----------------------------------------------------------------------------------------
 
@@ -180,6 +200,23 @@ inverse_of = Primitive(
     "input",
     _inverse_array,
     rule=lambda x: Spec(x.shape, x.dtype),
+    derivative={"input": _inverse_derivative},
+)
+
+
+def _inverse_or_nan_array(x: np.ndarray, info: np.ndarray) -> np.ndarray:
+    if not info.any():
+        with contextlib.suppress(np.linalg.LinAlgError):
+            return np.linalg.inv(x)
+    return np.full_like(x, np.nan)
+
+
+#: As `inverse_of`; NaN if `info`, from elimination, is not 0 for one of the matrices.
+inverse_or_nan = Primitive(
+    "linalg_inv_ex",
+    "input info",
+    _inverse_or_nan_array,
+    rule=lambda x, info: Spec(x.shape, x.dtype),
     derivative={"input": _inverse_derivative},
 )
 

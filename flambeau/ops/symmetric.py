@@ -8,6 +8,7 @@ linear systems (1977), as LAPACK's sytrf and hetrf do for the lower triangle.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,11 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
 from flambeau.ops.decompositions import INT32
 from flambeau.ops.factorizations import check_matrix, linalg_operator
+from flambeau.ops.required import required
 from flambeau.ops.results import named_result
 from flambeau.ops.solvers import LinAlgError, first_of
 from flambeau.ops.table import Primitive, Spec
 from flambeau.tensor.tensor import Tensor
-from flambeau.tensor.tracing import need_value
 
 LDLFactor = named_result("linalg_ldl_factor", "LD", "pivots")
 LDLFactorEx = named_result("linalg_ldl_factor_ex", "LD", "pivots", "info")
@@ -165,12 +166,14 @@ def _factored(A: Tensor, hermitian: bool, check: bool, name: str) -> tuple[Tenso
     check_matrix(A, "torch.linalg.ldl_factor_ex", square=True)
     packed, pivots, info = _ldl(A, hermitian=hermitian)
     if check:
-        need_value(name)
-        bad = np.asarray(info._array)
-        if bad.any():
-            row = bad[bad > 0].flat[0]
-            raise LinAlgError(f"{name}: {first_of(bad)}D[{row},{row}] is zero, and ldl_solve would divide by it.")
+        packed = required(packed, info, partial(_check_diagonal, name))
     return packed, pivots, info
+
+
+def _check_diagonal(name: str, bad: np.ndarray) -> None:
+    if bad.any():
+        row = bad[bad > 0].flat[0]
+        raise LinAlgError(f"{name}: {first_of(bad)}D[{row},{row}] is zero, and ldl_solve would divide by it.")
 
 
 @linalg_operator

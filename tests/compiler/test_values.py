@@ -1,0 +1,111 @@
+"""Operators that look at values trace all the same: compiled they give what they give eagerly, errors too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from compiler_helpers import check
+
+import flambeau as torch
+
+F64 = torch.float64
+
+
+def refused(f: Callable[..., Any], good: tuple, bad: tuple) -> None:
+    """Called after `good`, `f` raises eager's error for `bad`, and works again."""
+    compiled = torch.compile(f, fullgraph=True)
+    compiled(*good)
+    with pytest.raises(Exception) as expected:
+        f(*bad)
+    with pytest.raises(type(expected.value)) as found:
+        compiled(*bad)
+    assert type(found.value) is type(expected.value) and str(found.value) == str(expected.value)
+    compiled(*good)
+    with pytest.raises(type(expected.value)):
+        torch.compile(f, fullgraph=True)(*bad)
+
+
+# Matrices -----------------------------------------------------------------------------------------
+
+
+def matrices(*shape: int) -> Any:
+    torch.manual_seed(0)
+    return torch.randn(*shape, dtype=F64) + 3 * torch.eye(*shape[-2:], dtype=F64)
+
+
+def positive(*shape: int) -> Any:
+    a = matrices(*shape)
+    return a @ a.mT
+
+
+MATRIX_FUNCTIONS = {
+    "cholesky": (torch.linalg.cholesky, positive(2, 4, 4)),
+    "cholesky upper": (lambda a: torch.cholesky(a, upper=True), positive(4, 4)),
+    "cholesky_ex": (lambda a: torch.linalg.cholesky_ex(a, check_errors=True).L, positive(4, 4)),
+    "lu": (lambda a: torch.linalg.lu(a)[1:], matrices(2, 4, 4)),
+    "lu of wide": (lambda a: torch.linalg.lu(a)[1:], matrices(3, 5)),
+    "lu_factor": (lambda a: torch.linalg.lu_factor(a)[0], matrices(2, 5, 3)),
+    "inv_ex": (lambda a: torch.linalg.inv_ex(a, check_errors=True)[0], matrices(2, 3, 3)),
+    "pinv": (torch.linalg.pinv, matrices(2, 4, 3)),
+    "pinv hermitian": (lambda a: torch.linalg.pinv(a + a.mT, hermitian=True), matrices(3, 3)),
+    "pinv with tolerance": (lambda a: torch.linalg.pinv(a, atol=0.1, rtol=0.2), matrices(3, 3)),
+    "gels": (lambda a: torch.linalg.lstsq(a, a * 2 + 1, driver="gels")[:2], matrices(5, 3)),
+    "householder_product": (lambda a: torch.linalg.householder_product(a, a[0, :2]), matrices(4, 3)),
+    "ormqr": (lambda a: torch.ormqr(a, a[0, :2], a), matrices(4, 4)),
+    "vander": (lambda a: torch.linalg.vander(a, N=4), matrices(2, 3)),
+    "cumprod": (lambda a: a.cumprod(1), matrices(2, 5, 3)),
+    "cumprod with zeros": (lambda a: a.cumprod(-1), torch.tensor([[2.0, 0, 3, 4], [0, 1, 0, 5]])),
+}
+
+
+@pytest.mark.parametrize("name", MATRIX_FUNCTIONS)
+def test_matrices(name: str) -> None:
+    f, a = MATRIX_FUNCTIONS[name]
+    check(f, a)
+
+
+def test_results_without_derivatives() -> None:
+    a, low = matrices(2, 4, 4), matrices(4, 1) @ matrices(1, 4)
+    check(lambda x: torch.linalg.lu(x)[0], a, gradients=False)
+    check(lambda x: torch.lu_unpack(*torch.linalg.lu_factor(x)), a, gradients=False)
+    check(torch.geqrf, a, gradients=False)
+    check(torch.linalg.ldl_factor, a + a.mT, gradients=False)
+    for x in (a, low):
+        check(torch.linalg.matrix_rank, x, gradients=False)
+        check(lambda x: torch.linalg.matrix_rank(x, tol=x.abs().amax((-2, -1))), x, gradients=False)
+        check(torch.linalg.inv_ex, x, gradients=False)
+        check(lambda x: torch.linalg.solve_ex(x, x[..., :1]), x, gradients=False)
+
+
+def test_solutions() -> None:
+    a, b = matrices(2, 3, 3), matrices(2, 3, 4)
+    check(lambda a, b: torch.linalg.solve_ex(a, b)[0], a, b)
+    for adjoint in (False, True):
+        check(lambda a, b: torch.linalg.lu_solve(*torch.linalg.lu_factor(a), b, adjoint=adjoint), a, b)
+
+
+def test_a_singular_matrix_gives_nan() -> None:
+    f = torch.compile(lambda a: torch.linalg.inv_ex(a), fullgraph=True)
+    inverse, info = f(torch.eye(3))
+    assert torch.equal(inverse, torch.eye(3)) and not info
+    inverse, info = f(torch.ones(3, 3))
+    assert inverse.isnan().all() and info == 2
+
+
+NO_FACTORS = {
+    "cholesky": torch.linalg.cholesky,
+    "cholesky_ex": lambda a: torch.linalg.cholesky_ex(a, check_errors=True),
+    "lu_factor": torch.linalg.lu_factor,
+    "lu_factor_ex": lambda a: torch.linalg.lu_factor_ex(a, check_errors=True),
+    "ldl_factor": torch.linalg.ldl_factor,
+    "inv_ex": lambda a: torch.linalg.inv_ex(a, check_errors=True),
+    "solve_ex": lambda a: torch.linalg.solve_ex(a, a, check_errors=True),
+}
+
+
+@pytest.mark.parametrize("name", NO_FACTORS)
+def test_matrices_without_factors(name: str) -> None:
+    bad = torch.stack([torch.eye(3), torch.zeros(3, 3)])
+    refused(NO_FACTORS[name], (positive(2, 3, 3).float(),), (bad,))
