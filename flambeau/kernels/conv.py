@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from flambeau.kernels import (
     conv_batch,
     conv_channels,
+    conv_depthwise,
     conv_plane,
     conv_weight,
     conv_winograd,
@@ -100,12 +101,14 @@ def emit_weight_gradient(
         Buffer("out", out.element),
     )  # fmt: skip
     rows, columns = forward_axis(conv, 0), forward_axis(conv, 1)
-    if not _has_batch_in_lanes([x, gradient]):
-        lanes = module.target.lanes(4)
-        fast = not exact and conv_winograd_weight.pays(conv, rows, columns, x, lanes)
-        plain = conv_winograd_weight.emit if fast else conv_plane.emit_weight_gradient
-        return plain(module, name, buffers, conv, rows, columns, x, gradient, out)
     lanes = module.target.lanes(x.element.computed.bytes)
+    if not _has_batch_in_lanes([x, gradient]):
+        emit = conv_plane.emit_weight_gradient
+        if not exact and conv_winograd_weight.pays(conv, rows, columns, x, lanes):
+            emit = conv_winograd_weight.emit
+        elif conv_depthwise.applies_to_weights(conv, columns, lanes):
+            emit = conv_depthwise.emit_weight_gradient
+        return emit(module, name, buffers, conv, rows, columns, x, gradient, out)
     what = conv_weight.WeightGradient(
         conv.batch, conv.groups, conv.group_in, conv.group_out,
         forward_axis(conv, 0), forward_axis(conv, 1),
@@ -147,6 +150,8 @@ def _emit_sum(
             return conv_winograd_channels.emit(module, name, buffers, plane)
         if not exact and conv_winograd.pays(*shape, x.element, lanes):
             return conv_winograd.emit(module, name, buffers, plane)
+        if conv_depthwise.applies(plane, module.target.lanes(x.element.computed.bytes)):
+            return conv_depthwise.emit(module, name, buffers, plane)
         if conv_channels.pays(plane, module.target):
             return conv_channels.emit(module, name, buffers, plane)
         return conv_plane.emit_sum(module, name, buffers, plane)

@@ -94,8 +94,8 @@ class _Work:
         self.width = self.vectors * lanes
         self.taps = len(rows.taps) * len(columns.taps)
         many = conv.groups * self.panels
-        # What is turned at a time: a band of rows, or some images. It should stay in the first cache.
-        pixels = max(1, target.l1 // 2 // (self.width * size))
+        # What is turned at a time: a band of rows, or some images.
+        pixels = max(1, target.l1 // (self.width * size))
         self.band = min(rows.count, max(1, pixels // columns.count))
         self.images = max(1, min(conv.batch, pixels // (rows.count * columns.count)))
         self.bands = -(-rows.count // self.band)
@@ -173,6 +173,8 @@ class _Work:
                             (here + column * strides[3] + c * strides[1]).load_strided(strides[3], lanes, width)
                             for c in range(count)
                         ]
+                        for c in range(count):
+                            (here + column * strides[3] + (c * strides[1] + self._ahead(strides, 1))).prefetch()
                         values += [f.zero(self.element, lanes)] * (lanes - count)
                         for p, value in enumerate(transposed(f, values)[:width] if count else values[:width]):
                             value.store(there + (column + p) * self.width)
@@ -199,13 +201,19 @@ class _Work:
                 with f.when(exists):
                     for column, width in f.blocks(right - left, lanes):
                         mask = Mask(width, lanes) if width < lanes else None
-                        value = (line + here * strides[2] + column * strides[3]).load_strided(strides[3], lanes, width)
+                        at = line + here * strides[2] + column * strides[3]
+                        value = at.load_strided(strides[3], lanes, width)
+                        (at + self._ahead(strides, self.rows.in_step)).prefetch()
                         value.store(there + column, mask=mask)
                 if self._leaves_the_image:
                     with f.when(~exists):
                         for column, width in f.blocks(right - left, lanes):
                             mask = Mask(width, lanes) if width < lanes else None
                             f.zero(self.element, lanes).store(there + column, mask=mask)
+
+    def _ahead(self, strides: Sequence[int], row_step: int) -> int:
+        """How far on the next band, or the next images, lie."""
+        return strides[2] * row_step * self.band if self.bands > 1 else strides[0] * self.images
 
     @property
     def _leaves_the_image(self) -> bool:
