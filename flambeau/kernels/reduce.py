@@ -25,10 +25,13 @@ from flambeau.kernels.pointwise import (
     operand_buffers,
     touched,
 )  # fmt: skip
+from flambeau.kernels.target import Target
 
 _ACCUMULATORS = 4  # independent chains, so that additions overlap
+_BYTES_ACROSS = 512  # of a row that are read before the next row, which may lie on another page
 _BLOCK = 32  # vectors that are summed before they join the total
 _PARTS = 64
+_SHARES = 8  # tasks that columns are dealt to at least, for several threads
 
 
 @dataclass(frozen=True)
@@ -288,9 +291,14 @@ class _Nest:
             self.reduced, self.reduced_strides = [1], [[0]] * len(reduced_strides)
         self.lanes = choose_lanes(module, problem.nodes, problem.inputs, finish.outputs)
         self.across = self._runs_across()
-        self.columns = _ACCUMULATORS * self.lanes if self.across else 1
+        self.columns = self._vectors_across(module.target) * self.lanes if self.across else 1
         self.inner_tasks = -(-self.kept[-1] // self.columns)
         self.tasks = math.prod(self.kept[:-1]) * self.inner_tasks
+
+    def _vectors_across(self, target: Target) -> int:
+        room = target.registers // 2 // len(self.reductions)
+        share = math.prod(self.kept) // (_SHARES * self.lanes)
+        return max(_ACCUMULATORS, min(_BYTES_ACROSS // target.vector_bytes, room, share))
 
     def _runs_across(self) -> bool:
         """Whether lanes are neighbouring results, and not elements of one."""
