@@ -107,6 +107,67 @@ def test_written_in_place_in_order() -> None:
     assert compiled(x, index).tolist() == [0, 12, 0, 4, 0] and x.tolist() == [0, 6, 0, 2, 0]
 
 
+def _steps(f: Callable) -> list:
+    (program,) = programs_of(f)
+    return [len(step.calls) for step in program.steps]
+
+
+def test_state_is_changed_where_it_stands() -> None:
+    """Without a copy of it, however often it is changed."""
+    cache, rows = torch.zeros(6, 4), torch.arange(8.0).view(2, 4)
+
+    def f(i: torch.Tensor, r: torch.Tensor) -> None:
+        cache[i] = r
+        cache.index_add_(0, i + 1, r)
+        cache.scatter_(0, i[:, None] - 1, -1.0)
+
+    compiled = torch.compile(f, fullgraph=True)
+    index = torch.tensor([1, 3])
+    for _ in range(3):
+        compiled(index, rows)
+    found = cache.clone()
+    cache.zero_()
+    for _ in range(3):
+        f(index, rows)
+    assert torch.equal(found, cache) and cache.any()
+    (program,) = programs_of(compiled)
+    assert max(_steps(compiled)) == 1
+    before = cache.clone()
+    with pytest.raises(IndexError):
+        compiled(torch.tensor([1, 9]), rows)
+    assert torch.equal(cache, before)
+
+
+def test_what_is_still_read_is_not_changed() -> None:
+    def own(x: torch.Tensor, i: torch.Tensor) -> None:
+        x.scatter_add_(0, i, x)
+
+    def kept(x: torch.Tensor, i: torch.Tensor) -> tuple:
+        old = x.clone()
+        x.scatter_(0, i, 5.0)
+        return old, old + x
+
+    def between(x: torch.Tensor, i: torch.Tensor) -> tuple:
+        y = x * 2
+        z = y.scatter(0, i, 1.0)
+        return z + y, z.view(-1)[:3], y[1:]
+
+    def shown(x: torch.Tensor, i: torch.Tensor) -> tuple:
+        y = x * 2
+        part = y.t()[:2]
+        return y.index_put((i[0],), x[:1]) + 1, part * 3
+
+    index = torch.tensor([[0, 2, 1], [1, 0, 2], [2, 2, 2]])
+    for f in (own, kept, between, shown):
+        x, y = torch.arange(9.0).view(3, 3), torch.arange(9.0).view(3, 3)
+        compiled = torch.compile(f, fullgraph=True)
+        for _ in range(2):
+            wanted, found = f(x, index), compiled(y, index)
+            assert torch.equal(x, y)
+            for a, b in zip(wanted or (), found or (), strict=True):
+                assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("computed", [False, True])
 @pytest.mark.parametrize("wrong", [7, -8, -1])
 def test_out_of_range_raises_what_eager_raises(wrong: int, computed: bool) -> None:

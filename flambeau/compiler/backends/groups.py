@@ -180,7 +180,7 @@ def _family(low: Lowering, group: Group) -> None:
         group.notes.append(f"on the host: {e}")
         _host_alone(low, group, node, after)
         return
-    low.add_step(group, work.calls, [*group.outputs, *work.temporaries])
+    low.add_step(group, work.calls, [*group.outputs, *work.temporaries], changed=work.changed)
 
 
 def _host_alone(low: Lowering, group: Group, node: Node, after: list[Node]) -> None:

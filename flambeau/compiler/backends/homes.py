@@ -7,7 +7,7 @@ What leaves the program is written where the caller wants it; the rest shares th
 from __future__ import annotations
 
 from flambeau.compiler.backends.joined import TABLE
-from flambeau.compiler.backends.lowering import Lowering
+from flambeau.compiler.backends.lowering import Lowering, Step
 from flambeau.compiler.backends.memory import Lifetime, plan
 from flambeau.compiler.backends.place import Place, whole
 from flambeau.compiler.graph import Value
@@ -71,6 +71,8 @@ class Homes:
             )
             if direct:
                 roots[root] = k
+                if target is not None:
+                    self._change_in_place(low.steps[made[root]], graph.inputs[target])
                 continue
             copy = Value(value.shape, value.dtype)
             if target is not None and value.node is None:
@@ -94,6 +96,8 @@ class Homes:
         """
         if self._last_read.get(memory, -1) != step:
             return self._last_read.get(memory, -1) < step
+        if self._low.steps[step].changed is memory:
+            return True
         plain = whole(memory).broadcast(memory.shape).strides
         parts = [part for part in self._low.steps[step].parts if any(o.root is memory for o in part)]
         return bool(parts) and all(
@@ -101,6 +105,12 @@ class Homes:
             and all(o.offset == 0 and o.strides == plain for o in part if o.root is memory)
             for part in parts
         )
+
+    def _change_in_place(self, step: Step, memory: Value) -> None:
+        """Leaves out the copy of memory in whose place the step's result stands."""
+        if step.changed is memory:
+            del step.calls[0]
+            step.reads.remove(memory)
 
     def _fill_arena(self) -> int:
         """Puts what is left into the arena; returns its size."""

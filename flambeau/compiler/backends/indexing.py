@@ -107,8 +107,11 @@ def _write(
     if rounded:
         target, given = _converted(work, before, _SINGLE), _converted(work, given, _SINGLE)
     else:
-        target = out
-        work.copy(before, out)
+        apart = before.root not in (given.root, *(i.root for i in indices))
+        target = (work.change(x) if apart and x.constant is None else None) or out
+        if target is out:
+            work.copy(before, out)
+            work.changed = before.root if apart and before.is_whole else None
     sought, extent = sought_in(target), _extent(target)
     given = given.broadcast(sought.shape)
 

@@ -36,6 +36,8 @@ class Step:
         node: what the host computes, if there are no kernels.
         parts: of an elementwise step, the operands of each part; a part reads the elements that it writes, at most,
             of memory that it writes.
+        changed: memory that the first call copies into the result, which the other calls then change in places; where
+            the result may take its place, there is nothing to copy.
     """
 
     group: Group | None
@@ -44,6 +46,7 @@ class Step:
     calls: list[KernelCall] = field(default_factory=list)
     node: Node | None = None
     parts: list[list[Place]] = field(default_factory=list)
+    changed: Value | None = None
 
 
 @dataclass
@@ -73,6 +76,7 @@ class Lowering:
         self.steps: list[Step] = []
         self.records: list[Records] = []
         self._turned: dict[Place, Place] = {}
+        self._uses: Counter[Value] | None = None
         self._packed: dict[Any, Place] = {}
         self._multiplied = Counter(n.values[1] for n in graph.nodes if n.primitive.name == "mm")
 
@@ -84,19 +88,30 @@ class Lowering:
             found = self.located[value] = self.kernels.constant(value)
         return found
 
+    def is_only_for(self, node: Node, value: Value) -> bool:
+        """Whether nobody but a node reads the memory that was made for a value."""
+        if self._uses is None:
+            nodes = (v for n in self.graph.nodes for v in n.values)
+            self._uses = Counter((*nodes, *self.graph.outputs))
+        root = self.located[value].root
+        shown = sum(place.root is root for place in self.located.values())
+        made = value.node is not None and not value.node.primitive.view
+        return made and self._uses[value] == 1 and shown == 1 and value not in self.destined
+
     def add_step(
         self,
         group: Group | None,
         calls: list[KernelCall],
         writes: list[Value],
         parts: Sequence[list[Place]] = (),
+        changed: Value | None = None,
     ) -> None:
         """Kernels that run next, and the values that they make."""
         writes = [self.located[v].root if v in self.located else v for v in writes]
         roots = set(writes)
         met = [*(operands for _, operands in calls), *parts]
         reads = dict.fromkeys(o.root for operands in met for o in operands if o.root not in roots)
-        self.steps.append(Step(group, list(reads), writes, calls, parts=list(parts)))
+        self.steps.append(Step(group, list(reads), writes, calls, parts=list(parts), changed=changed))
 
     # Expressions ------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Work:
         self.node = node
         self.after: list[Node] = []  # pointwise nodes that the kernel should take in
         self.results: list[Value] = list(node.outputs)  # what leaves it
+        self.changed: Value | None = None  # see `Step`
 
     def epilogue(self) -> Epilogue:
         """The expression of the nodes that the kernel takes in."""
@@ -51,6 +52,14 @@ class Work:
     def alarm(self, words: int, explain: Callable[[Fault], Exception]) -> Place:
         """Memory in which a kernel notes a position that is out of range, for which `explain` has the error."""
         return self._lowering.kernels.alarm(words, explain)
+
+    def change(self, value: Value) -> Place | None:
+        """Puts the result into the memory of an operand that nobody else reads; `None` if somebody does."""
+        place, (out,) = self.place(value), self.node.outputs
+        if not place.is_whole or out in self._lowering.destined or not self._lowering.is_only_for(self.node, value):
+            return None
+        self._lowering.located[out] = self._lowering.located.pop(value)
+        return place
 
     def lay_out(self, value: Value, like: Place | None = None) -> Place:
         """Puts a result's samples side by side (as in `like`, if that is given)."""
