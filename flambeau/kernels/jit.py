@@ -15,16 +15,17 @@ import ctypes
 import itertools
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from flambeau.core.locks import Guarded
 from flambeau.kernels import cache as disk
+from flambeau.kernels import codegen, parts
 from flambeau.kernels.language import Module
 from flambeau.kernels.target import Target, can_run, host
 
-_CODEGEN_LEVEL = 2
 _linking = Guarded()  # LLVM is not asked by two threads at once
 _serial = itertools.count()
 
@@ -36,7 +37,7 @@ class Code:
     nothing.
     """
 
-    def __init__(self, machine_code: bytes, names: list[str]):
+    def __init__(self, machine_code: Sequence[bytes], names: list[str]):
         self._library = _link(machine_code, names)
         self._names = names
 
@@ -73,10 +74,11 @@ def load(module: Module, key: str | None = None) -> Code:
     if found is not None:
         return found
     names = [f.name for f in module.functions.values() if not f.is_internal]
-    machine_code = compile_object(text, module.target)
-    header = json.dumps(names).encode()
-    disk.write(name, len(header).to_bytes(4, "little") + header + machine_code)
-    return Code(machine_code, names)
+    many = parts.count(len(text)) if module.checker is None else 1
+    objects = _compile_parts(module, many) if many > 1 else [compile_object(text, module.target)]
+    header = json.dumps({"names": names, "sizes": [*map(len, objects)]}).encode()
+    disk.write(name, b"".join([len(header).to_bytes(4, "little"), header, *objects]))
+    return Code(objects, names)
 
 
 def fetch(key: str, target: Target | None = None) -> Code | None:
@@ -86,13 +88,16 @@ def fetch(key: str, target: Target | None = None) -> Code | None:
 
 def compile_object(text: str, target: Target) -> bytes:
     """An object file for any target, this machine's or another's."""
-    llvm = _llvm()
     machine = _machine(target)
     with _linking.lock:
-        parsed = llvm.parse_assembly(text)
-        parsed.triple = machine.triple
-        parsed.verify()
-        return bytes(machine.emit_object(parsed))
+        return codegen.object_of(_llvm(), machine, text)
+
+
+def _compile_parts(module: Module, count: int) -> list[bytes]:
+    """The object files of a module's parts, made at the same time."""
+    machine = _machine(module.target)
+    with _linking.lock:
+        return parts.objects(_llvm(), machine, _settings(module.target), parts.split(*module.pieces(), count))
 
 
 def assembly(module: Module) -> str:
@@ -107,7 +112,11 @@ def _restore(name: str) -> Code | None:
     if body is None:
         return None
     start = 4 + int.from_bytes(body[:4], "little")
-    return Code(body[start:], json.loads(body[4:start]))
+    header = json.loads(body[4:start])
+    if not isinstance(header, dict):  # of an older version
+        return None
+    ends = [*itertools.accumulate(header["sizes"], initial=start)]
+    return Code([body[a:b] for a, b in itertools.pairwise(ends)], header["names"])
 
 
 def _circumstances(target: Target) -> tuple[str, ...]:
@@ -120,12 +129,7 @@ def _circumstances(target: Target) -> tuple[str, ...]:
 @cache
 def _llvm() -> Any:
     """llvmlite's binding, imported when the first kernel is built."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    llvm.initialize_native_asmparser()
-    return llvm
+    return codegen.binding()
 
 
 @cache
@@ -135,14 +139,11 @@ def _machine(target: Target) -> Any:
     if target.triple != host().triple:
         llvm.initialize_all_targets()
         llvm.initialize_all_asmprinters()
-    return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu,
-        features=target.features,
-        opt=_CODEGEN_LEVEL,
-        reloc="pic",
-        codemodel=_code_model(target),
-        jit=True,
-    )
+    return codegen.machine_for(llvm, _settings(target))
+
+
+def _settings(target: Target) -> codegen.Settings:
+    return codegen.Settings(target.triple, target.cpu, target.features, _code_model(target))
 
 
 @cache
@@ -157,9 +158,10 @@ def _code_model(target: Target) -> str:
     return "large" if "windows" in target.triple else "small"
 
 
-def _link(machine_code: bytes, names: list[str]) -> Any:
+def _link(machine_code: Sequence[bytes], names: list[str]) -> Any:
     builder = _llvm().JITLibraryBuilder()
-    builder.add_object_img(machine_code)
+    for part in machine_code:
+        builder.add_object_img(part)
     builder.add_current_process()
     for name in names:
         builder.export_symbol(name)

@@ -184,7 +184,7 @@ class Value:
     def is_nan(self) -> Value:
         return self.f.emit(f"fcmp uno {self.type} {self.name}, {self.name}", BOOL, self.lanes)
 
-    def store(self, where: Pointer, aligned: bool = False, mask: Mask | None = None) -> None:
+    def store(self, where: Pointer, aligned: bool = False, mask: Mask | Chosen | None = None) -> None:
         where.store(self, aligned, mask)
 
     def index(self) -> Index:
@@ -294,6 +294,20 @@ class Mask:
         return f"<{', '.join(bits)}>"
 
 
+class Chosen:
+    """The lanes of a vector where a condition holds, found out as the kernel runs; checked builds do not know them."""
+
+    __slots__ = ("condition",)
+    active = 0
+
+    def __init__(self, condition: Value):
+        self.condition = condition
+
+    @property
+    def name(self) -> str:
+        return self.condition.name
+
+
 class Pointer:
     """An address in a buffer: a register plus a constant number of elements."""
 
@@ -329,7 +343,7 @@ class Pointer:
         """The same address, seen as holding another element type."""
         return Pointer(self.f, self.name, element, 0, None)
 
-    def load(self, lanes: int = 1, aligned: bool = False, mask: Mask | None = None) -> Value:
+    def load(self, lanes: int = 1, aligned: bool = False, mask: Mask | Chosen | None = None) -> Value:
         """`lanes` elements from here, as they are computed; lanes beyond the mask are zero."""
         f, element = self.f, self.element
         f.check_access(self, lanes, aligned, mask, writes=False)
@@ -360,7 +374,7 @@ class Pointer:
         """One element from here in every lane."""
         return self.f.splat(self.load(), lanes)
 
-    def store(self, value: Value, aligned: bool = False, mask: Mask | None = None) -> None:
+    def store(self, value: Value, aligned: bool = False, mask: Mask | Chosen | None = None) -> None:
         f, element, lanes = self.f, self.element, value.lanes
         f.check_access(self, lanes, aligned, mask, writes=True)
         stored = f.narrow(value, element)
@@ -734,6 +748,10 @@ class Function:
     def zero(self, element: Element, lanes: int = 1) -> Value:
         return self.constant(0, element, lanes)
 
+    def first(self, count: Index, lanes: int) -> Chosen:
+        """The first `count` lanes."""
+        return Chosen(self.iota(I32, lanes) < self.splat(count.value(I32), lanes))
+
     def iota(self, element: Element, lanes: int) -> Value:
         """The vector 0, 1, 2, ..."""
         if lanes == 1:
@@ -992,7 +1010,7 @@ class Function:
     # Checked builds ---------------------------------------------------------------------------
 
     def check_access(
-        self, pointer: Pointer, lanes: int, aligned: bool, mask: Mask | None, writes: bool
+        self, pointer: Pointer, lanes: int, aligned: bool, mask: Mask | Chosen | None, writes: bool
     ) -> None:
         checker, buffer = self.module.checker, pointer.buffer
         if checker is not None and buffer is not None:
@@ -1032,13 +1050,18 @@ class Module:
         """A declaration or global of the module, written once."""
         self._declarations[text] = None
 
-    def text(self) -> str:
+    def pieces(self) -> tuple[list[str], dict[str, str], str]:
+        """Declarations and constants, the text of each function by its name, and what ends a module."""
         bits = 8 * self.target.vector_bytes
         attributes = (
             f'attributes #0 = {{ nounwind "prefer-vector-width"="{bits}" '
             f'"min-legal-vector-width"="{bits}" }}\n'
         )
-        return "\n".join([*self._declarations, "", *texts(self.functions.values()), attributes])
+        return [*self._declarations], dict(zip(self.functions, texts(self.functions.values()), strict=True)), attributes
+
+    def text(self) -> str:
+        declarations, functions, attributes = self.pieces()
+        return "\n".join([*declarations, "", *functions.values(), attributes])
 
 
 def vector_type(scalar: str, lanes: int) -> str:
