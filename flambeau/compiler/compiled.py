@@ -19,10 +19,12 @@ from flambeau.autograd.modes import modes
 from flambeau.compiler.backward import trace_backward
 from flambeau.compiler.effects import Watch
 from flambeau.compiler.errors import FailOnRecompileLimitHit, RecompileError, Unsupported
-from flambeau.compiler.guards import Change, Method, Reads, World, hooks_of, is_simple
+from flambeau.compiler.guards import World, hooks_of
 from flambeau.compiler.numbers import Number, may_vary
 from flambeau.compiler.passes.dead import drop_dead
+from flambeau.compiler.places import Change, is_simple
 from flambeau.compiler.program import Program
+from flambeau.compiler.reads import Method, Reads
 from flambeau.compiler.results import Returned
 from flambeau.compiler.settings import stance
 from flambeau.compiler.trace import Tracer, Untraceable, tracing, where_it_failed

@@ -9,23 +9,21 @@ which attributes were read while the program was traced: the others may change.
 
 from __future__ import annotations
 
-import pickle
 import random
 import sys
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import _lru_cache_wrapper, partial
 from operator import getitem, is_
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from flambeau.compiler.places import SIMPLE, Change, Entries, Generator, is_same, is_simple
+from flambeau.compiler.reads import Method, Reads, layers
 from flambeau.tensor.tensor import Tensor
 
-_SIMPLE = (int, float, str, bool, complex, bytes, type(None))
 _PACKAGE = __name__.partition(".")[0]
 #: Packages whose functions, classes and modules are taken to stay as they are; besides these, what is installed.
 _SETTLED = sys.stdlib_module_names | {"builtins", "numpy", "ml_dtypes", "llvmlite", "scipy", _PACKAGE} - {"__main__"}
@@ -40,185 +38,6 @@ _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_
 _MEMBERS = ("_parameters", "_buffers", "_modules", *_HOOKS)
 
 
-def is_simple(value: Any) -> bool:
-    """Whether a value is a plain constant, compared by value."""
-    if isinstance(value, tuple):
-        return all(map(is_simple, value))
-    return isinstance(value, _SIMPLE)
-
-
-def _same(now: Any, before: Any) -> bool:
-    """Whether a constant is still the same; anything else must be the same object."""
-    if now is before:
-        return True
-    return type(now) is type(before) and is_simple(before) and repr(now) == repr(before)
-
-
-class Reads:
-    """Inside, which attributes of the objects of some classes are read."""
-
-    def __init__(self, classes: Iterable[type]):
-        self._classes = list(classes)
-        self._found: dict[int, set[str]] = {}
-
-    def of(self, thing: Any) -> set[str]:
-        """The names of the attributes that were read."""
-        found = self._found.get(id(thing), set())
-        return found.union(vars(thing)) if "__dict__" in found and not isinstance(thing, _layers()) else found
-
-    def __enter__(self) -> Reads:
-        self._before = [(cls, vars(cls).get("__getattribute__")) for cls in self._classes]
-        for cls, _ in self._before:
-            type.__setattr__(cls, "__getattribute__", self._noting(cls.__getattribute__))
-        return self
-
-    def _noting(self, read: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
-        found = self._found
-
-        def note(thing: Any, name: str) -> Any:
-            found.setdefault(id(thing), set()).add(name)
-            return read(thing, name)
-
-        return note
-
-    def __exit__(self, *error: object) -> None:
-        for cls, before in reversed(self._before):
-            if before is None:
-                type.__delattr__(cls, "__getattribute__")
-            else:
-                type.__setattr__(cls, "__getattribute__", before)
-
-
-def _layers() -> tuple[type, ...]:
-    from flambeau.nn.module import Module
-
-    return (Module,)
-
-
-class _Entries:
-    """Keys of containers and what stood there."""
-
-    def __init__(self, get: Callable[[Any, Any], Any]):
-        self.get = get
-        self.holders: list[Any] = []
-        self.keys: list[Any] = []
-        self.values: list[Any] = []
-        self.exempt: set[tuple[int, Any]] = set()  # places that may change
-
-    def add(self, holder: Any, key: Any, value: Any) -> None:
-        if (id(holder), key) in self.exempt:
-            return
-        self.holders.append(holder)
-        self.keys.append(key)
-        self.values.append(value)
-
-    def hold(self, moved: dict[int, tuple[Tensor, Tensor]] | None = None) -> bool:
-        """Whether the same is there; if `moved` is given, other tensors may be, which are noted in it."""
-        try:
-            if all(map(is_, map(self.get, self.holders, self.keys), self.values)):
-                return True
-            found = [*map(self.get, self.holders, self.keys)]
-            for k, now in enumerate(found):
-                value = self.values[k]
-                if now is value:
-                    continue
-                if moved is not None and isinstance(value, Tensor) and isinstance(now, Tensor):
-                    moved[id(value)] = value, now
-                elif not _same(now, value):
-                    return False
-                else:
-                    self.values[k] = now
-        except (LookupError, ValueError):
-            return False
-        return True
-
-    def differing(self) -> Iterator[Change]:
-        """Where numbers stand that are not what they were."""
-        for holder, key, value in zip(self.holders, self.keys, self.values, strict=True):
-            if type(value) in (int, float):
-                try:
-                    now = self.get(holder, key)
-                except (LookupError, ValueError):
-                    continue
-                if type(now) is type(value) and not _same(now, value):
-                    yield Change(holder, key, None, None, "")
-
-    def follow(self, moved: dict[int, tuple[Tensor, Tensor]]) -> Iterator[tuple[int, Any]]:
-        """The places of tensors that moved, with what is there now."""
-        for k, value in enumerate(self.values):
-            if id(value) in moved:
-                yield k, self.get(self.holders[k], self.keys[k])
-
-
-class Method:
-    """A function bound to an instance that may go: `gone` is called then."""
-
-    def __init__(self, function: Callable[..., Any], instance: Any, gone: Callable[..., Any]):
-        self.function = function
-        self.instance = weakref.ref(instance, lambda _: gone())
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(self.instance(), *args, **kwargs)
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """An assignment: `holder[key]`, or the content of a cell, was `before` and is `now`; `what` names it.
-
-    It is `repeatable` if nothing else in the function depends on when it happens.
-    """
-
-    holder: Any
-    key: Any
-    before: Any
-    now: Any
-    what: str
-    repeatable: bool = True
-
-    def read(self) -> Any:
-        """What is there now."""
-        return self.holder.cell_contents if isinstance(self.holder, CellType) else self.holder[self.key]
-
-    def place(self) -> Change:
-        """The same assignment, of whatever."""
-        return Change(self.holder, self.key, None, None, self.what)
-
-    def repeat(self, value: Any) -> None:
-        """Assigns `value` in the same place."""
-        if isinstance(self.holder, CellType):
-            self.holder.cell_contents = value
-        else:
-            self.holder[self.key] = value
-
-
-class _Generator:
-    """A random generator and its state."""
-
-    def __init__(self, generator: Any):
-        self.generator = generator
-        self.state = self._read()
-
-    def _read(self) -> Any:
-        x = self.generator
-        if isinstance(x, np.random.Generator):
-            return x.bit_generator.state
-        return x.getstate() if x is random or isinstance(x, random.Random) else x.get_state()
-
-    def moved(self) -> bool:
-        """Whether the state is another."""
-        return pickle.dumps(self._read()) != pickle.dumps(self.state)
-
-    def put_back(self) -> None:
-        """Gives it the state that it had."""
-        x = self.generator
-        if isinstance(x, np.random.Generator):
-            x.bit_generator.state = self.state
-        elif x is random or isinstance(x, random.Random):
-            x.setstate(self.state)
-        else:
-            x.set_state(self.state)
-
-
 class World:
     """What a function and its arguments can reach, as it was when it was noted."""
 
@@ -227,13 +46,13 @@ class World:
         self.reads = reads
         self.refusal = ""  # why nothing should be traced from here
         self.classes: dict[int, type] = {}  # whose objects' reads can be noted
-        self._in_dicts = _Entries(dict.get)
-        self._in_lists = _Entries(getitem)
+        self._in_dicts = Entries(dict.get)
+        self._in_lists = Entries(getitem)
         self._sized: list[Any] = []
         self._sizes: list[int] = []
         self._empty: list[Any] = []  # most containers are the hooks that a module does not have
-        self._in_cells = _Entries(getattr)
-        self._in_classes = _Entries(getitem)
+        self._in_cells = Entries(getattr)
+        self._in_classes = Entries(getitem)
         self._entries = [self._in_dicts, self._in_lists, self._in_cells, self._in_classes]
         self._class_of: dict[int, type] = {}  # by the id of its namespace
         places = {(id(c.holder), c.key) for c in exempt}
@@ -247,7 +66,7 @@ class World:
         self._attributes: list[tuple[dict, dict]] = []
         self._caches: list[tuple[Any, int]] = []  # of functions, and how often they were not enough
         self._options: list[tuple[dict, dict]] = []  # of optimizers
-        self._generators = [_Generator(x) for x in (random, np.random)]
+        self._generators = [Generator(x) for x in (random, np.random)]
         self._names: set[str] = set()
         self.named: set[str] = set()  # by the code of functions that are not a library's
         #: Namespaces, names taken, names that count, and the class of which the namespace is an object's.
@@ -264,7 +83,7 @@ class World:
         while True:
             while self._waiting:
                 thing = self._waiting.pop()
-                if id(thing) not in self._seen and not isinstance(thing, _SIMPLE):
+                if id(thing) not in self._seen and not isinstance(thing, SIMPLE):
                     self._seen[id(thing)] = thing
                     if len(self._in_dicts.keys) + len(self._in_lists.keys) < _MOST_FACTS:
                         self._visit(thing)
@@ -317,7 +136,7 @@ class World:
             case set():
                 self._sets.append((thing, set(thing)))
             case random.Random() | np.random.Generator() | np.random.RandomState():
-                self._generators.append(_Generator(thing))
+                self._generators.append(Generator(thing))
             case np.ndarray():
                 self._arrays.append((thing, thing.copy()))
             case Optimizer():
@@ -396,7 +215,7 @@ class World:
 
     def _notes(self, cls: type) -> bool:
         """Whether it can be noted what is read of a class's objects."""
-        ours = _is_library(cls.__module__) and not issubclass(cls, _layers())
+        ours = _is_library(cls.__module__) and not issubclass(cls, layers())
         can = bool(cls.__flags__ & _MADE_BY_PYTHON) and (ours or not _is_settled(cls.__module__))
         if can:
             self.classes[id(cls)] = cls
@@ -494,7 +313,7 @@ class World:
             if not entries.hold(moved):
                 return False
         for thing, name, value in self._slots:
-            if getattr(thing, name, _SETTLED) is not value and not _same(getattr(thing, name, _SETTLED), value):
+            if getattr(thing, name, _SETTLED) is not value and not is_same(getattr(thing, name, _SETTLED), value):
                 return False
         for now, before in self._sets:
             if now != before:

@@ -10,7 +10,7 @@ import numpy as np
 
 from flambeau.compiler.effects import Watch
 from flambeau.compiler.graph import Graph
-from flambeau.compiler.guards import Change
+from flambeau.compiler.places import Change
 from flambeau.tensor.tensor import Tensor
 
 
