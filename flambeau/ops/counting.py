@@ -10,8 +10,9 @@ import numpy as np
 from flambeau.core import dtypes
 from flambeau.core.shapes import wrap_dim
 from flambeau.ops.pointwise import expect_tensor
+from flambeau.ops.ranges import spaced
 from flambeau.ops.results import named_result
-from flambeau.ops.table import operator
+from flambeau.ops.table import Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor, wrap
 from flambeau.tensor.tracing import need_value
 
@@ -113,14 +114,21 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 @operator(out=True)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements fall into each of `bins` equal bins from `min` to `max`; the elements' own range if equal."""
-    x = _values(input, "histc")
+    expect_tensor(input, "histc")
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
+    return _histc(input, bins=bins, min=min, max=max)
+
+
+def _histc_array(x: np.ndarray, bins: int, min: float, max: float) -> np.ndarray:
     given = None if min == max and x.size else (min, max)
     low, high = _range(x, given, 1.0, "torch.histc")
     inside = x[(x >= low) & (x <= high)].astype(np.float64)
     places = np.minimum(((inside - low) * bins / (high - low)).astype(np.int64), bins - 1)
-    return wrap(np.bincount(places, minlength=bins).astype(x.dtype))
+    return np.bincount(places, minlength=bins).astype(x.dtype)
+
+
+_histc = Primitive("histc", "input", _histc_array, rule=lambda x, bins, min, max: Spec((bins,), x.dtype))
 
 
 def _range(x: np.ndarray, bounds: Sequence[float] | None, widen: float, name: str) -> tuple[float, float]:
@@ -138,10 +146,14 @@ def _range(x: np.ndarray, bounds: Sequence[float] | None, widen: float, name: st
     return low, high
 
 
-def _edges(x: np.ndarray, bins: Any, low: float, high: float) -> np.ndarray:
-    from flambeau.ops.ranges import linspace
+def _edges_array(x: np.ndarray, bins: int, bounds: Sequence[float] | None, name: str) -> np.ndarray:
+    return spaced(*_range(x, bounds, 0.5, name), bins + 1, dtypes.FROM_NUMPY[x.dtype])
 
-    return linspace(low, high, int(bins) + 1, dtype=dtypes.FROM_NUMPY[x.dtype])._array
+
+#: The edges of equal bins between the given bounds, or those of the elements, (bins + 1).
+_edges = Primitive(
+    "histogram_edges", "input", _edges_array, rule=lambda x, bins, bounds, name: Spec((bins + 1,), x.dtype)
+)
 
 
 @operator(method=True)
@@ -158,29 +170,22 @@ def histogram(
 
     `density` divides by the total and by the widths of the bins.
     """
-    x = _values(input, "histogram").reshape(-1)
-    if isinstance(bins, Tensor):
-        edges = bins._array
-    else:
-        low, high = _range(x, range, 0.5, "torch.histogram")
-        edges = _edges(x, bins, low, high)
-    weights = None if weight is None else weight._array.reshape(-1).astype(np.float64)
-    counts = _between([x], [edges], weights, density).astype(x.dtype)
-    result = Histogram(wrap(counts), wrap(edges))
+    expect_tensor(input, "histogram")
+    bounds = None if range is None else tuple(range)
+    edges = bins if isinstance(bins, Tensor) else _edges(input, bins=int(bins), bounds=bounds, name="torch.histogram")
+    result = Histogram(_histogram(input.reshape(-1, 1), weight, edges, density=density), edges)
     if out is not None:
         for target, value in zip(out, result, strict=True):
             target.resize_(value.shape).copy_(value)
     return result
 
 
-def _between(
-    columns: Sequence[np.ndarray], edges: Sequence[np.ndarray], weights: np.ndarray | None, density: bool
-) -> np.ndarray:
-    """Counts in the boxes that edges make, in float64."""
+def _histogram_array(points: np.ndarray, weight: np.ndarray | None, *edges: np.ndarray, density: bool) -> np.ndarray:
     shape = tuple(len(e) - 1 for e in edges)
-    inside = np.ones(len(columns[0]), bool)
+    weights = None if weight is None else weight.reshape(-1).astype(np.float64)
+    inside = np.ones(len(points), bool)
     places = []
-    for x, e in zip(columns, edges, strict=True):
+    for x, e in zip(points.T, edges, strict=True):
         place = np.searchsorted(e, x, side="right") - 1
         place = np.where(x == e[-1], len(e) - 2, place)
         inside &= (x >= e[0]) & (x <= e[-1])
@@ -193,7 +198,16 @@ def _between(
         for e in edges:
             volume = np.multiply.outer(volume, np.diff(e.astype(np.float64)))
         counts = counts / (counts.sum() * volume)
-    return counts
+    return counts.astype(points.dtype)
+
+
+#: Counts, or sums of weights, of points, (n, dimensions), in the boxes that edges make.
+_histogram = Primitive(
+    "histogram",
+    "points weight? edges*",
+    _histogram_array,
+    rule=lambda points, weight, *edges, density: Spec([e.shape[0] - 1 for e in edges], points.dtype),
+)
 
 
 @operator(method=False)
@@ -201,9 +215,9 @@ def histogramdd(
     input: Tensor, bins: Any, range: Sequence[float] | None = None, weight: Tensor | None = None, density: bool = False
 ) -> tuple[Tensor, list[Tensor]]:
     """(hist, bin_edges) of points, (*, dimensions), in the boxes of a grid; `range` holds pairs of bounds."""
-    x = _values(input, "histogramdd")
-    points = x.reshape(-1, x.shape[-1])
-    count = points.shape[1]
+    expect_tensor(input, "histogramdd")
+    points = input.reshape(-1, input._array.shape[-1])
+    count = points._array.shape[1]
     if isinstance(bins, int):
         bins = [bins] * count
     if len(bins) != count:
@@ -211,13 +225,11 @@ def histogramdd(
     edges = []
     for place, each in enumerate(bins):
         if isinstance(each, Tensor):
-            edges.append(each._array)
+            edges.append(each)
             continue
         bounds = None if range is None else (range[2 * place], range[2 * place + 1])
-        edges.append(_edges(x, each, *_range(points[:, place], bounds, 0.5, "torch.histogramdd")))
-    weights = None if weight is None else weight._array.reshape(-1).astype(np.float64)
-    counts = _between(list(points.T), edges, weights, density).astype(x.dtype)
-    return Histogramdd(wrap(counts), tuple(map(wrap, edges)))
+        edges.append(_edges(points[:, place], bins=int(each), bounds=bounds, name="torch.histogramdd"))
+    return Histogramdd(_histogram(points, weight, *edges, density=density), tuple(edges))
 
 
 # Places in ordered boundaries ---------------------------------------------------------------------
@@ -245,24 +257,39 @@ def searchsorted(
 
     Before equal boundaries, or after them with `right`. `sorter` holds the order of boundaries that are not sorted.
     """
-    bounds = _values(sorted_sequence, "searchsorted")
-    values = input._array if isinstance(input, Tensor) else np.asarray(input, np.result_type(bounds.dtype, input))
+    expect_tensor(sorted_sequence, "searchsorted")
     which = _side(right, side, "searchsorted")
-    if sorter is not None:
-        bounds = np.take_along_axis(bounds, sorter._array, -1)
-    if bounds.ndim == 1:
-        found = np.asarray(np.searchsorted(bounds, values, which))
-    else:
-        if bounds.shape[:-1] != values.shape[:-1]:
+    if sorted_sequence.ndim != 1:
+        shape, values = sorted_sequence._array.shape, input._array.shape if isinstance(input, Tensor) else ()
+        if shape[:-1] != values[:-1]:
             raise RuntimeError(
                 "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-                f"tensor and input value tensor must match, but we got boundaries tensor {list(bounds.shape)} and "
-                f"input value tensor {list(values.shape)}"
+                f"tensor and input value tensor must match, but we got boundaries tensor {list(shape)} and "
+                f"input value tensor {list(values)}"
             )
-        found = np.empty(values.shape, np.int64)
-        for place in np.ndindex(bounds.shape[:-1]):
-            found[place] = np.searchsorted(bounds[place], values[place], which)
-    return wrap(found.astype(np.int32 if out_int32 else np.int64))
+    stored = np.dtype(np.int32 if out_int32 else np.int64)
+    return _places_among(sorted_sequence, input, sorter, side=which, stored=stored)
+
+
+def _places_array(bounds: np.ndarray, values: Any, sorter: Any, side: Any, stored: np.dtype) -> np.ndarray:
+    if not isinstance(values, np.ndarray):
+        values = np.asarray(values, np.result_type(bounds.dtype, values))
+    if sorter is not None:
+        bounds = np.take_along_axis(bounds, sorter, -1)
+    if bounds.ndim == 1:
+        return np.asarray(np.searchsorted(bounds, values, side)).astype(stored, copy=False)
+    found = np.empty(values.shape, stored)
+    for place in np.ndindex(bounds.shape[:-1]):
+        found[place] = np.searchsorted(bounds[place], values[place], side)
+    return found
+
+
+_places_among = Primitive(
+    "searchsorted",
+    "bounds values sorter?",
+    _places_array,
+    rule=lambda bounds, values, sorter, side, stored: Spec(getattr(values, "shape", ()), stored),
+)
 
 
 @operator(method=False, out=True)

@@ -20,7 +20,7 @@ from flambeau.tensor.tracing import state
 
 
 def finish(
-    array: np.ndarray,
+    array: np.ndarray | Tensor,
     requires_grad: bool = False,
     out: Tensor | None = None,
     device: Any = None,
@@ -28,13 +28,16 @@ def finish(
     pin_memory: bool = False,
     name: str = "creation",
 ) -> Tensor:
-    """A tensor on a new array, with the arguments that every creating function takes."""
+    """A tensor on a new array (or one just computed), with the arguments that every creating function takes."""
     devices.check_device(device)
     if layout not in (None, devices.strided):
         raise NotImplementedError(f"{name}(layout={layout}): only torch.strided is there")
-    made = wrap(array)
-    if state.busy and state.tracer is not None:
-        made = state.tracer.constant(made)
+    if isinstance(array, Tensor):
+        made = array
+    else:
+        made = wrap(array)
+        if state.busy and state.tracer is not None:
+            made = state.tracer.constant(made)
     if out is not None:
         return write_out(out, made, name)
     if modes.inference:

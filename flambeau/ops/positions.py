@@ -13,9 +13,8 @@ from flambeau.core.shapes import broadcast_shapes, wrap_dim
 from flambeau.ops.arithmetic import where
 from flambeau.ops.index import _index, _index_put, gather
 from flambeau.ops.shape import expand, reshape
-from flambeau.ops.table import operator
-from flambeau.tensor.tensor import Tensor, wrap
-from flambeau.tensor.tracing import need_value
+from flambeau.ops.table import Primitive, Spec, operator
+from flambeau.tensor.tensor import Tensor
 
 
 def _check_positions(name: str, input: Tensor, index: Tensor) -> None:
@@ -127,13 +126,24 @@ def argwhere(input: Tensor) -> Tensor:
 @operator(out=True)
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """(size, dims): the first `size` positions of elements that are not zero; rows of `fill_value` follow."""
-    need_value("nonzero_static()")
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
-    found = input.nonzero()._array[:size]
-    rows = np.full((size, input.ndim), fill_value, np.int64)
+    return _nonzero_static(input, size=int(size), fill_value=int(fill_value))
+
+
+def _nonzero_static_array(x: np.ndarray, size: int, fill_value: int) -> np.ndarray:
+    found = np.argwhere(x != 0)[:size]
+    rows = np.full((size, x.ndim), fill_value, np.int64)
     rows[: len(found)] = found
-    return wrap(rows)
+    return rows
+
+
+_nonzero_static = Primitive(
+    "nonzero_static",
+    "input",
+    _nonzero_static_array,
+    rule=lambda x, size, fill_value: Spec((size, x.ndim), np.dtype(np.int64)),
+)
 
 
 @operator(method=False)

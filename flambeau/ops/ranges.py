@@ -11,8 +11,9 @@ import numpy as np
 from flambeau.core import dtypes
 from flambeau.core.dtypes import dtype
 from flambeau.ops.creation import _options, _stored, finish
-from flambeau.ops.table import operator
+from flambeau.ops.table import Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tracing import is_tracing
 
 
 def _number(x: Any) -> Any:
@@ -95,16 +96,44 @@ def linspace(
     """`steps` numbers from `start` to `end`, both included, computed from the nearer end."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    start, end = _number(start), _number(end)
     if dtype is None:
-        complex_ = any(isinstance(x, builtins.complex) for x in (start, end))
         default = dtypes.get_default_dtype()
+        complex_ = _is_complex(start) or _is_complex(end)
         dtype = out.dtype if out is not None else default.to_complex() if complex_ else default
-    d = dtypes.as_dtype(dtype)
-    return finish(_spaced(start, end, steps, d), requires_grad, out, **_options(options))
+    made = _bounded(start, end, steps=steps, stored=dtypes.as_dtype(dtype).numpy, base=None)
+    return finish(made, requires_grad, out, **_options(options))
 
 
-def _spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
+def _is_complex(x: Any) -> bool:
+    return x.is_complex() if isinstance(x, Tensor) else isinstance(x, builtins.complex)
+
+
+def _bounded(start: Any, end: Any, **attributes: Any) -> Any:
+    """`_spaced_array` between numbers; between tensors too, which a traced program reads at each call."""
+    tensors = [x for x in (start, end) if isinstance(x, Tensor)]
+    if tensors and is_tracing() and all(x._array.size == 1 for x in tensors):
+        return _spaced(start, end, **attributes)
+    return _spaced_array(_number(start), _number(end), **attributes)
+
+
+def _spaced_array(start: Any, end: Any, steps: int, stored: np.dtype, base: float | None) -> np.ndarray:
+    start, end = (x.item() if isinstance(x, (np.ndarray, np.generic)) else x for x in (start, end))
+    d = dtypes.FROM_NUMPY[stored]
+    if base is None:
+        return spaced(start, end, steps, d)
+    wide = dtypes.complex128 if d.kind == dtypes.COMPLEX else dtypes.float64
+    if d.kind < dtypes.FLOATING:
+        start, end = int(start), int(end)
+    powers: Any = [start] if steps == 1 else spaced(start, end, steps, wide)
+    return np.power(wide.numpy.type(base), powers).astype(stored)
+
+
+_spaced = Primitive(
+    "evenly_spaced", "start end", _spaced_array, rule=lambda start, end, steps, stored, base: Spec((steps,), stored)
+)
+
+
+def spaced(start: Any, end: Any, steps: int, d: dtype) -> np.ndarray:
     """Evenly spaced numbers, rounded where PyTorch rounds: narrow dtypes after each operation, the others
     once, as a fused multiply and add does.
     """
@@ -137,18 +166,11 @@ def logspace(
     """`base ** linspace(start, end, steps)`; for integer dtypes of whole `start` and `end`."""
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    start, end = _number(start), _number(end)
     default = dtypes.get_default_dtype()
-    d = dtypes.as_dtype(dtype or (default.to_complex() if isinstance(start, builtins.complex) else default))
-    wide = dtypes.complex128 if d.kind == dtypes.COMPLEX else dtypes.float64
-    if d.kind < dtypes.FLOATING:
-        start, end = int(start), int(end)
-    if steps == 1:
-        values = np.asarray([np.power(wide.numpy.type(base), start)])
-    else:
-        values = np.power(wide.numpy.type(base), _spaced(start, end, steps, wide))
+    d = dtypes.as_dtype(dtype or (default.to_complex() if _is_complex(start) else default))
+    made = _bounded(start, end, steps=steps, stored=d.numpy, base=base)
     out = options.pop("out", None)
-    return finish(values.astype(d.numpy), options.pop("requires_grad", False), out, **_options(options))
+    return finish(made, options.pop("requires_grad", False), out, **_options(options))
 
 
 @operator(method=False)

@@ -22,6 +22,7 @@ from flambeau.ops.joining import cat
 from flambeau.ops.table import SPARSE_FORMS, operator
 from flambeau.tensor import printing
 from flambeau.tensor.tensor import Tensor, wrap
+from flambeau.tensor.tracing import need_value
 
 __all__ = ["Compressed", "Sparse", "SparseTensor"]
 
@@ -780,6 +781,7 @@ def to_sparse(
     count = self.ndim if sparse_dim is None else int(sparse_dim)
     if not 0 <= count <= self.ndim or (self.ndim and not count):
         raise RuntimeError(f"sparse_dim argument must be in >0 and <={self.ndim} range, but got {count}")
+    need_value("to_sparse()")
     array = self._array
     kept = (array != 0).any(axis=tuple(range(count, self.ndim))) if count < self.ndim else array != 0
     where = np.stack(np.nonzero(np.atleast_1d(kept))) if self.ndim else np.zeros((0, int(kept)), np.int64)

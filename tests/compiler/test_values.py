@@ -9,6 +9,7 @@ import pytest
 from compiler_helpers import check
 
 import flambeau as torch
+import flambeau.nn.functional as F
 
 F64 = torch.float64
 
@@ -109,3 +110,92 @@ NO_FACTORS = {
 def test_matrices_without_factors(name: str) -> None:
     bad = torch.stack([torch.eye(3), torch.zeros(3, 3)])
     refused(NO_FACTORS[name], (positive(2, 3, 3).float(),), (bad,))
+
+
+# Counting and looking up --------------------------------------------------------------------------
+
+
+def test_places_and_counts() -> None:
+    torch.manual_seed(0)
+    x, edges = torch.randn(4, 6), torch.tensor([-1.0, -0.5, 0.0, 0.7])
+    rows = torch.randn(4, 9).sort(1)[0]
+    check(lambda x, e: torch.bucketize(x, e, right=True), x, edges, gradients=False)
+    check(lambda x, e: torch.bucketize(0.3, e, out_int32=True), x, edges, gradients=False)
+    check(torch.searchsorted, rows, x, gradients=False)
+    check(lambda r, x: torch.searchsorted(r.flip(1), x, sorter=torch.arange(8, -1, -1).expand(4, 9)), rows, x,
+          gradients=False)  # fmt: skip
+    check(lambda x: torch.histc(x, 5), x, gradients=False)
+    check(lambda x: torch.histc(x, 5, -1, 1), x, gradients=False)
+    check(lambda x: torch.histogram(x, 4), x, gradients=False)
+    check(lambda x, e, w: torch.histogram(x, e, weight=w, density=True), x, edges, x.abs(), gradients=False)
+    check(lambda x: torch.histogram(x, 3, range=(-1.0, 1.0)), x, gradients=False)
+    check(lambda x: torch.histogramdd(x[:, :2], [3, 2])[0], x, gradients=False)
+    check(lambda x: torch.nonzero_static(x > 0, size=30), x, gradients=False)
+    check(lambda x: torch.nonzero_static(x > 0, size=3), x, gradients=False)
+
+
+def test_ranges_between_tensors() -> None:
+    a, b = torch.tensor(1.5), torch.tensor(4, dtype=torch.int32)
+    check(lambda a, b: torch.linspace(a, b, 7), a, b, gradients=False)
+    check(lambda a, b: torch.linspace(-a, 3, 5, dtype=torch.float64), a, b, gradients=False)
+    check(lambda a, b: torch.logspace(a, b, 4, base=2.0), a, b, gradients=False)
+    check(lambda a, b: torch.linspace(a * 0, b * 2, 5, dtype=torch.int64), a, b, gradients=False)
+
+
+def test_a_histogram_of_infinite_numbers() -> None:
+    x = torch.tensor([1.0, 2.0])
+    refused(lambda x: torch.histc(x * 2, 3), (x,), (torch.full((2,), torch.inf),))
+
+
+# Losses and pooling -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_gaussian_loss(reduction: str) -> None:
+    torch.manual_seed(0)
+    x, y, var = torch.randn(3, 4), torch.randn(3, 4), torch.rand(3, 4)
+    check(lambda *a: F.gaussian_nll_loss(*a, full=True, reduction=reduction), x, y, var)
+    check(lambda *a: F.gaussian_nll_loss(*a, reduction=reduction), x.double(), y.double(), var.double()[:, 0] * 1e-7)
+    check(lambda x, y: F.gaussian_nll_loss(x, y, 0.5, reduction=reduction), x, y)
+    f = lambda x, y, v: F.gaussian_nll_loss(x, y, v - 0.1, reduction=reduction)  # noqa: E731
+    refused(f, (x, y, var + 0.2), (x, y, torch.zeros(3, 4)))
+
+
+def test_a_variance_below_zero_stops_a_training_step() -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    @torch.compile(fullgraph=True)
+    def step(x: Any, y: Any) -> None:
+        optimizer.zero_grad()
+        F.gaussian_nll_loss(net(x)[:, 0], y, net(x)[:, 1]).backward()
+        optimizer.step()
+
+    with torch.no_grad():
+        net.weight[1] = 0
+        net.bias[1] = 1
+    step(torch.ones(4, 3), torch.ones(4))
+    before = net.weight.detach().clone()
+    with pytest.raises(ValueError, match="negative entry"):
+        step(torch.full((4, 3), 1e4) * net.weight[1].detach().sign() * -1, torch.ones(4))
+    assert torch.equal(net.weight, before)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_unpooling(rank: int) -> None:
+    torch.manual_seed(0)
+    pool, unpool = (getattr(F, f"max_{p}pool{rank}d") for p in ("", "un"))
+    x = torch.randn(2, 3, *[4] * rank)
+
+    def there_and_back(x: Any) -> Any:
+        values, places = pool(x, 2, return_indices=True)
+        return unpool(values, places, 2)
+
+    check(there_and_back, x)
+    values, places = pool(x, 2, return_indices=True)
+    check(lambda v, p: unpool(v, p, 2), values, places)
+    far = places.clone()
+    far[1, 1].view(-1)[0] = 4**rank
+    refused(lambda v, p: unpool(v, p, 2), (values, places), (values, far))
+    refused(lambda v, p: unpool(v, p - 1, 2), (values, places + 1), (values, far + 1))

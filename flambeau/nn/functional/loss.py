@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from flambeau import ops
 from flambeau.core import dtypes
@@ -16,6 +18,7 @@ from flambeau.ops import where
 from flambeau.ops.autocasting import in_float32
 from flambeau.ops.loss import binary_surprise, reduced, reduction_of
 from flambeau.ops.native import native
+from flambeau.ops.required import required
 from flambeau.tensor import Tensor
 from flambeau.tensor.tracing import is_tracing
 
@@ -213,13 +216,21 @@ def gaussian_nll_loss(
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not valid")
-    if bool((var < 0).any()):
-        raise ValueError("var has negative entry/entries")
-    limited = var + (var.detach().clamp(min=eps) - var.detach())
+    negative, least = (var < 0).any(), cast(Any, eps)
+    if is_tracing():  # what the loss is made of takes the least variance from a program that has looked
+        least = required(var.new_full((), eps), negative, _check_variances)
+    else:
+        _check_variances(negative._array)
+    limited = var + (var.detach().clamp(min=least) - var.detach())
     loss = 0.5 * (limited.log() + (input - target) ** 2 / limited)
     if full:
         loss = loss + 0.5 * math.log(2 * math.pi)
     return reduced(loss, reduction)
+
+
+def _check_variances(negative: np.ndarray) -> None:
+    if negative:
+        raise ValueError("var has negative entry/entries")
 
 
 def _differs_in_one_dimension(var: Tensor, input: Tensor) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from flambeau import ops
 from flambeau.core import dtypes
@@ -19,7 +22,9 @@ from flambeau.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
+from flambeau.ops.required import required
 from flambeau.tensor import Tensor
+from flambeau.tensor.tracing import is_tracing
 
 
 def _adaptive_bounds(size: int, places: int) -> list[tuple[int, int]]:
@@ -157,6 +162,13 @@ max_pool2d_with_indices = _with_indices(max_pool2d)
 max_pool3d_with_indices = _with_indices(max_pool3d)
 
 
+def _check_positions(size: tuple[int, ...], positions: np.ndarray) -> None:
+    if not 0 <= positions.min() <= positions.max() < math.prod(size):
+        raise RuntimeError(
+            f"Found an invalid max index: {positions.max()} (output volumes are of size {'x'.join(map(str, size))})"
+        )
+
+
 def _max_unpool(name: str, rank: int) -> Any:
     def call(
         input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
@@ -185,10 +197,13 @@ def _max_unpool(name: str, rank: int) -> Any:
         flat = input.reshape(*lead, -1)
         where_ = indices.reshape(*lead, -1)
         area = math.prod(size)
-        if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < area:
-            raise RuntimeError(
-                f"Found an invalid max index: {int(indices.max())} (output volumes are of size {'x'.join(map(str, size))})"
-            )
+        if indices.numel():
+            check = partial(_check_positions, size)
+            if is_tracing():  # the least and the greatest are found by the program, which is told that they fit
+                ends = ops.stack(where_.aminmax())
+                where_ = where_ + required(where_.new_zeros(()), ends, check)
+            else:
+                check(where_._array)
         out = flat.new_zeros((*lead, area)).scatter(-1, where_, flat)
         return out.reshape(*lead, *size)
 
