@@ -85,6 +85,24 @@ def _count(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: tuple[int, ...]
     return max(i.size for i in indices) * (x.size // max(math.prod(x.shape[d] for d in dims), 1))
 
 
+def change_at(
+    x: np.ndarray, indices: tuple[np.ndarray, ...], src: np.ndarray, dims: tuple[int, ...], op: str
+) -> None:
+    """`write_at` in place. Raises `IndexError` for an index out of range, before anything is changed."""
+    if np.may_share_memory(x, src):
+        src = src.copy()
+    if _count(x, indices, dims) >= (MANY if op == "set" else JOINED) and not (op != "set" and _is_narrow(x.dtype)):
+        if _written(x, indices, src, dims, op, x) is not None:
+            return
+    key = _key(indices, dims, x.ndim)
+    if op == "set":
+        x[key] = src
+    elif _is_narrow(x.dtype):
+        x[...] = write_at(x, indices, src, dims, op)
+    else:
+        JOINED_BY[op].at(x, key, src)
+
+
 # Kernels ------------------------------------------------------------------------------------------
 
 
@@ -123,19 +141,26 @@ def _read(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: Any) -> np.ndarr
     return out
 
 
-def _written(x: np.ndarray, indices: tuple[np.ndarray, ...], src: np.ndarray, dims: Any, op: str) -> np.ndarray | None:
+def _written(
+    x: np.ndarray, indices: tuple[np.ndarray, ...], src: np.ndarray, dims: Any, op: str, into: np.ndarray | None = None
+) -> np.ndarray | None:
+    """A copy of `x`, or `into`, which is x, changed by a kernel; `None` if that is not worth it."""
     number = _SAME_SIZE.get(x.itemsize)
     if number is None or not _fits(x, src, *indices) or any(i.dtype != np.int64 for i in indices):
         return None
     if op != "set" and (x.dtype.kind == "c" or x.dtype != src.dtype):
         return None
+    if into is not None and not _fits(into):
+        return None
     places = tuple(map(_layout, indices))
-    if not _familiar((op, x.dtype, x.shape, _layout(src), places, dims)):
+    if not _familiar((op, x.dtype, x.shape, _layout(src), places, dims, None if into is None else into.strides)):
         return None
     from flambeau.kernels import call
 
     narrow = op != "set" and _is_narrow(x.dtype)
-    out = x.astype(np.float32, order="C") if narrow else x.copy(order="C")
+    out = into
+    if out is None:
+        out = x.astype(np.float32, order="C") if narrow else x.copy(order="C")
     src = src.astype(out.dtype, copy=False)
     sought = _sought(_layout(out), places, dims)
     given = np.broadcast_to(src, sought.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -342,6 +343,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             f"result of shape {list(shape)}"
         ) from None
     plan.view._check_inplace()
+    if changed_at_once(plan.view, value, plan.indices, plan.dims, False):
+        return
     from flambeau.ops.table import frozen
 
     changed = _index_put(frozen(plan.view), value, *plan.indices, dims=tuple(plan.dims), accumulate=False)
@@ -352,14 +355,26 @@ Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
 Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
 
 
-@operator(inplace=True)
-def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
-    """`input` with `values` written (or with `accumulate` added) at `indices`."""
-    if values.dtype is not input.dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {input.dtype.tensor_type} "
-            f"for the destination and {values.dtype.tensor_type} for the source."
-        )
+def changed_at_once(
+    self: Tensor, values: Tensor, indices: Sequence[Tensor], dims: Sequence[int], accumulate: bool
+) -> bool:
+    """Writes or adds values at indices without a copy of `self`, where no gradient is in it; says whether it did."""
+    view = self._view
+    if state.busy or self._extra is not None or values._extra is not None:
+        return False
+    if modes.grad_enabled and (self.requires_grad or values.requires_grad):
+        return False
+    if overlaps_itself(self._array) or (view is not None and not view.differentiable):
+        return False
+    arrays = tuple(i._array for i in indices)
+    flat.change_at(self._array, arrays, values._array, tuple(dims), "add" if accumulate else "set")
+    self._bump()
+    if view is not None:
+        view.version = self._version_number()
+    return True
+
+
+def _index_plan(input: Tensor, indices: Any) -> _Plan:
     indices = tuple(
         slice(None) if i is None else i.reshape(1) if i.ndim == 0 and i.dtype is not dtypes.bool_ else i
         for i in indices
@@ -368,6 +383,25 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
         raise IndexError(f"too many indices for tensor of dimension {input.ndim} (got {len(indices)})")
     plan = _Plan(input, indices)
     plan.check()
+    return plan
+
+
+def _put_at_once(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> bool:
+    if state.busy or values.dtype is not input.dtype:
+        return False
+    plan = _index_plan(input, indices)
+    return plan.view is input and changed_at_once(input, values, plan.indices, plan.dims, accumulate)
+
+
+@operator(inplace=_put_at_once)
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """`input` with `values` written (or with `accumulate` added) at `indices`."""
+    if values.dtype is not input.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {input.dtype.tensor_type} "
+            f"for the destination and {values.dtype.tensor_type} for the source."
+        )
+    plan = _index_plan(input, indices)
     return _index_put(input, values, *plan.indices, dims=tuple(plan.dims), accumulate=accumulate)
 
 

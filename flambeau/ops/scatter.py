@@ -16,13 +16,14 @@ from flambeau.ops.index import (
     _gather,
     _index_put,
     _scatter_add,
+    changed_at_once,
     check_rows,
 )
 from flambeau.ops.parts import _slice
 from flambeau.ops.shape import expand, reshape
 from flambeau.ops.table import Kernel, Primitive, operator
 from flambeau.tensor.tensor import Tensor, wrap
-from flambeau.tensor.tracing import verify
+from flambeau.tensor.tracing import state, verify
 
 #: `input` with each element of `src` (of the shape of `index`) written at its place along `dim`; of several
 #: the last stays.
@@ -284,41 +285,66 @@ def _check_range(
     verify(index, check)
 
 
-def _put(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool) -> Tensor:
-    """`input` with the slices of `source` written or added at positions `index` of `dim`."""
+def _checked(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool) -> int:
+    """The dimension, counted from the start; raises for what does not fit."""
     dim = wrap_dim(dim, input.ndim)
     _check_vector(name, input, dim, index, source)
+    if input.ndim:
+        size = input._array.shape[dim]
+        if accumulate:
+            _check_range("", index, dim, size, error=RuntimeError)
+        else:
+            _check_range(f"{name}_(): ", index, dim, size)
+    return dim
+
+
+def _put(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool) -> Tensor:
+    """`input` with the slices of `source` written or added at positions `index` of `dim`."""
+    dim = _checked(name, input, dim, index, source, accumulate)
     if input.ndim == 0:
         return reshape(_put(name, reshape(input, 1), 0, index, reshape(source, 1), accumulate), ())
-    size = input._array.shape[dim]
-    if accumulate:
-        _check_range("", index, dim, size, error=RuntimeError)
-    else:
-        _check_range(f"{name}_(): ", index, dim, size)
     if source.ndim == 0:
         source = reshape(source, 1)
     return _index_put(input, source, reshape(index.long(), -1), dims=(dim,), accumulate=accumulate)
 
 
-@operator(inplace=True, out=True)
+def _put_at_once(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool) -> bool:
+    """`_put` in place, where nothing stands in its way; says whether it did."""
+    if state.busy or not input.ndim or not source.ndim or not index._array.size:
+        return False
+    dim = _checked(name, input, dim, index, source, accumulate)
+    return changed_at_once(input, source, (reshape(index.long(), -1),), (dim,), accumulate)
+
+
+def _add_at_once(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> bool:
+    return _put_at_once("index_add", input, dim, index, source if alpha == 1 else source * alpha, True)
+
+
+def _copy_at_once(input: Tensor, dim: int, index: Tensor, source: Tensor) -> bool:
+    _check_copy(input, dim, index, source)
+    return _put_at_once("index_copy", input, dim, index, source, False)
+
+
+@operator(inplace=_add_at_once, out=True)
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """`input` with `alpha * source` added at positions `index` of dimension `dim`."""
     return _put("index_add", input, dim, index, source if alpha == 1 else source * alpha, True)
 
 
-@operator(inplace=True, out=True)
+@operator(inplace=_copy_at_once, out=True)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with `source` written at positions `index` of dimension `dim`."""
+    _check_copy(input, dim, index, source)
+    return _put("index_copy", input, dim, index, source, False)
+
+
+def _check_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
+    """The errors of `index_copy`, which have words of their own."""
     if index.dtype is not dtypes.int64:
         raise RuntimeError(
             f"index_copy_(): Expected a long tensor for index, but got {index.dtype.tensor_type}"
         )
-    _check_copied(input, wrap_dim(dim, input.ndim), index, source)
-    return _put("index_copy", input, dim, index, source, False)
-
-
-def _check_copied(input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
-    """The errors of `index_copy`, which have words of their own."""
+    dim = wrap_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index.ndim})")
     if source.dtype is not input.dtype:

@@ -569,13 +569,14 @@ def operator(
     name: str | None = None,
     method: bool | str = True,
     function_name: bool = True,
-    inplace: bool = False,
+    inplace: bool | Callable[..., bool] = False,
     out: bool = False,
     aliases: Sequence[str] = (),
 ) -> Any:
     """Registers a function of tensors under PyTorch's name, as function and as method of `Tensor`.
 
-    inplace: also `name_`, which overwrites its first argument with the result.
+    inplace: also `name_`, which overwrites its first argument with the result; or a function that does this without
+        making the result first where it can, and says whether it did.
     out: takes `out=`, which receives the result (a tuple where there are several).
     aliases: further names for the same function.
     """
@@ -591,7 +592,7 @@ def operator(
             if method:
                 setattr(Tensor, n, call)
             if inplace:
-                changed = make_inplace(call, n + "_")
+                changed = make_inplace(call, n + "_", taking_numpy_names(inplace) if callable(inplace) else None)
                 setattr(Tensor, n + "_", changed)
                 if function_name:
                     OPERATORS[n + "_"] = changed
@@ -686,12 +687,16 @@ def write_out(out: Tensor, result: Tensor, public: str) -> Tensor:
     return out.copy_(result)  # type: ignore[attr-defined]
 
 
-def make_inplace(f: Callable[..., Any], public: str) -> Callable[..., Any]:
-    """The in-place form of `f`: it overwrites its first argument."""
+def make_inplace(
+    f: Callable[..., Any], public: str, at_once: Callable[..., bool] | None = None
+) -> Callable[..., Any]:
+    """The in-place form of `f`: it overwrites its first argument, by `at_once` if that says that it did."""
 
     @functools.wraps(f)
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self._check_inplace()
+        if at_once is not None and at_once(self, *args, **kwargs):
+            return self
         if not modes.grad_enabled and not state.busy:
             return overwrite(self, f(self, *args, **kwargs), public)
         return overwrite(self, f(frozen(self), *args, **kwargs), public)

@@ -100,3 +100,63 @@ def test_derivatives_of_many() -> None:
     x.grad = None
     (x[rows] ** 2).sum().backward()
     assert np.allclose(x.grad.numpy(), 2 * x.detach().numpy() * np.bincount(rows.numpy(), minlength=100)[:, None])
+
+
+def test_changed_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place, by kernels and without: whole tensors, views, repeated positions, values from the same memory."""
+    index, many = torch.tensor([3, 0, 3]), torch.randint(0, 200, (400,))
+    cases: list[Callable] = [
+        lambda x: x.__setitem__(index, 2.5),
+        lambda x: x.__setitem__((slice(None), index), x[:, :3] * 2),
+        lambda x: x.__setitem__(index, x[1:4]),
+        lambda x: x[:, 1:].__setitem__((index, 4), 7.0),
+        lambda x: x.t().__setitem__(index, x[:3, 5:6]),
+        lambda x: x.index_put_((index,), x[:3], accumulate=True),
+        lambda x: x.index_put_((many, many % 100), x[0, :1], True),
+        lambda x: x.index_add_(0, many, x[:1].expand(400, 100), alpha=2),
+        lambda x: x.index_add_(1, index, x[:, :3]),
+        lambda x: x.index_copy_(0, torch.arange(190), x[10:]),
+        lambda x: x[::2].index_copy_(1, index, x[:100, 7:10]),
+    ]
+    for dtype in (torch.float32, torch.bfloat16, torch.int64):
+        start = (torch.randn(200, 100) * 9).to(dtype)
+        for case in cases:
+            found = []
+            for known in (True, False):
+                with monkeypatch.context() as patch:
+                    patch.setattr(flat, "_familiar", lambda key, known=known: known)
+                    x = start.clone()
+                    memory = x.data_ptr()
+                    case(x)
+                    assert x.data_ptr() == memory and x._version > 0
+                    found.append(x)
+            slowly = start.clone().requires_grad_(dtype.is_floating_point)
+            with torch.set_grad_enabled(slowly.requires_grad):
+                x = slowly * 1  # a history, which takes the long way
+                case(x)
+            assert torch.equal(found[0], found[1])
+            assert torch.equal(found[0], x.detach())
+
+
+def test_a_wrong_position_changes_nothing() -> None:
+    x = torch.randn(20, 3)
+    before = x.clone()
+    wrong = torch.tensor([0, 20])
+    for change in (
+        lambda: x.__setitem__(wrong, 1.0),
+        lambda: x.index_put_((wrong,), torch.ones(2, 3)),
+        lambda: x.index_copy_(0, wrong, torch.ones(2, 3)),
+    ):
+        with pytest.raises(IndexError, match="index 20 is out of bounds"):
+            change()
+    with pytest.raises(RuntimeError, match="index 20 is out of bounds"):
+        x.index_add_(0, wrong, torch.ones(2, 3))
+    assert torch.equal(x, before) and x._version == 0
+
+
+def test_what_was_saved_is_known_to_have_changed() -> None:
+    w, x = torch.randn(4, requires_grad=True), torch.randn(4)
+    y = w * x
+    x[torch.tensor([1, 2])] = 0.0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
