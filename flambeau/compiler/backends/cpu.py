@@ -90,13 +90,14 @@ class Executable:
 
     def _touches(self, kernel: Kernel, operands: list[Place], step: Step) -> tuple[Touch, ...]:
         """What a call touches of its operands' memories. Those of the caller may overlap each other."""
+        written = set(step.writes)
         found = [
-            self._touch(place, buffer, place.root in step.writes)
+            self._touch(place, buffer, place.root in written)
             for place, buffer in zip(operands, kernel.buffers, strict=True)
         ]
         if TABLE in operands:  # through which a joined kernel reaches its members: too many to tell one by one
-            homes = [(self.homes[p.root][0], p.root in step.writes) for part in step.parts for p in part]
-            found += [Touch(ARENA, written=(ARENA, True) in homes), Touch(TABLE_ITSELF, foreign=True)]
+            arena = any(self.homes[root][0] == ARENA for root in written)
+            found += [Touch(ARENA, written=arena), Touch(TABLE_ITSELF, foreign=True)]
         return tuple(found)
 
     def _touch(self, place: Place, buffer: Buffer, written: bool) -> Touch:

@@ -29,6 +29,7 @@ class Homes:
 
     def __init__(self, low: Lowering, written: dict[int, int]):
         self._low, self._written = low, written
+        self._parts_of: dict[int, dict[Value, list[list[Place]]]] = {}
         roots = self._outputs()
         self.inputs = FIRST
         self.constants = self.inputs + len(low.graph.inputs)
@@ -99,12 +100,22 @@ class Homes:
         if self._low.steps[step].changed is memory:
             return True
         plain = whole(memory).broadcast(memory.shape).strides
-        parts = [part for part in self._low.steps[step].parts if any(o.root is memory for o in part)]
-        return bool(parts) and all(
+        parts = self._parts(step).get(memory)
+        return parts is not None and all(
             any(o.root is value for o in part)
             and all(o.offset == 0 and o.strides == plain for o in part if o.root is memory)
             for part in parts
         )
+
+    def _parts(self, step: int) -> dict[Value, list[list[Place]]]:
+        """For each memory the parts of a step that touch it."""
+        found = self._parts_of.get(step)
+        if found is None:
+            found = self._parts_of[step] = {}
+            for part in self._low.steps[step].parts:
+                for root in {o.root for o in part}:
+                    found.setdefault(root, []).append(part)
+        return found
 
     def _change_in_place(self, step: Step, memory: Value) -> None:
         """Leaves out the copy of memory in whose place the step's result stands."""
