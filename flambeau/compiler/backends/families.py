@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from flambeau.compiler.backends import space
 from flambeau.compiler.backends.expressions import Builder, Element
 from flambeau.compiler.backends.place import Place
 from flambeau.compiler.graph import Node
 from flambeau.compiler.schedule import Lanes
-from flambeau.compiler.views import contiguous_strides
 from flambeau.kernels import conv
 from flambeau.kernels import pool as pools
 from flambeau.kernels.conv_axis import Convolution
@@ -44,10 +44,6 @@ def emits(family: str) -> Callable[[Callable], Callable]:
         return emitter
 
     return register
-
-
-def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return contiguous_strides(shape, 1)
 
 
 # Convolution --------------------------------------------------------------------------------------
@@ -89,98 +85,6 @@ def _by_offset(windows: Place, rank: int) -> Place:
     return windows.moved((0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank)))
 
 
-def _convolve(work: Work, x: Place, w: Place, out: Place, stride: Any, dilation: Any) -> None:
-    """Without padding and groups: patches side by side, times the kernels as rows."""
-    rank = len(x.shape) - 2
-    n, channels = x.shape[:2]
-    kernel, places = w.shape[2:], out.shape[2:]
-    windows = _windows(x, places, kernel, stride, dilation)
-    order = (0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
-    patches = windows.moved(order)  # (N, C, *kernel, *places)
-    columns = work.temporary(patches.shape, x.dtype)
-    work.copy(patches, columns)
-    depth, area = channels * math.prod(kernel), math.prod(places)
-    rows = work.temporary((w.shape[0], depth), w.dtype)
-    work.copy(w, rows.seen(w.shape, strides_of(w.shape)))
-    b = columns.seen((n, depth, area), (depth * area, area, 1))
-    a = rows.seen((n, *rows.shape), (0, *rows.strides))
-    c = out.seen((n, w.shape[0], area), (out.strides[0], out.strides[1], 1))
-    work.product(a, b, c)
-
-
-def _convolution_forward(work: Work, node: Node) -> None:
-    x, w = (work.place(v) for v in node.values)
-    a = node.attributes
-    out = work.place(node.outputs[0])
-    x = _padded(work, x, a["padding"], a["padding"], (1,) * len(a["stride"]))
-    groups = a["groups"]
-    each, per_group = w.shape[1], w.shape[0] // groups
-    for g in range(groups):
-        _convolve(
-            work, x.part(1, g * each, each), w.part(0, g * per_group, per_group),
-            out.part(1, g * per_group, per_group), a["stride"], a["dilation"],
-        )  # fmt: skip
-
-
-def _convolution_input(work: Work, node: Node) -> None:
-    """A convolution of the gradient, spread by the stride, with the kernels turned round."""
-    g, w = (work.place(v) for v in node.values)
-    a = node.attributes
-    out = work.place(node.outputs[0])
-    kernel = w.shape[2:]
-    spans = [d * (k - 1) for d, k in zip(a["dilation"], kernel, strict=True)]
-    before = [s - p for s, p in zip(spans, a["padding"], strict=True)]
-    after = [
-        n - ((o - 1) * t + 1) + p
-        for n, o, t, p in zip(a["size"], g.shape[2:], a["stride"], a["padding"], strict=True)
-    ]
-    if any(b < 0 for b in (*before, *after)):
-        raise NotImplementedError("a convolution padded by more than its kernel")
-    spread = _padded(work, g, before, after, a["stride"])
-    groups = a["groups"]
-    each, per_group = w.shape[1], w.shape[0] // groups
-    for i in range(groups):
-        part = w.part(0, i * per_group, per_group)
-        turned = part.seen(
-            (each, per_group, *kernel),
-            (part.strides[1], part.strides[0], *(-s for s in part.strides[2:])),
-            sum((k - 1) * s for k, s in zip(kernel, part.strides[2:], strict=True)),
-        )
-        _convolve(
-            work, spread.part(1, i * per_group, per_group), turned, out.part(1, i * each, each),
-            (1,) * len(kernel), a["dilation"],
-        )  # fmt: skip
-
-
-def _convolution_weight(work: Work, node: Node) -> None:
-    """The gradient's rows times the patches, over all samples and places."""
-    g, x = (work.place(v) for v in node.values)
-    a = node.attributes
-    out = work.place(node.outputs[0])
-    rank = len(x.shape) - 2
-    kernel, places = a["kernel"], g.shape[2:]
-    x = _padded(work, x, a["padding"], a["padding"], (1,) * rank)
-    groups = a["groups"]
-    each, per_group = x.shape[1] // groups, g.shape[1] // groups
-    n, area = g.shape[0], math.prod(places)
-    for i in range(groups):
-        windows = _windows(
-            x.part(1, i * each, each), places, kernel, a["stride"], a["dilation"]
-        )
-        patches = windows.moved((1, *range(2 + rank, 2 + 2 * rank), 0, *range(2, 2 + rank)))
-        columns = work.temporary(patches.shape, x.dtype)
-        work.copy(patches, columns)
-        part = g.part(1, i * per_group, per_group).moved((1, 0, *range(2, 2 + rank)))
-        rows = work.temporary(part.shape, g.dtype)
-        work.copy(part, rows)
-        depth = each * math.prod(kernel)
-        work.product(
-            rows.seen((per_group, n * area), (n * area, 1)),
-            columns.seen((n * area, depth), (1, n * area)),
-            out.part(0, i * per_group, per_group).seen((per_group, depth), (depth, 1)),
-        )
-
-
 @emits("convolution")
 def convolution(work: Work, node: Node) -> None:
     """Forward, or the gradient of the input or the weight."""
@@ -193,11 +97,7 @@ def convolution(work: Work, node: Node) -> None:
         shape = _shape_of(node, which)
         _CONVOLUTIONS[which](work, node, _is_for_lanes(work, node, shape), shape)
         return
-    {
-        "forward": _convolution_forward,
-        "input": _convolution_input,
-        "weight": _convolution_weight,
-    }[which](work, node)
+    space.convolution(work, node, which)
 
 
 # Convolution in two dimensions: the kernels' own ------------------------------------------------------------
