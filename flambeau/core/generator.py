@@ -455,10 +455,7 @@ class Generator:
     ) -> Array:
         if not isinstance(std, np.ndarray):
             return self.normal(shape, 0.0, std, dtype) + np.asarray(mean, dtype)
-        if std.dtype.kind == "c":
-            raise RuntimeError("normal expects standard deviation to be non-complex")
-        if std.size and not std.min() >= 0:
-            raise RuntimeError("normal expects all elements of std >= 0.0")
+        check_deviations(std)
         numbers = self.normal(shape, 0.0, 1.0, dtype)
         numbers *= std
         numbers += np.asarray(mean, dtype)
@@ -603,24 +600,17 @@ class Generator:
         self, probabilities: Array, num_samples: int, replacement: bool = False
     ) -> Array:
         """Indices drawn by weight along each row's last axis, as `torch.multinomial`."""
-        _check_multinomial(probabilities, num_samples, replacement)
+        check_multinomial(probabilities.shape, probabilities.dtype, num_samples, replacement)
+        check_probabilities(probabilities)
+        draws = self.multinomial_draws(probabilities.shape, probabilities.dtype, num_samples, replacement)
+        return chosen_by_weight(probabilities, draws, num_samples, replacement)
+
+    def multinomial_draws(self, shape: Shape, dtype: np.dtype, num_samples: int, replacement: bool) -> Array:
+        """What `multinomial` draws for probabilities of a shape and dtype: a uniform number for each index, or a time
+        of waiting for each category."""
         if replacement and num_samples > 1:
-            rows = probabilities.reshape(-1, probabilities.shape[-1])
-            drawn = np.empty((len(rows), num_samples), np.int64)
-            for row, indices in zip(rows, drawn, strict=True):
-                wide = row if row.dtype == FLOAT64 else row.astype(np.float32)
-                cumulative = np.add.accumulate(wide)  # one after another, as in PyTorch
-                cumulative /= cumulative[-1]
-                cumulative[-1] = 1
-                indices[:] = cumulative.searchsorted(self._uniform64(num_samples))
-            return drawn.reshape(*probabilities.shape[:-1], num_samples)
-        # The largest p / Exp(1): the race that category i wins with probability p[i].
-        waits = self.exponential(probabilities.shape, 1.0, probabilities.dtype)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            speeds = probabilities / waits
-        if num_samples == 1:
-            return speeds.argmax(-1, keepdims=True)
-        return np.argsort(-speeds, axis=-1, kind="stable")[..., :num_samples]
+            return self.uniform((*shape[:-1], num_samples), dtype=FLOAT64)
+        return self.exponential(shape, 1.0, dtype)
 
     def poisson(self, rates: Array) -> Array:
         """Counts of the given rates, as `torch.poisson`."""
@@ -637,22 +627,52 @@ class Generator:
         return rejection.binomial(self, count, prob)
 
 
-def _check_multinomial(probabilities: Array, num_samples: int, replacement: bool) -> None:
-    if not 0 < probabilities.ndim <= 2:
+def check_deviations(std: Array) -> None:
+    """Raises `RuntimeError` for what is no standard deviation of `normal`."""
+    if std.dtype.kind == "c":
+        raise RuntimeError("normal expects standard deviation to be non-complex")
+    if std.size and not std.min() >= 0:
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+
+
+def chosen_by_weight(probabilities: Array, draws: Array, num_samples: int, replacement: bool) -> Array:
+    """The indices that `Generator.multinomial` makes of its `multinomial_draws`."""
+    if replacement and num_samples > 1:
+        rows = probabilities.reshape(-1, probabilities.shape[-1])
+        drawn = np.empty((len(rows), num_samples), np.int64)
+        for row, uniform, indices in zip(rows, draws.reshape(drawn.shape), drawn, strict=True):
+            wide = row if row.dtype == FLOAT64 else row.astype(np.float32)
+            cumulative = np.add.accumulate(wide)  # one after another, as in PyTorch
+            cumulative /= cumulative[-1]
+            cumulative[-1] = 1
+            indices[:] = cumulative.searchsorted(uniform)
+        return drawn.reshape(*probabilities.shape[:-1], num_samples)
+    # The largest p / Exp(1): the race that category i wins with probability p[i].
+    with np.errstate(divide="ignore", invalid="ignore"):
+        speeds = probabilities / draws
+    if num_samples == 1:
+        return speeds.argmax(-1, keepdims=True)
+    return np.argsort(-speeds, axis=-1, kind="stable")[..., :num_samples]
+
+
+def check_multinomial(shape: tuple[int, ...], dtype: np.dtype, num_samples: int, replacement: bool) -> None:
+    """Raises `RuntimeError` for what `multinomial` does not take, whatever the probabilities are."""
+    if not 0 < len(shape) <= 2:
         raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if probabilities.dtype not in _DIGITS:
-        raise RuntimeError(
-            "multinomial only supports floating-point dtypes for input, got: "
-            f"{_title(probabilities.dtype)}"
-        )
+    if dtype not in _DIGITS:
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {_title(dtype)}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > probabilities.shape[-1]:
+    if not replacement and num_samples > shape[-1]:
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
-    if probabilities.shape[-1] > 1 << 24:
+    if shape[-1] > 1 << 24:
         raise RuntimeError("number of categories cannot exceed 2^24")
+
+
+def check_probabilities(probabilities: Array) -> None:
+    """Raises `RuntimeError` where nothing can be drawn with such weights."""
     if not ((probabilities >= 0) & (probabilities < np.inf)).all():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (probabilities.sum(-1) == 0).any():

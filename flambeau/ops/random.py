@@ -15,12 +15,22 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.dtypes import dtype
-from flambeau.core.generator import Generator, default_generator, dimensions_by_stride
+from flambeau.core.generator import (
+    Generator,
+    check_deviations,
+    check_multinomial,
+    check_probabilities,
+    chosen_by_weight,
+    default_generator,
+    dimensions_by_stride,
+)
 from flambeau.core.shapes import as_shape
 from flambeau.ops.creation import finish
-from flambeau.ops.table import Primitive, operator, write_out
+from flambeau.ops.joining import stack
+from flambeau.ops.required import required
+from flambeau.ops.table import Primitive, Spec, operator, write_out
 from flambeau.tensor.tensor import Tensor, wrap
-from flambeau.tensor.tracing import need_value, state
+from flambeau.tensor.tracing import state
 
 Draw = Callable[[Generator], np.ndarray]
 
@@ -149,18 +159,35 @@ def normal(
         shape = as_shape((size,))
         made = draw(lambda g: g.normal(shape, float(mean), float(std), stored), shape, stored, generator)
         return made if out is None else write_out(out, made, "normal")
-    need_value("normal() with tensors")
     from flambeau.core.shapes import broadcast_shapes
 
     arrays = [x._array if isinstance(x, Tensor) else x for x in (mean, std)]
-    shape = broadcast_shapes(*[np.shape(a) for a in arrays])
-    stored = next(a.dtype for a in arrays if isinstance(a, np.ndarray))
-    source = default_generator if generator is None else generator
-    made = wrap(source.normal(shape, arrays[0], arrays[1], stored))
+    shape = broadcast_shapes(*[x._array.shape if isinstance(x, Tensor) else () for x in (mean, std)])
+    stored = next(x._array.dtype for x in (mean, std) if isinstance(x, Tensor))
+    if state.tracer is None:
+        source = default_generator if generator is None else generator
+        made = wrap(source.normal(shape, arrays[0], arrays[1], stored))
+    else:
+        spread = 1.0 if isinstance(std, Tensor) else float(std)
+        numbers = draw(lambda g: g.normal(shape, 0.0, spread, stored), shape, stored, generator)
+        made = _scaled(numbers, mean, std if isinstance(std, Tensor) else None)
     for x in (mean, std):
         if isinstance(x, Tensor):
             made = _drawn_from(made, x)
     return made if out is None else write_out(out, made, "normal")
+
+
+def _scaled_array(numbers: np.ndarray, mean: Any, std: np.ndarray | None) -> np.ndarray:
+    """As the generator makes numbers of its normal ones."""
+    numbers = numbers.copy()
+    if std is not None:
+        check_deviations(std)
+        numbers *= std
+    numbers += np.asarray(mean, numbers.dtype)
+    return numbers
+
+
+_scaled = Primitive("normal", "numbers mean std?", _scaled_array, rule=lambda numbers, mean, std: numbers)
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
@@ -281,13 +308,40 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
     """Positions drawn with the weights in the rows of `input`: (m, n) -> (m, num_samples)."""
-    if state.tracer is not None and num_samples == 1:  # the race of the generator's `multinomial`
-        shape, stored = tuple(input._array.shape), input._array.dtype
-        waits = draw(lambda g: g.exponential(shape, 1.0, stored), shape, stored, generator)
-        return (input / waits).argmax(-1, keepdim=True)
-    need_value("multinomial() of several samples")
-    source = default_generator if generator is None else generator
-    return wrap(source.multinomial(input._array, num_samples, replacement))
+    if state.tracer is None:
+        source = default_generator if generator is None else generator
+        return wrap(source.multinomial(input._array, num_samples, replacement))
+    shape, stored = tuple(input._array.shape), input._array.dtype
+    check_multinomial(shape, stored, num_samples, replacement)
+    read: Draw = lambda g: g.multinomial_draws(shape, stored, num_samples, replacement)  # noqa: E731
+    if replacement and num_samples > 1:
+        draws = draw(read, (*shape[:-1], num_samples), np.dtype(np.float64), generator)
+    else:
+        draws = draw(read, shape, stored, generator)
+    if num_samples == 1:  # the race in which each category runs, in the program's kernels
+        usable = ((input >= 0) & (input < math.inf)).all(), (input.sum(-1) != 0).all()
+        winner = (input / draws).argmax(-1, keepdim=True)
+        return winner + required(winner.new_zeros(()), stack(usable), _check_usable)
+    return _chosen(input.detach(), draws, num_samples=num_samples, replacement=replacement)
+
+
+def _check_usable(usable: np.ndarray) -> None:
+    """Raises the error of weights that are not `usable`: (each one a weight, each sum one to divide by)."""
+    if not usable.all():
+        check_probabilities(np.array([0.0 if usable[0] else -1.0]))
+
+
+def _chosen_array(weights: np.ndarray, draws: np.ndarray, num_samples: int, replacement: bool) -> np.ndarray:
+    check_probabilities(weights)
+    return chosen_by_weight(weights, draws, num_samples, replacement)
+
+
+_chosen = Primitive(
+    "multinomial",
+    "weights draws",
+    _chosen_array,
+    rule=lambda weights, draws, num_samples, replacement: Spec((*weights.shape[:-1], num_samples), np.dtype(np.int64)),
+)
 
 
 @operator(method=False)

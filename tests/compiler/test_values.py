@@ -157,7 +157,7 @@ def test_gaussian_loss(reduction: str) -> None:
     check(lambda *a: F.gaussian_nll_loss(*a, full=True, reduction=reduction), x, y, var)
     check(lambda *a: F.gaussian_nll_loss(*a, reduction=reduction), x.double(), y.double(), var.double()[:, 0] * 1e-7)
     check(lambda x, y: F.gaussian_nll_loss(x, y, 0.5, reduction=reduction), x, y)
-    f = lambda x, y, v: F.gaussian_nll_loss(x, y, v - 0.1, reduction=reduction)  # noqa: E731
+    f = lambda x, y, v: F.gaussian_nll_loss(x, y, v - 0.1, reduction=reduction)
     refused(f, (x, y, var + 0.2), (x, y, torch.zeros(3, 4)))
 
 
@@ -199,3 +199,31 @@ def test_unpooling(rank: int) -> None:
     far[1, 1].view(-1)[0] = 4**rank
     refused(lambda v, p: unpool(v, p, 2), (values, places), (values, far))
     refused(lambda v, p: unpool(v, p - 1, 2), (values, places + 1), (values, far + 1))
+
+
+# Draws --------------------------------------------------------------------------------------------
+
+
+def same_draws(f: Callable[..., Any], *inputs: Any) -> None:
+    """Compiled and eager draw the same numbers, call after call."""
+    results = []
+    for g in (f, torch.compile(f, fullgraph=True)):
+        torch.manual_seed(3)
+        results.append([g(*inputs) for _ in range(3)] + [torch.rand(2)])
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_draws_with_a_parameter_for_each_element() -> None:
+    torch.manual_seed(0)
+    mean, std, weights = torch.randn(4, 5), torch.rand(5) + 0.1, torch.rand(3, 9)
+    same_draws(torch.normal, mean, std)
+    same_draws(lambda m: torch.normal(m, 0.5) + torch.rand(5), mean)
+    same_draws(lambda s: torch.rand(5) * torch.normal(2.0, s), std)
+    same_draws(lambda w: torch.multinomial(w, 4), weights)
+    same_draws(lambda w: torch.multinomial(w.exp(), 20, replacement=True), weights)
+    same_draws(lambda w: torch.multinomial(w.softmax(-1), 1), weights)
+    refused(torch.normal, (mean, std), (mean, -std))
+    for count, replacement in ((1, False), (2, False), (2, True)):
+        for bad in (-weights, weights * 0, weights.log() + torch.inf):
+            refused(lambda w, n=count, r=replacement: torch.multinomial(w, n, r), (weights,), (bad,))
