@@ -41,7 +41,7 @@ For the compiler, many kernels and one driver in a module:
   need not emit the module to find its code.
 * `Kernel.flops`, `.traffic`, `.is_parallel`: for cost models and reports.
 
-Files, lowest first: `target` (the processor), `element` (number types), `language`, `checker`,
+Files, lowest first: `target` (the processor), `element` (number types), `values`, `memory`, `control`, `language`, `checker`,
 `cache`, `jit`, `kernel` (kernels and drivers), `threads`, `mathfn`, `expression`, then the
 generators, then `call`. Nothing here imports llvmlite before the first kernel is built.
 """

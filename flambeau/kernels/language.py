@@ -14,501 +14,37 @@ loops:
 
 The text goes to LLVM as it stands: no IR passes run over it (see `jit.py`), so what is written
 here is what is executed, register allocation and instruction selection aside.
+
+Values are in `values.py`, buffers and pointers in `memory.py`, loops and branches in `control.py`; here are the
+functions that make them, and modules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Union
 
-from flambeau.kernels.element import BF16, BOOL, F16, F32, I8, I32, I64, U16, U32, Element
+from flambeau.kernels.control import Branch, Loop, Spin
+from flambeau.kernels.element import BF16, BOOL, F16, F32, I32, I64, U16, U32, Element
 from flambeau.kernels.equal import texts
+from flambeau.kernels.memory import Buffer, Chosen, Mask, Pointer, Region
 from flambeau.kernels.target import Target, host
-
-Number = int | float | bool
-Offset = Union[int, "Index"]
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """A memory argument of a kernel.
-
-    Attributes:
-        name: of the parameter.
-        element: what it holds.
-        extent: how many elements may be touched, counted from the pointer; None if not known.
-        alone: no other argument overlaps it (lets LLVM move loads over stores).
-        once: every element is written at most once; checked builds test it.
-    """
-
-    name: str
-    element: Element
-    extent: int | None = None
-    alone: bool = False
-    once: bool = False
-
-
-@dataclass(frozen=True)
-class Region(Buffer):
-    """Memory whose place a kernel reads while it runs. Regions of one name together are written once.
-
-    Attributes:
-        base: the register that holds its address.
-        size: how many elements may be touched.
-        first: where its elements begin among those of all regions of this name.
-        among: how many these are.
-    """
-
-    base: str = ""
-    size: Offset = 0
-    first: Offset = 0
-    among: int = 0
-
-
-class Value:
-    """A scalar (`lanes == 1`) or a vector in a register. Operators work lane by lane."""
-
-    __slots__ = ("element", "f", "lanes", "name")
-
-    def __init__(self, f: Function, name: str, element: Element, lanes: int = 1):
-        self.f, self.name, self.element, self.lanes = f, name, element, lanes
-
-    @property
-    def type(self) -> str:
-        return vector_type(self.element.ir, self.lanes)
-
-    def __repr__(self) -> str:
-        return f"{self.type} {self.name}"
-
-    def _pair(self, other: Value | Index | Number) -> tuple[Value, Value]:
-        """Both operands with as many lanes as the wider."""
-        if not isinstance(other, Value):
-            other = self.f.constant_like(other, self)
-        if other.element.ir != self.element.ir:
-            raise TypeError(
-                f"operands of {self.element} and {other.element}: convert one of them"
-            )
-        lanes = max(self.lanes, other.lanes)
-        return self.f.splat(self, lanes), self.f.splat(other, lanes)
-
-    def _binary(
-        self, instruction: str, other: Value | Index | Number, swap: bool = False
-    ) -> Value:
-        a, b = self._pair(other)
-        if swap:
-            a, b = b, a
-        return self.f.emit(f"{instruction} {a.type} {a.name}, {b.name}", a.element, a.lanes)
-
-    def _choose(self, floating: str, signed: str, unsigned: str = "") -> str:
-        if self.element.is_float:
-            return floating
-        return signed if self.element.kind == "signed" or not unsigned else unsigned
-
-    def __add__(self, other: Value | Number) -> Value:
-        return self._binary(self._choose("fadd", "add"), other)
-
-    def __sub__(self, other: Value | Number) -> Value:
-        return self._binary(self._choose("fsub", "sub"), other)
-
-    def __mul__(self, other: Value | Number) -> Value:
-        return self._binary(self._choose("fmul", "mul"), other)
-
-    def __truediv__(self, other: Value | Number) -> Value:
-        return self._binary(self._choose("fdiv", "sdiv", "udiv"), other)
-
-    def __mod__(self, other: Value | Number) -> Value:
-        """The remainder with the sign of the dividend, as C's `%` and `fmod`."""
-        return self._binary(self._choose("frem", "srem", "urem"), other)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __rsub__(self, other: Number) -> Value:
-        return self._binary(self._choose("fsub", "sub"), other, swap=True)
-
-    def __rtruediv__(self, other: Number) -> Value:
-        return self._binary(self._choose("fdiv", "sdiv", "udiv"), other, swap=True)
-
-    def __neg__(self) -> Value:
-        if self.element.is_float:
-            return self.f.emit(f"fneg {self.type} {self.name}", self.element, self.lanes)
-        return 0 - self
-
-    def __and__(self, other: Value | Number) -> Value:
-        return self._binary("and", other)
-
-    def __or__(self, other: Value | Number) -> Value:
-        return self._binary("or", other)
-
-    def __xor__(self, other: Value | Number) -> Value:
-        return self._binary("xor", other)
-
-    def __invert__(self) -> Value:
-        return self._binary("xor", -1 if self.element is not BOOL else True)
-
-    def __lshift__(self, other: Value | Number) -> Value:
-        return self._binary("shl", other)
-
-    def __rshift__(self, other: Value | Number) -> Value:
-        return self._binary("ashr" if self.element.kind == "signed" else "lshr", other)
-
-    def _compare(self, floating: str, integer: str, other: Value | Number) -> Value:
-        a, b = self._pair(other)
-        if a.element.is_float:
-            code = f"fcmp {floating}"
-        else:
-            sign = "" if integer in ("eq", "ne") else "s" if a.element.kind == "signed" else "u"
-            code = f"icmp {sign}{integer}"
-        return self.f.emit(f"{code} {a.type} {a.name}, {b.name}", BOOL, a.lanes)
-
-    def __lt__(self, other: Value | Number) -> Value:
-        return self._compare("olt", "lt", other)
-
-    def __le__(self, other: Value | Number) -> Value:
-        return self._compare("ole", "le", other)
-
-    def __gt__(self, other: Value | Number) -> Value:
-        return self._compare("ogt", "gt", other)
-
-    def __ge__(self, other: Value | Number) -> Value:
-        return self._compare("oge", "ge", other)
-
-    def eq(self, other: Value | Number) -> Value:
-        return self._compare("oeq", "eq", other)
-
-    def ne(self, other: Value | Number) -> Value:
-        return self._compare("une", "ne", other)
-
-    def is_nan(self) -> Value:
-        return self.f.emit(f"fcmp uno {self.type} {self.name}, {self.name}", BOOL, self.lanes)
-
-    def store(self, where: Pointer, aligned: bool = False, mask: Mask | Chosen | None = None) -> None:
-        where.store(self, aligned, mask)
-
-    def index(self) -> Index:
-        """This number as a position to address with."""
-        return Index(self.f, self.f.convert(self, I64).name)
-
-
-class Index:
-    """A 64-bit position: a register plus a constant, so that constant offsets cost nothing."""
-
-    __slots__ = ("base", "constant", "f")
-
-    def __init__(self, f: Function, base: str, constant: int = 0):
-        self.f, self.base, self.constant = f, base, constant
-
-    @property
-    def name(self) -> str:
-        """A register that holds the sum."""
-        if self.constant:
-            return self.f.emit_name(f"add nsw i64 {self.base}, {self.constant}")
-        return self.base
-
-    def __add__(self, other: Offset) -> Index:
-        if isinstance(other, int):
-            return Index(self.f, self.base, self.constant + other)
-        total = self.f.emit_name(f"add nsw i64 {self.base}, {other.base}")
-        return Index(self.f, total, self.constant + other.constant)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Offset) -> Index:
-        if isinstance(other, int):
-            return self + -other
-        return Index(self.f, self.f.emit_name(f"sub nsw i64 {self.name}, {other.name}"))
-
-    def __rsub__(self, other: int) -> Index:
-        return self * -1 + other
-
-    def __mul__(self, other: Offset) -> Offset:
-        if not isinstance(other, int):
-            return Index(self.f, self.f.emit_name(f"mul nsw i64 {self.name}, {other.name}"))
-        if other in (0, 1):
-            return self if other else 0
-        product = self.f.emit_name(f"mul nsw i64 {self.base}, {other}")
-        return Index(self.f, product, self.constant * other)
-
-    __rmul__ = __mul__
-
-    def __floordiv__(self, other: Offset) -> Index:
-        """The quotient of two numbers that are not negative."""
-        if other == 1:
-            return self
-        return Index(self.f, self.f.emit_name(f"udiv i64 {self.name}, {offset_name(other)}"))
-
-    def __mod__(self, other: int) -> Offset:
-        """The remainder of two numbers that are not negative."""
-        if other == 1:
-            return 0
-        return Index(self.f, self.f.emit_name(f"urem i64 {self.name}, {other}"))
-
-    def _compare(self, code: str, other: Offset) -> Value:
-        text = f"icmp {code} i64 {self.name}, {offset_name(other)}"
-        return self.f.emit(text, BOOL)
-
-    def __lt__(self, other: Offset) -> Value:
-        return self._compare("slt", other)
-
-    def at_least(self, other: Offset) -> Index:
-        """The larger of the two."""
-        return self._limit("smax", other)
-
-    def at_most(self, other: Offset) -> Index:
-        """The smaller of the two."""
-        return self._limit("smin", other)
-
-    def _limit(self, which: str, other: Offset) -> Index:
-        f, name = self.f, f"@llvm.{which}.i64"
-        f.module.declare(f"declare i64 {name}(i64, i64)")
-        return Index(
-            f, f.emit_name(f"call i64 {name}(i64 {self.name}, i64 {offset_name(other)})")
-        )
-
-    def exceeds(self, other: Offset) -> Value:
-        return self._compare("sgt", other)
-
-    def eq(self, other: Offset) -> Value:
-        return self._compare("eq", other)
-
-    def value(self, element: Element = I64) -> Value:
-        """This position as a number to compute with."""
-        return self.f.convert(Value(self.f, self.name, I64), element)
-
-
-@dataclass(frozen=True)
-class Mask:
-    """The first `active` lanes of a vector: how the last, short vector of a row is handled."""
-
-    active: Offset
-    lanes: int
-
-    @property
-    def name(self) -> str:
-        if isinstance(self.active, Index):
-            f = self.active.f
-            return (f.iota(I64, self.lanes) < f.splat(self.active.value(), self.lanes)).name
-        bits = ["i1 true" if lane < self.active else "i1 false" for lane in range(self.lanes)]
-        return f"<{', '.join(bits)}>"
-
-
-class Chosen:
-    """The lanes of a vector where a condition holds, found out as the kernel runs; checked builds do not know them."""
-
-    __slots__ = ("condition",)
-    active = 0
-
-    def __init__(self, condition: Value):
-        self.condition = condition
-
-    @property
-    def name(self) -> str:
-        return self.condition.name
-
-
-class Pointer:
-    """An address in a buffer: a register plus a constant number of elements."""
-
-    __slots__ = ("base", "buffer", "constant", "element", "f")
-
-    def __init__(
-        self, f: Function, base: str, element: Element, constant: int = 0,
-        buffer: Buffer | None = None,
-    ):  # fmt: skip
-        self.f, self.base, self.element = f, base, element
-        self.constant, self.buffer = constant, buffer
-
-    def __add__(self, offset: Offset) -> Pointer:
-        if isinstance(offset, int):
-            base, constant = self.base, self.constant + offset
-        else:
-            base = self._element_address(offset.base)
-            constant = self.constant + offset.constant
-        return Pointer(self.f, base, self.element, constant, self.buffer)
-
-    def _element_address(self, offset: str) -> str:
-        stored = self.element.stored
-        return self.f.emit_name(
-            f"getelementptr inbounds {stored}, ptr {self.base}, i64 {offset}"
-        )
-
-    @property
-    def name(self) -> str:
-        """A register that holds the address."""
-        return self._element_address(str(self.constant)) if self.constant else self.base
-
-    def as_elements(self, element: Element) -> Pointer:
-        """The same address, seen as holding another element type."""
-        return Pointer(self.f, self.name, element, 0, None)
-
-    def load(self, lanes: int = 1, aligned: bool = False, mask: Mask | Chosen | None = None) -> Value:
-        """`lanes` elements from here, as they are computed; lanes beyond the mask are zero."""
-        f, element = self.f, self.element
-        f.check_access(self, lanes, aligned, mask, writes=False)
-        kind, address = vector_type(element.stored, lanes), self.name
-        alignment = lanes * element.bytes if aligned else element.bytes
-        if mask is None or mask.active == lanes:
-            text = f"load {kind}, ptr {address}, align {alignment}"
-        else:
-            intrinsic = f"@llvm.masked.load.v{lanes}{short_type(element.stored)}.p0"
-            mask_type = vector_type("i1", lanes)
-            f.module.declare(f"declare {kind} {intrinsic}(ptr, i32, {mask_type}, {kind})")
-            text = (
-                f"call {kind} {intrinsic}(ptr {address}, i32 {alignment}, "
-                f"{mask_type} {mask.name}, {kind} zeroinitializer)"
-            )
-        return f.widen(f.emit_name(text), element, lanes)
-
-    def prefetch(self) -> None:
-        """Asks for the cache line at this address, which need not exist."""
-        self.f.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.f.line(f"call void @llvm.prefetch.p0(ptr {self.name}, i32 0, i32 3, i32 1)")
-
-    def load_address(self) -> Pointer:
-        """The address that stands here."""
-        return Pointer(self.f, self.f.emit_name(f"load ptr, ptr {self.name}, align 8"), I8)
-
-    def broadcast(self, lanes: int) -> Value:
-        """One element from here in every lane."""
-        return self.f.splat(self.load(), lanes)
-
-    def store(self, value: Value, aligned: bool = False, mask: Mask | Chosen | None = None) -> None:
-        f, element, lanes = self.f, self.element, value.lanes
-        f.check_access(self, lanes, aligned, mask, writes=True)
-        stored = f.narrow(value, element)
-        kind, address = vector_type(element.stored, lanes), self.name
-        alignment = lanes * element.bytes if aligned else element.bytes
-        if mask is None or mask.active == lanes:
-            f.line(f"store {kind} {stored}, ptr {address}, align {alignment}")
-            return
-        intrinsic = f"@llvm.masked.store.v{lanes}{short_type(element.stored)}.p0"
-        mask_type = vector_type("i1", lanes)
-        f.module.declare(f"declare void {intrinsic}({kind}, ptr, i32, {mask_type})")
-        f.line(
-            f"call void {intrinsic}({kind} {stored}, ptr {address}, i32 {alignment}, "
-            f"{mask_type} {mask.name})"
-        )
-
-    def load_strided(self, stride: int, lanes: int, active: int | None = None) -> Value:
-        """Elements `stride` apart; stride 0 broadcasts, stride 1 loads a vector."""
-        active = lanes if active is None else active
-        if stride == 0 or lanes == 1:
-            return self.broadcast(lanes)
-        if stride == 1:
-            return self.load(lanes, mask=Mask(active, lanes) if active < lanes else None)
-        if stride in (2, 4) and lanes >= 4:
-            return self._load_every(stride, lanes, active)
-        scalars = [(self + lane * stride).load() for lane in range(active)]
-        return self.f.vector(scalars, lanes)
-
-    def _load_every(self, stride: int, lanes: int, active: int) -> Value:
-        """Every second or fourth element, from whole vectors."""
-        f, wanted = self.f, (active - 1) * stride + 1
-        vectors = []
-        for first in range(0, stride * lanes, lanes):
-            there = min(lanes, wanted - first)
-            mask = Mask(there, lanes) if there < lanes else None
-            has_some = there > 0
-            vectors.append(
-                (self + first).load(lanes, mask=mask)
-                if has_some
-                else f.zero(self.element.computed, lanes)
-            )
-        while len(vectors) > 1:
-            evens = range(0, 2 * lanes, 2)
-            vectors = [
-                f.shuffle(a, b, evens) for a, b in zip(vectors[::2], vectors[1::2], strict=True)
-            ]
-        return vectors[0]
-
-    def store_strided(self, value: Value, stride: int, active: int | None = None) -> None:
-        """Stores the first `active` lanes `stride` elements apart."""
-        active = value.lanes if active is None else active
-        if stride == 1 or value.lanes == 1:
-            masked = active < value.lanes
-            self.store(value, mask=Mask(active, value.lanes) if masked else None)
-            return
-        for lane in range(active):
-            (self + lane * stride).store(self.f.extract(value, lane))
-
-    def atomic_load(self) -> Value:
-        kind, size = self.element.stored, self.element.bytes
-        text = f"load atomic {kind}, ptr {self.name} seq_cst, align {size}"
-        return self.f.emit(text, self.element)
-
-    def atomic_store(self, value: Value | int) -> None:
-        value = self.f.constant_of(value, self.element)
-        size = self.element.bytes
-        self.f.line(
-            f"store atomic {value.type} {value.name}, ptr {self.name} seq_cst, align {size}"
-        )
-
-    def atomic_add(self, value: Value | int) -> Value:
-        """Adds, and returns what was there before."""
-        value = self.f.constant_of(value, self.element)
-        text = f"atomicrmw add ptr {self.name}, {value.type} {value.name} seq_cst"
-        return self.f.emit(text, self.element)
-
-    def atomic_swap(self, expected: Value | int, value: Value | int) -> Value:
-        """Puts `value` where `expected` stands; true if it did."""
-        kind = self.element.stored
-        old, new = (self.f.constant_of(v, self.element) for v in (expected, value))
-        pair = self.f.emit_name(
-            f"cmpxchg ptr {self.name}, {kind} {old.name}, {kind} {new.name} seq_cst seq_cst"
-        )
-        return self.f.emit(f"extractvalue {{ {kind}, i1 }} {pair}, 1", BOOL)
-
-    def atomic_exchange(self, value: Value | int) -> Value:
-        """Puts `value` here, and returns what was there before."""
-        value = self.f.constant_of(value, self.element)
-        text = f"atomicrmw xchg ptr {self.name}, {value.type} {value.name} seq_cst"
-        return self.f.emit(text, self.element)
-
-
-class Loop:
-    """A counted loop that carries values from one turn to the next."""
-
-    def __init__(self, values: Sequence[Value]):
-        self.index: Offset = 0
-        self.values: list[Value] = list(values)
-        self.results: list[Value] = list(values)
-        self._next: list[Value] | None = None
-
-    def next(self, values: Sequence[Value]) -> None:
-        """The values of the next turn, and of `results` after the last."""
-        self._next = list(values)
-
-    def _taken(self) -> list[Value]:
-        if not self.values:
-            return []
-        if self._next is None or len(self._next) != len(self.values):
-            raise ValueError("a loop that carries values must hand each of them on with next()")
-        return self._next
-
-
-class Branch:
-    """A conditional block; `results` are `given` values if it ran, `otherwise` if not."""
-
-    def __init__(self, otherwise: Sequence[Value]):
-        self.results: list[Value] = list(otherwise)
-        self._given: list[Value] = []
-
-    def give(self, values: Sequence[Value]) -> None:
-        self._given = list(values)
-
-
-class Spin:
-    """A loop without end: `turn` counts, `leave_if` leaves."""
-
-    def __init__(self, f: Function, after: str, turn: Index):
-        self._f, self._after, self.turn = f, after, turn
-
-    def leave_if(self, condition: Value) -> None:
-        on = self._f._label("on")
-        self._f.line(f"br i1 {condition.name}, label %{self._after}, label %{on}")
-        self._f._start_block(on)
+from flambeau.kernels.values import (
+    Index,
+    Number,
+    Offset,
+    Value,
+    offset_name,
+    suffix_of,
+    vector_type,
+    zero_of,
+)
+
+__all__ = [
+    "Branch", "Buffer", "Chosen", "Function", "Index", "Loop", "Mask", "Module", "Number", "Offset", "Pointer",
+    "Region", "Spin", "Value", "offset_name",
+]  # fmt: skip
 
 
 class Function:
@@ -840,7 +376,7 @@ class Function:
     def intrinsic(self, name: str, *arguments: Value) -> Value:
         """An LLVM intrinsic whose arguments and result have one type."""
         kind, first = arguments[0].type, arguments[0]
-        full = f"@llvm.{name}.{_suffix(first)}"
+        full = f"@llvm.{name}.{suffix_of(first)}"
         self.module.declare(f"declare {kind} {full}({', '.join(kind for _ in arguments)})")
         values = ", ".join(f"{kind} {a.name}" for a in arguments)
         return self.emit(f"call {kind} {full}({values})", first.element, first.lanes)
@@ -857,7 +393,7 @@ class Function:
     def scale(self, x: Value, n: Value) -> Value:
         """x * 2^n for a whole number n."""
         n = self.convert(n, I32)
-        full = f"@llvm.ldexp.{_suffix(x)}.{_suffix(n)}"
+        full = f"@llvm.ldexp.{suffix_of(x)}.{suffix_of(n)}"
         self.module.declare(f"declare {x.type} {full}({x.type}, {n.type})")
         return self.emit(f"call {x.type} {full}({x.type} {x.name}, {n.type} {n.name})", x.element, x.lanes)
 
@@ -1062,26 +598,3 @@ class Module:
     def text(self) -> str:
         declarations, functions, attributes = self.pieces()
         return "\n".join([*declarations, "", *functions.values(), attributes])
-
-
-def vector_type(scalar: str, lanes: int) -> str:
-    """LLVM's name of a vector of `lanes` scalars, of the scalar itself for one lane."""
-    return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
-
-
-def short_type(ir: str) -> str:
-    """A scalar type as it stands in the names of LLVM's intrinsics."""
-    return {"float": "f32", "double": "f64", "half": "f16"}.get(ir, ir)
-
-
-def offset_name(offset: Offset) -> str:
-    return str(offset) if isinstance(offset, int) else offset.name
-
-
-def zero_of(lanes: int) -> str:
-    return "0" if lanes == 1 else "zeroinitializer"
-
-
-def _suffix(value: Value) -> str:
-    short = short_type(value.element.ir)
-    return short if value.lanes == 1 else f"v{value.lanes}{short}"
