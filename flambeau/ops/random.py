@@ -313,7 +313,7 @@ def multinomial(
         return wrap(source.multinomial(input._array, num_samples, replacement))
     shape, stored = tuple(input._array.shape), input._array.dtype
     check_multinomial(shape, stored, num_samples, replacement)
-    read: Draw = lambda g: g.multinomial_draws(shape, stored, num_samples, replacement)  # noqa: E731
+    read: Draw = lambda g: g.multinomial_draws(shape, stored, num_samples, replacement)
     if replacement and num_samples > 1:
         draws = draw(read, (*shape[:-1], num_samples), np.dtype(np.float64), generator)
     else:

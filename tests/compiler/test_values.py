@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -144,7 +145,7 @@ def test_ranges_between_tensors() -> None:
 
 def test_a_histogram_of_infinite_numbers() -> None:
     x = torch.tensor([1.0, 2.0])
-    refused(lambda x: torch.histc(x * 2, 3), (x,), (torch.full((2,), torch.inf),))
+    refused(lambda x: torch.histc(x * 2, 3), (x,), (torch.full((2,), math.inf),))
 
 
 # Losses and pooling -------------------------------------------------------------------------------
@@ -154,8 +155,8 @@ def test_a_histogram_of_infinite_numbers() -> None:
 def test_gaussian_loss(reduction: str) -> None:
     torch.manual_seed(0)
     x, y, var = torch.randn(3, 4), torch.randn(3, 4), torch.rand(3, 4)
-    check(lambda *a: F.gaussian_nll_loss(*a, full=True, reduction=reduction), x, y, var)
-    check(lambda *a: F.gaussian_nll_loss(*a, reduction=reduction), x.double(), y.double(), var.double()[:, 0] * 1e-7)
+    check(lambda x, y, v: F.gaussian_nll_loss(x, y, v, full=True, reduction=reduction), x, y, var)
+    check(lambda x, y, v: F.gaussian_nll_loss(x, y, v, reduction=reduction), x.double(), y.double(), var.double()[:, 0] * 1e-7)
     check(lambda x, y: F.gaussian_nll_loss(x, y, 0.5, reduction=reduction), x, y)
     f = lambda x, y, v: F.gaussian_nll_loss(x, y, v - 0.1, reduction=reduction)
     refused(f, (x, y, var + 0.2), (x, y, torch.zeros(3, 4)))
@@ -163,7 +164,7 @@ def test_gaussian_loss(reduction: str) -> None:
 
 def test_a_variance_below_zero_stops_a_training_step() -> None:
     torch.manual_seed(0)
-    net = torch.nn.Linear(3, 2)
+    net: Any = torch.nn.Linear(3, 2)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
 
     @torch.compile(fullgraph=True)
@@ -225,5 +226,5 @@ def test_draws_with_a_parameter_for_each_element() -> None:
     same_draws(lambda w: torch.multinomial(w.softmax(-1), 1), weights)
     refused(torch.normal, (mean, std), (mean, -std))
     for count, replacement in ((1, False), (2, False), (2, True)):
-        for bad in (-weights, weights * 0, weights.log() + torch.inf):
+        for bad in (-weights, weights * 0, weights.log() + math.inf):
             refused(lambda w, n=count, r=replacement: torch.multinomial(w, n, r), (weights,), (bad,))
