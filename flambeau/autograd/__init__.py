@@ -39,6 +39,7 @@ def __getattr__(name: str) -> _Any:
         raise AttributeError(f"module 'flambeau.autograd' has no attribute '{name}'")
     if not _LATER[name]:
         return importlib.import_module(f"flambeau.autograd.{name}")
-    found = getattr(importlib.import_module(f"flambeau.autograd.{_LATER[name]}"), name)
-    globals()[name] = found
-    return found
+    module = importlib.import_module(f"flambeau.autograd.{_LATER[name]}")
+    # All of its names at once: importing `gradcheck` has just put the module in the place of the function.
+    globals().update({n: getattr(module, n) for n, where in _LATER.items() if where == _LATER[name]})
+    return globals()[name]

@@ -19,7 +19,7 @@ from flambeau.kernels import jit, threads
 from flambeau.kernels.element import I32, I64, Element, element_of
 from flambeau.kernels.expression import Nodes, cost, evaluate, types, vectors_abreast
 from flambeau.kernels.kernel import WORTH_A_THREAD
-from flambeau.kernels.language import Buffer, Function, Index, Module, Offset, Pointer
+from flambeau.kernels.language import Buffer, Chosen, Module, Offset
 from flambeau.kernels.sharing import Sharing
 
 #: Threads share multiples of so many elements.
@@ -61,36 +61,26 @@ def _emit_body(
     buffers = [Buffer(f"in{k}", e) for k, e in enumerate(inputs)] + [Buffer(f"out{k}", e) for k, e in enumerate(outputs)]
     f = module.function(name, buffers, ["begin", "end"], internal=True)
     begin, end = f.indices
-    pieces = [f.local(lanes, b.element) for b in buffers]
     known = evaluate(f, nodes, {k: f.buffers[k].broadcast(lanes) for k in single}, lanes)
     arrays = [k for k in range(len(inputs)) if k not in single]
 
-    def vector(pointers: Sequence[Pointer], at: Offset) -> None:
-        loaded = {k: (pointers[k] + at).load(lanes) for k in arrays}
+    def vector(at: Offset, mask: Chosen | None = None) -> None:
+        loaded = {k: (f.buffers[k] + at).load(lanes, mask=mask) for k in arrays}
         values = evaluate(f, nodes, loaded, lanes, known)
-        for pointer, node in zip(pointers[len(inputs) :], results, strict=True):
-            f.convert(values[node], pointer.element.computed).store(pointer + at)
+        for pointer, node in zip(f.buffers[len(inputs) :], results, strict=True):
+            f.convert(values[node], pointer.element.computed).store(pointer + at, mask=mask)
 
     whole = begin
     for step in dict.fromkeys((several * lanes, lanes)):
         stop = whole + (end - whole) // step * step  # type: ignore[operator]
         with f.range(whole, stop, step) as at:
             for k in range(0, step, lanes):
-                vector(f.buffers, at + k)
+                vector(at + k)
         whole = stop
     left = end - whole
-    with f.when(left.exceeds(0)):  # what is left, in memory as long as a vector
-        for k in arrays:
-            _copy(f, f.buffers[k] + whole, pieces[k], left)
-        vector(pieces, 0)
-        for pointer, piece in zip(f.buffers[len(inputs) :], pieces[len(inputs) :], strict=True):
-            _copy(f, piece, pointer + whole, left)
+    with f.when(left.exceeds(0)):
+        vector(whole, f.first(left, lanes))
     return several * lanes
-
-
-def _copy(f: Function, source: Pointer, target: Pointer, count: Index) -> None:
-    with f.range(0, count) as k:
-        (source + k).load().store(target + k)
 
 
 class Chain:

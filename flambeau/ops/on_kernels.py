@@ -169,22 +169,12 @@ def fold(name: str, x: np.ndarray, dims: Ints | None, target: np.dtype | None = 
     return out if folds.columns(name, x.reshape(shape), out.reshape(shape[0], width)) else None
 
 
-#: Elements of a row from which on, and up to which, a row is a slab.
-SHORTEST, LONGEST = 32, 1 << 15
-_SOFTMAX = (("input", 0), ("reduce", "max", 0), ("sub", 0, 1), ("exp", 2), ("reduce", "sum", 3), ("div", 3, 4))
-_LOG_SOFTMAX = (*_SOFTMAX[:5], ("log", 4), ("sub", 2, 5))
-
-
 def softmax(x: np.ndarray, dim: int, logarithm: bool) -> np.ndarray | None:
-    """exp(x) over its sum along a dimension, or the logarithm of that."""
+    """exp(x) over its sum along a dimension that is not the last (see `rows.py`), or the logarithm of that."""
     if x.size < MANY or x.dtype not in _DTYPES or not x.flags.c_contiguous:
         return None
     kernels, reduction = _kernels(), _reduction()
     dim %= x.ndim
-    if dim == x.ndim - 1 and SHORTEST <= x.shape[-1] <= LONGEST:
-        result = np.empty(x.shape, x.dtype)
-        kernels.slab(_LOG_SOFTMAX if logarithm else _SOFTMAX, [x], (dim,), [result], (6 if logarithm else 5,))
-        return result
     along = (*x.shape[:dim], 1, *x.shape[dim + 1 :])
     top, total, result = np.empty(along, x.dtype), np.empty(along, x.dtype), np.empty(x.shape, x.dtype)
     tops, totals = top.squeeze(dim), total.squeeze(dim)

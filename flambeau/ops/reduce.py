@@ -12,7 +12,7 @@ import numpy as np
 from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
 from flambeau.core.shapes import reduced_shape, wrap_dim, wrap_dims
-from flambeau.ops import on_kernels
+from flambeau.ops import on_kernels, rows
 from flambeau.ops.arithmetic import where
 from flambeau.ops.index import picked
 from flambeau.ops.native import native
@@ -508,7 +508,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 
 def _softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
-    fast = on_kernels.softmax(x, dim, logarithm=False)
+    last = dim % x.ndim == x.ndim - 1
+    fast = rows.softmax(x, False) if last else on_kernels.softmax(x, dim, logarithm=False)
     if fast is not None:
         return fast
     work = x.astype(np.float32) if x.dtype.itemsize == 2 else x
@@ -519,7 +520,8 @@ def _softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
 
 
 def _log_softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
-    fast = on_kernels.softmax(x, dim, logarithm=True)
+    last = dim % x.ndim == x.ndim - 1
+    fast = rows.softmax(x, True) if last else on_kernels.softmax(x, dim, logarithm=True)
     if fast is not None:
         return fast
     work = x.astype(np.float32) if x.dtype.itemsize == 2 else x
@@ -528,13 +530,31 @@ def _log_softmax_array(x: np.ndarray, dim: int) -> np.ndarray:
     return z.astype(x.dtype, copy=False)
 
 
-@native
 def _softmax_gradient(g: Tensor, out: Tensor, dim: int) -> Tensor:
+    made = _by_rows(g, out, dim, False)
+    return _gradient_of_softmax(g, out, dim) if made is None else made
+
+
+def _by_rows(g: Tensor, out: Tensor, dim: int, logarithm: bool) -> Tensor | None:
+    """A gradient of (log-)softmax by a kernel, or `None`."""
+    if modes.grad_enabled or state.tracer is not None or dim % out.ndim != out.ndim - 1:
+        return None
+    made = rows.softmax_gradient(g._array, out._array, logarithm)
+    return None if made is None else wrap(made)
+
+
+@native
+def _gradient_of_softmax(g: Tensor, out: Tensor, dim: int) -> Tensor:
     return out * (g - (g * out).sum(dim, keepdim=True))
 
 
-@native
 def _log_softmax_gradient(g: Tensor, out: Tensor, dim: int) -> Tensor:
+    made = _by_rows(g, out, dim, True)
+    return _gradient_of_log_softmax(g, out, dim) if made is None else made
+
+
+@native
+def _gradient_of_log_softmax(g: Tensor, out: Tensor, dim: int) -> Tensor:
     return g - out.exp() * g.sum(dim, keepdim=True)
 
 

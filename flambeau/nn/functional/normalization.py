@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from flambeau.autograd import no_grad
 from flambeau.core import dtypes
 from flambeau.nn.functional.padding import pad
+from flambeau.ops import rows
 from flambeau.ops.native import native
 from flambeau.tensor import Tensor
 
@@ -158,7 +159,7 @@ def layer_norm(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
                 f"{list(t.shape)} and normalized_shape = {list(shape)}"
             )
-    return _layers(input, weight, bias, len(shape), eps)
+    return rows.layer_norm(input, weight, bias, len(shape), eps, _layers)
 
 
 @native
