@@ -34,6 +34,7 @@ from flambeau.kernels.target import Target
 from flambeau.kernels.transpose import transposed
 
 _VECTORS = 2  # of queries (or keys) that a task works on
+_IN_FLIGHT = 10  # multiply-adds that hide their latency
 _ROWS = 64  # keys (or queries) whose scores exist at a time
 _UNROLL = 4
 
@@ -425,10 +426,12 @@ class _Task:
 def tile_rows(target: Target, count: int) -> int:
     """Rows of a register tile: with its two vectors, one row of the other side and a broadcast, it fits the registers.
 
-    A size that divides the count makes one tile of code instead of two.
+    A size that divides the count makes one tile of code instead of two, if it has sums enough to hide the latency of
+    a multiply-add.
     """
     most = 12 if target.registers >= 32 else 6
-    return next((rows for rows in range(most, most * 2 // 3 - 1, -1) if count % rows == 0), most)
+    least = max(most * 2 // 3, _IN_FLIGHT // _VECTORS)
+    return next((rows for rows in range(most, least - 1, -1) if count % rows == 0), most)
 
 
 def _outer(f: Function, spread: Sequence[Value], vectors: Sequence[Value], sums: list[Value]) -> list[Value]:
