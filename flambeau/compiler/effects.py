@@ -7,9 +7,7 @@ function names something of this kind.
 from __future__ import annotations
 
 import builtins
-import datetime
 import io
-import logging
 import os
 import sys
 import time
@@ -38,7 +36,6 @@ _NAMES = (
     {f.__name__ for f in _CALLS} | _DATES | _WRITES | _LOGS | _ENVIRONMENT | {"default_timer", "uuid1", "uuid4"}
 ) - {"strftime"}
 _READ, _SET = type(os.environ).__getitem__.__code__, type(os.environ).__setitem__.__code__
-_LOG = logging.Logger.handle.__code__
 #: Whose own calls are not the function's.
 _OURS = {__name__.partition(".")[0], "logging", "threading", "warnings", "importlib", "linecache", "tokenize"}
 
@@ -52,6 +49,10 @@ class Watch:
     def __init__(self, named: set[str]):
         self.environment: dict[str, str | None] = {}
         self._wanted = bool(named & _NAMES)
+        # What nobody has imported, nobody calls.
+        logging, datetime = sys.modules.get("logging"), sys.modules.get("datetime")
+        self._log = None if logging is None else logging.Logger.handle.__code__
+        self._date: Any = () if datetime is None else datetime.date
 
     @contextmanager
     def on(self) -> Iterator[Watch]:
@@ -71,7 +72,7 @@ class Watch:
             self._called(frame, what)
         elif event == "call":
             code = frame.f_code
-            if code is _LOG:
+            if code is self._log:
                 raise Untraceable("logging")
             if code is _READ:
                 key = frame.f_locals["key"]
@@ -83,7 +84,7 @@ class Watch:
         why = _CALLS.get(function)
         if why is None:
             name = function.__name__
-            if name in _DATES and isinstance(owner := function.__self__, type) and issubclass(owner, datetime.date):
+            if name in _DATES and isinstance(owner := function.__self__, type) and issubclass(owner, self._date):
                 why = f"{owner.__name__}.{name}()"
             elif name in _WRITES and isinstance(getattr(function, "__self__", None), io.IOBase):
                 why = "writing to a file"
