@@ -35,10 +35,7 @@ def read_along(x: np.ndarray, index: np.ndarray, dim: int) -> np.ndarray:
             return found
     if x.flags.c_contiguous:
         return x.reshape(-1).take(along(x.shape, index, dim))
-    _in_range(index, dim, x.shape[dim], RuntimeError)
-    grid = [_spread(n, 1, d, index.ndim) for d, n in enumerate(index.shape)]
-    grid[dim] = index
-    return np.ascontiguousarray(x[tuple(grid)])
+    return np.ascontiguousarray(x[_grid(x, index, dim)])
 
 
 def write_along(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, op: str) -> np.ndarray:
@@ -83,6 +80,21 @@ def write_at(
 def _count(x: np.ndarray, indices: tuple[np.ndarray, ...], dims: tuple[int, ...]) -> int:
     """About how many elements `x[indices]` has."""
     return max(i.size for i in indices) * (x.size // max(math.prod(x.shape[d] for d in dims), 1))
+
+
+def change_along(x: np.ndarray, index: np.ndarray, src: np.ndarray, dim: int, op: str) -> None:
+    """`write_along` in place. Raises `RuntimeError` for an index out of range, before anything is changed."""
+    if np.may_share_memory(x, src):
+        src = src.copy()
+    if index.size >= (MANY if op == "set" else JOINED) and not (op != "set" and _is_narrow(x.dtype)):
+        if _written(x, (index,), src, dim, op, x) is not None:
+            return
+    if op == "set":
+        x[_grid(x, index, dim)] = src
+    elif _is_narrow(x.dtype):
+        x[...] = write_along(x, index, src, dim, op)
+    else:
+        JOINED_BY[op].at(x, _grid(x, index, dim), src)
 
 
 def change_at(
@@ -197,6 +209,14 @@ def _in_range(index: np.ndarray, dim: int, size: int, kind: type[Exception]) -> 
     """Raises the error unless every index is within 0 and `size`."""
     if not all_within(index, size):
         raise kind(_outside(index[(index < 0) | (index >= size)].flat[0], dim, size))
+
+
+def _grid(x: np.ndarray, index: np.ndarray, dim: int) -> tuple[np.ndarray, ...]:
+    """NumPy's indices, one a dimension, for an index along one."""
+    _in_range(index, dim, x.shape[dim], RuntimeError)
+    grid = [_spread(n, 1, d, index.ndim) for d, n in enumerate(index.shape)]
+    grid[dim] = index
+    return tuple(grid)
 
 
 def _key(indices: tuple[np.ndarray, ...], dims: tuple[int, ...], rank: int) -> tuple:

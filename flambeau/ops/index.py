@@ -355,22 +355,31 @@ Tensor.__getitem__ = getitem  # type: ignore[attr-defined]
 Tensor.__setitem__ = setitem  # type: ignore[attr-defined]
 
 
-def changed_at_once(
-    self: Tensor, values: Tensor, indices: Sequence[Tensor], dims: Sequence[int], accumulate: bool
-) -> bool:
-    """Writes or adds values at indices without a copy of `self`, where no gradient is in it; says whether it did."""
-    view = self._view
+def may_change(self: Tensor, values: Tensor) -> bool:
+    """Whether an operator may write values into a tensor's memory at once: no gradient or tracer needs to know."""
     if state.busy or self._extra is not None or values._extra is not None:
         return False
     if modes.grad_enabled and (self.requires_grad or values.requires_grad):
         return False
-    if overlaps_itself(self._array) or (view is not None and not view.differentiable):
+    return not overlaps_itself(self._array) and (self._view is None or self._view.differentiable)
+
+
+def has_changed(self: Tensor) -> None:
+    """To be called after writing where `may_change` allowed it."""
+    self._bump()
+    if self._view is not None:
+        self._view.version = self._version_number()
+
+
+def changed_at_once(
+    self: Tensor, values: Tensor, indices: Sequence[Tensor], dims: Sequence[int], accumulate: bool
+) -> bool:
+    """Writes or adds values at indices without a copy of `self`, where that may be; says whether it did."""
+    if not may_change(self, values):
         return False
     arrays = tuple(i._array for i in indices)
     flat.change_at(self._array, arrays, values._array, tuple(dims), "add" if accumulate else "set")
-    self._bump()
-    if view is not None:
-        view.version = self._version_number()
+    has_changed(self)
     return True
 
 

@@ -18,6 +18,8 @@ from flambeau.ops.index import (
     _scatter_add,
     changed_at_once,
     check_rows,
+    has_changed,
+    may_change,
 )
 from flambeau.ops.parts import _slice
 from flambeau.ops.shape import expand, reshape
@@ -186,7 +188,30 @@ def _scattering(name: str, run: Any, input: Tensor, dim: int, index: Tensor, src
     return run(input, dim, index, src)
 
 
-@operator(inplace=True, out=True)
+def _scattered_at_once(name: str, input: Tensor, dim: int, index: Tensor, src: Any, op: str) -> bool:
+    """A scattering in place, where nothing stands in its way; says whether it did."""
+    if state.busy or not (input.ndim and index.ndim and index._array.size):
+        return False
+    dim, index, src = _prepared(name, input, dim, index, src)
+    if not may_change(input, src):
+        return False
+    flat.change_along(input._array, index._array, src._array, dim, op)
+    has_changed(input)
+    return True
+
+
+def _set_at_once(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> bool:
+    source = value if src is None else src
+    return reduce is None and source is not None and _scattered_at_once("scatter", input, dim, index, source, "set")
+
+
+def _sum_at_once(input: Tensor, dim: int, index: Tensor, src: Tensor) -> bool:
+    return _scattered_at_once("scatter", input, dim, index, src, "add")
+
+
+@operator(inplace=_set_at_once, out=True)
 def scatter(
     input: Tensor,
     dim: int,
@@ -213,7 +238,7 @@ def scatter(
     return _scattering("scatter", run, input, dim, index, source)
 
 
-@operator(inplace=True, out=True)
+@operator(inplace=_sum_at_once, out=True)
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with each element of `src` added at its place along `dim`."""
     run = lambda x, d, i, s: _scatter_add(x, i, s, dim=d)

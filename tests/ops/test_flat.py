@@ -105,6 +105,7 @@ def test_derivatives_of_many() -> None:
 def test_changed_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place, by kernels and without: whole tensors, views, repeated positions, values from the same memory."""
     index, many = torch.tensor([3, 0, 3]), torch.randint(0, 200, (400,))
+    grid = torch.randint(0, 100, (200, 100))
     cases: list[Callable] = [
         lambda x: x.__setitem__(index, 2.5),
         lambda x: x.__setitem__((slice(None), index), x[:, :3] * 2),
@@ -117,6 +118,10 @@ def test_changed_where_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda x: x.index_add_(1, index, x[:, :3]),
         lambda x: x.index_copy_(0, torch.arange(190), x[10:]),
         lambda x: x[::2].index_copy_(1, index, x[:100, 7:10]),
+        lambda x: x.scatter_(1, grid, 3.0),
+        lambda x: x.scatter_add_(1, grid, x),
+        lambda x: x[:, 1:].scatter_add_(0, grid[:50, :30] + 100, x[20:80, :40]),
+        lambda x: x.scatter_(0, index[:, None], x[5:8, :1]),
     ]
     for dtype in (torch.float32, torch.bfloat16, torch.int64):
         start = (torch.randn(200, 100) * 9).to(dtype)
@@ -151,6 +156,9 @@ def test_a_wrong_position_changes_nothing() -> None:
             change()
     with pytest.raises(RuntimeError, match="index 20 is out of bounds"):
         x.index_add_(0, wrong, torch.ones(2, 3))
+    for change in (lambda: x.scatter_(0, wrong[:, None], 1.0), lambda: x.scatter_add_(0, wrong[:, None], torch.ones(2, 1))):
+        with pytest.raises(RuntimeError, match="index 20 is out of bounds"):
+            change()
     assert torch.equal(x, before) and x._version == 0
 
 
