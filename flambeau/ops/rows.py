@@ -99,29 +99,31 @@ def _gradient_nodes(scaled: bool) -> tuple[tuple, ...]:
 
 
 def _run(
-    key: str, nodes: tuple, places: list[np.ndarray], eps: float, columns: list[np.ndarray], length: int, widened: bool = False
-) -> np.ndarray:  # fmt: skip
-    """The last node of an expression, rounded to float32 if `widened`, where x is of half width."""
+    key: str, nodes: tuple, places: list[np.ndarray], eps: float, columns: list[np.ndarray], length: int,
+    results: tuple[int, ...] = (-1,),
+) -> list[np.ndarray]:  # fmt: skip
+    """Nodes of an expression: the first as x is stored, others in float32 at least."""
     x = places[0]
     wide = np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
     kinds = [(x.dtype, "place"), (wide, "one"), *[(p.dtype, "place") for p in places[1:]], *[(c.dtype, "column") for c in columns]]
-    made = wide if widened else x.dtype
-    run = _kernel((key, *kinds, len(nodes)), lambda k: k.Rowwise(nodes, (len(nodes) - 1,), kinds, [(made, "place")]))
-    out = np.empty(x.shape, made)
-    run(x.size // length, length, x, np.array(eps, wide), *places[1:], *columns, out)
-    return out
+    made = [x.dtype, *[wide] * (len(results) - 1)]
+    where = [r % len(nodes) for r in results]
+    run = _kernel((key, *kinds, *where), lambda k: k.Rowwise(nodes, where, kinds, [(d, "place") for d in made]))
+    outs = [np.empty(x.shape, d) for d in made]
+    run(x.size // length, length, x, np.array(eps, wide), *places[1:], *columns, *outs)
+    return outs
 
 
-def _layer_norm(x: np.ndarray, weight: Any, bias: Any, rank: int, eps: float, composition: Any) -> np.ndarray:
+def _layer_norm(x: np.ndarray, weight: Any, bias: Any, rank: int, eps: float) -> np.ndarray:
     columns = [c for c in (weight, bias) if c is not None]
     nodes = _nodes(weight is not None, bias is not None)
-    return _run(f"layer norm {weight is not None}", nodes, [x], eps, columns, math.prod(x.shape[x.ndim - rank :]))
+    return _run(f"layer norm {weight is not None}", nodes, [x], eps, columns, math.prod(x.shape[x.ndim - rank :]))[0]
 
 
 def _gradient(which: int) -> Callable[..., Tensor]:
     """The derivative for input, weight or bias."""
 
-    def formula(g: Tensor, x: Tensor, weight: Any, bias: Any, rank: int, eps: float, composition: Any) -> Tensor:
+    def formula(g: Tensor, x: Tensor, weight: Any, bias: Any, rank: int, eps: float, composition: Any, memo: list) -> Tensor:
         given, wanted = (x, weight, bias), (x, weight, bias)[which]
         if modes.grad_enabled or state.tracer is not None or not fits(x._array, g._array):
             again = modes.grad_enabled or state.tracer is not None
@@ -134,23 +136,25 @@ def _gradient(which: int) -> Callable[..., Tensor]:
         lead, length = tuple(range(x.ndim - rank)), math.prod(shape[x.ndim - rank :])
         if which == 2:
             return g.sum(lead) if lead else g
-        if which == 1:
-            nodes = (*_NORMALISED, ("input", 2), ("mul", 11, 12))
-            product = wrap(_run("weight", nodes, [x._array, g._array], eps, [], length, widened=True))
-            return (product.sum(lead) if lead else product).to(x.dtype)
         columns = [] if weight is None else [weight._array]
-        return wrap(_run("input", _gradient_nodes(weight is not None), [x._array, g._array], eps, columns, length))
+        if which == 0 or not memo:  # the gradient of x, and the weight's before it is summed
+            nodes, places = _gradient_nodes(weight is not None), [x._array, g._array]
+            if weight is None:
+                return wrap(_run("input", nodes, places, eps, [], length)[0])
+            made, product = _run("both", (*nodes, ("mul", 11, 12)), places, eps, columns, length, (-2, -1))
+            memo.append(wrap(product))
+            if which == 0:
+                return wrap(made)
+        product = memo.pop()
+        return (product.sum(lead) if lead else product).to(x.dtype)
 
-    def of_input(g: Any, x: Any, weight: Any, bias: Any, rank: int, eps: float, composition: Any) -> Tensor:
-        return formula(g, x, weight, bias, rank, eps, composition)
-
-    return of_input
+    return formula
 
 
 _primitive = Primitive(
     "layer norm as a kernel",
     "x weight? bias?",
-    _layer_norm,
+    lambda x, weight, bias, rank, eps, composition, memo: _layer_norm(x, weight, bias, rank, eps),
     derivative={"x": _gradient(0), "weight": _gradient(1), "bias": _gradient(2)},
     node_name="NativeLayerNormBackward0",
 )
@@ -166,10 +170,10 @@ def layer_norm(x: Tensor, weight: Any, bias: Any, rank: int, eps: float, composi
     if not fits(array) or not all([t._array.dtype == array.dtype and t._array.flags.c_contiguous for t in tensors]):
         return composition(x, weight, bias, rank, eps)
     scale, shift = (None if t is None else t._array for t in (weight, bias))
-    out = wrap(_layer_norm(array, scale, shift, rank, eps, composition))
+    out = wrap(_layer_norm(array, scale, shift, rank, eps))
     if modes.grad_enabled:
         if wants_grad(tensors):
-            _primitive.attach(out, (x, weight, bias), {"rank": rank, "eps": eps, "composition": composition})
+            _primitive.attach(out, (x, weight, bias), {"rank": rank, "eps": eps, "composition": composition, "memo": []})
     elif modes.inference:
         out._own_extra().inference = True
     return out
