@@ -77,7 +77,7 @@ class Node:
         primitive: Primitive,
         inputs: Sequence[Operand],
         attributes: dict[str, Any],
-        specs: Sequence[Spec],
+        specs: Sequence[Spec | Value],
     ):
         self.primitive = primitive
         self.inputs = tuple(inputs)
@@ -109,6 +109,15 @@ class Graph:
         self.nodes.append(node)
         return node.outputs[0] if primitive.outputs == 1 else node.outputs
 
+    def again(self, node: Node, inputs: Sequence[Operand]) -> tuple[Value, ...]:
+        """Adds a node of another graph with other inputs; its results."""
+        if all(map(_are_alike, inputs, node.inputs)):
+            made = Node(node.primitive, inputs, node.attributes, node.outputs)
+        else:
+            made = make_node(node.primitive, inputs, node.attributes)
+        self.nodes.append(made)
+        return made.outputs
+
     def replaced(self, replace: Callable[[Graph, Node, tuple], Any]) -> Graph:
         """A new graph, node by node.
 
@@ -123,7 +132,7 @@ class Graph:
             inputs = tuple(known.get(x, x) if isinstance(x, Value) else x for x in node.inputs)
             found = replace(new, node, inputs)
             if found is None:
-                found = new.call(node.primitive, *inputs, **node.attributes)
+                found = new.again(node, inputs)
             outputs = found if isinstance(found, tuple) else (found,)
             known.update(zip(node.outputs, outputs, strict=True))
         new.outputs = [known.get(v, v) for v in self.outputs]
@@ -201,6 +210,13 @@ def specs_of(
     specs = [x.spec if isinstance(x, Value) else x for x in inputs]
     found = primitive.rule(*specs, **attributes)
     return (found,) if primitive.outputs == 1 else tuple(found)
+
+
+def _are_alike(a: Operand, b: Operand) -> bool:
+    """Whether a primitive's rule gives the same for both."""
+    if a is b:
+        return True
+    return isinstance(a, Value) and isinstance(b, Value) and a.shape == b.shape and a.dtype == b.dtype
 
 
 def describe(value: Value) -> str:

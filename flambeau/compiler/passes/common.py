@@ -19,8 +19,7 @@ def merge_common(graph: Graph) -> Graph:
         except TypeError:  # an attribute that does not hash
             return None
         if found is None:
-            result = new.call(node.primitive, *inputs, **node.attributes)
-            found = known[key] = result if isinstance(result, tuple) else (result,)
+            found = known[key] = new.again(node, inputs)
         return found
 
     return graph.replaced(replace)
