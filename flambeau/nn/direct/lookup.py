@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from flambeau import ops
 from flambeau.core import dtypes
+from flambeau.nn.functional.embedding import (
+    bag_sizes,
+    owners_of,
+    places_of_maxima,
+    shorten_rows,
+)
 from flambeau.nn.functional.embedding import embedding as rows_of
 from flambeau.nn.functional.embedding import embedding_bag as bags_of
-from flambeau.nn.functional.embedding import shorten_rows
 from flambeau.tensor import Tensor
 
 _MODES = ("sum", "mean", "max")
@@ -52,32 +55,19 @@ def embedding_bag(
         include_last_offset, padding_idx,
     )  # fmt: skip
     kind, bags = indices.dtype, ops.zeros(0, dtype=indices.dtype)
-    starts = np.asarray(offsets._array)[: len(out)]
-    owners = np.searchsorted(starts, np.arange(indices.numel()), side="right") - 1
+    owners = owners_of(offsets, count=indices.numel())
     if mode != 0 or padding_idx is not None or weight.dtype is dtypes.float64:
-        bags = ops.tensor(owners.tolist(), dtype=kind)
+        bags = owners.to(kind)
     if mode == 0:
         unused = ops.zeros(len(out) if weight.requires_grad else len(offsets), dtype=kind)
         return out, bags, unused, unused.clone()
-    skipped = -1 if padding_idx is None else padding_idx % weight.size(0)
-    counted = np.asarray(indices._array) != skipped
-    sizes = ops.tensor(np.bincount(owners[counted], minlength=len(out)).tolist(), dtype=kind)
+    kept = None if padding_idx is None else indices != padding_idx % weight.size(0)
+    sizes = bag_sizes(owners, kept, count=len(out)).to(kind)
     if mode == 1:
         return out, bags, sizes, sizes.clone()
-    return out, bags, sizes, _rows_of_maxima(weight, indices, owners, counted, len(out))
-
-
-def _rows_of_maxima(
-    weight: Tensor, indices: Tensor, owners: np.ndarray, counted: np.ndarray, count: int
-) -> Tensor:
-    """For each bag and column the row of the table that has the first maximum; 0 for an empty bag."""
-    table, rows = np.asarray(weight._array), np.asarray(indices._array)
-    found = np.zeros((count, weight.size(1)), rows.dtype)
-    for bag in range(count):
-        mine = rows[(owners == bag) & counted]
-        if len(mine):
-            found[bag] = mine[table[mine].argmax(0)]
-    return ops.from_numpy(found)
+    places = places_of_maxima(weight.detach()[indices], owners, kept, count=len(out))
+    rows = indices[places.clamp(min=0)] if len(indices) else places
+    return out, bags, sizes, rows.masked_fill(places < 0, 0).to(kind)
 
 
 def _embedding_bag(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from functools import partial
 from typing import Any
 
@@ -14,6 +16,7 @@ from flambeau.core import dtypes
 from flambeau.nn.functional.distance import vector_norm
 from flambeau.ops import where
 from flambeau.ops.sparse import SparseTensor
+from flambeau.ops.table import Primitive, Spec
 from flambeau.tensor import Tensor
 from flambeau.tensor.tracing import verify
 
@@ -148,34 +151,21 @@ def embedding_bag(
                 f"then it must have the same shape as the input ({input.shape})"
             )
         per_sample_weights = per_sample_weights.reshape(-1)
-    bags = _bag_bounds(input, offsets, include_last_offset)
-    rows = embedding(
-        input.reshape(-1), weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
-    )
-    counted = input.reshape(-1).tolist()
-    skipped = None if padding_idx is None else padding_idx % weight.size(0)
-    positions = [[i for i in range(a, b) if counted[i] != skipped] for a, b in bags]
-    if mode == "max":
-        return _bag_maxima(rows, positions)
+    _check_bags(input, offsets)
+    flat = input.reshape(-1)
+    owners = None if offsets is None else owners_of(offsets, count=flat.size(0))
+    rows = embedding(flat, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
+    kept = None if padding_idx is None else flat != padding_idx % weight.size(0)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(1)
-    if mode == "mean":
-        shares = [0.0] * len(counted)
-        for bag in positions:
-            for i in bag:
-                shares[i] = 1.0 / len(bag)
-        rows = rows * ops.tensor(shares, dtype=rows.dtype).unsqueeze(1)
-    flat = ops.tensor([i for bag in positions for i in bag], dtype=dtypes.int64)
-    owners = [number for number, bag in enumerate(positions) for _ in bag]
-    into = ops.tensor(owners, dtype=dtypes.int64)
-    sums = rows.new_zeros((len(bags), weight.size(1)))
-    return sums.index_put((into,), rows.index_select(0, flat), accumulate=True)
+    if owners is None:
+        kept = None if kept is None else kept.reshape(input.size())
+        return _joined_rows(rows.reshape(*input.size(), weight.size(1)), kept, mode)
+    assert offsets is not None
+    return _joined_bags(rows, owners, max(offsets.size(0) - include_last_offset, 0), kept, mode)
 
 
-def _bag_bounds(
-    input: Tensor, offsets: Tensor | None, include_last_offset: bool
-) -> list[tuple[int, int]]:
-    """Where each bag begins and ends in the flattened indices."""
+def _check_bags(input: Tensor, offsets: Tensor | None) -> None:
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError(
@@ -183,40 +173,85 @@ def _bag_bounds(
                 "mini-batch of fixed length sequences. However, found offsets of type "
                 f"{type(offsets)}"
             )
-        count, size = input.shape
-        return [(i * size, (i + 1) * size) for i in range(count)]
-    if input.dim() != 1:
+    elif input.dim() != 1:
         raise ValueError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
         )
-    if offsets is None:
+    elif offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
-    if offsets.dim() != 1:
+    elif offsets.dim() != 1:
         raise ValueError("offsets has to be a 1D Tensor")
-    starts = offsets.tolist()
-    if starts and starts[0] != 0:
+
+
+def _owners_array(offsets: np.ndarray, count: int) -> np.ndarray:
+    if len(offsets) and offsets[0] != 0:
         raise RuntimeError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
-            f"position 0. However, got {starts[0]}"
+            f"position 0. However, got {offsets[0]}"
         )
-    if starts and starts[-1] > input.numel():
+    if len(offsets) and offsets[-1] > count:
         raise RuntimeError(
-            f"offsets[-1] can not be greater than input's length ({input.numel()}) but got "
-            f"offsets[-1] of {starts[-1]}"
+            f"offsets[-1] can not be greater than input's length ({count}) but got "
+            f"offsets[-1] of {offsets[-1]}"
         )
-    ends = starts[1:] if include_last_offset else [*starts[1:], input.numel()]
-    return list(zip(starts, ends, strict=False))
+    return np.maximum(np.searchsorted(np.sort(offsets), np.arange(count), side="right") - 1, 0)
 
 
-def _bag_maxima(rows: Tensor, positions: list[list[int]]) -> Tensor:
-    """The maximum over each bag's rows; 0 for an empty bag."""
-    longest = max(map(len, positions), default=0)
-    if longest == 0:
-        return rows.new_zeros((len(positions), rows.size(1)))
-    # Shorter bags repeat their first row, which changes no maximum.
-    filled = [(bag + bag[:1] * (longest - len(bag))) or [0] * longest for bag in positions]
-    table = ops.tensor(filled, dtype=dtypes.int64)
-    values = rows.index_select(0, table.reshape(-1)).reshape(len(filled), longest, -1)
-    maxima = values.max(1)[0]
-    empty = ops.tensor([not bag for bag in positions])
-    return where(empty.unsqueeze(1), 0, maxima)
+#: The bag that each of `count` indices is in. Raises `RuntimeError` for offsets that do not fit.
+owners_of = Primitive(
+    "bag_owners", "offsets", _owners_array, rule=lambda offsets, count: Spec((count,), np.dtype(np.int64))
+)
+
+
+def _joined_rows(rows: Tensor, kept: Tensor | None, mode: str) -> Tensor:
+    """The rows of bags of one size, (B, K, d) -> (B, d), without those that are not `kept`, (B, K)."""
+    if mode == "max" and rows.size(1):
+        if kept is None:
+            return rows.max(1)[0]
+        found = rows.masked_fill(~kept.unsqueeze(2), -math.inf).max(1)[0]
+        return found.masked_fill(~kept.any(1, keepdim=True), 0)
+    sums = (rows if kept is None else rows.masked_fill(~kept.unsqueeze(2), 0)).sum(1)
+    if mode != "mean":
+        return sums
+    return sums / (max(rows.size(1), 1) if kept is None else kept.sum(1, keepdim=True).clamp(min=1))
+
+
+def _joined_bags(rows: Tensor, owners: Tensor, count: int, kept: Tensor | None, mode: str) -> Tensor:
+    """The rows, (K, d), of each of `count` bags: (count, d). There may be indices behind the last bag."""
+    if mode == "max":
+        places = places_of_maxima(rows.detach(), owners, kept, count=count)
+        if not rows.size(0):
+            return rows.new_zeros((count, rows.size(1)))
+        return rows.gather(0, places.clamp(min=0)).masked_fill(places < 0, 0)
+    if kept is not None:
+        rows = rows.masked_fill(~kept.unsqueeze(1), 0)
+    sums = rows.new_zeros((count + 1, rows.size(1))).index_add(0, owners, rows)[:count]
+    return sums if mode == "sum" else sums / bag_sizes(owners, kept, count=count).clamp(min=1).unsqueeze(1)
+
+
+#: How many indices each of `count` bags has: (count).
+bag_sizes = Primitive(
+    "bag_sizes",
+    "owners kept?",
+    lambda owners, kept, count: np.bincount(owners if kept is None else owners[kept], minlength=count)[:count],
+    rule=lambda owners, kept, count: Spec((count,), np.dtype(np.int64)),
+)
+
+
+def _maxima_array(rows: np.ndarray, owners: np.ndarray, kept: np.ndarray | None, count: int) -> np.ndarray:
+    found = np.full((count, rows.shape[1]), -1)
+    chosen = np.arange(len(owners)) if kept is None else np.flatnonzero(kept)
+    starts = np.searchsorted(owners[chosen], np.arange(count + 1))
+    for bag, (begin, end) in enumerate(itertools.pairwise(starts)):
+        if begin < end:
+            found[bag] = chosen[begin + rows[chosen[begin:end]].argmax(0)]
+    return found
+
+
+#: Which row, (K, d), holds the first maximum of each bag and column, (count, d); -1 for an empty bag.
+places_of_maxima = Primitive(
+    "bag_maxima",
+    "rows owners kept?",
+    _maxima_array,
+    rule=lambda rows, owners, kept, count: Spec((count, rows.shape[1]), np.dtype(np.int64)),
+)
