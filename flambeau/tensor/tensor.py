@@ -269,6 +269,8 @@ class Tensor(TensorMethods):
 
     @property
     def is_leaf(self) -> bool:
+        if state.busy and (tracer := state.tracer) is not None and tracer.begins_outside(self):
+            return False
         return self._fresh_node() is None
 
     @property
