@@ -135,7 +135,8 @@ class CompiledFunction:
     def _key(self, args: tuple, kwargs: dict, tensors: list[Tensor], numbers: list[Any]) -> Hashable:
         """What a call's arguments must have in common with another's to share programs."""
         parts: list[Any] = [
-            modes.grad_enabled, modes.inference, state.autocast, get_default_dtype(), exact_convolutions(),
+            modes.grad_enabled, modes.inference, bool(modes.saved_hooks), state.autocast, get_default_dtype(),
+            exact_convolutions(),
         ]  # fmt: skip
         for x in args:
             parts.append(self._part(x, tensors, numbers))
@@ -157,9 +158,11 @@ class CompiledFunction:
         if isinstance(x, Tensor):
             tensors.append(x)
             array = x._array
+            # Whether it requires a gradient, and has a history.
+            history = x.requires_grad and (1 if x._node is None else 2)
             if x._extra is not None and (hooks := hooks_of(x)):
-                return array.shape, array.dtype, array.strides, x.requires_grad, x.__class__, hooks
-            return array.shape, array.dtype, array.strides, x.requires_grad, x.__class__
+                return array.shape, array.dtype, array.strides, history, x.__class__, hooks
+            return array.shape, array.dtype, array.strides, history, x.__class__
         if isinstance(x, (tuple, list)):
             return type(x), tuple([self._part(y, tensors, numbers) for y in x])
         if isinstance(x, dict):
@@ -187,7 +190,7 @@ class CompiledFunction:
 
         known = sum(map(len, self.programs.values()))
         most = config.recompile_limit if self.most is None else self.most
-        if config.disable or self._waits() or (key not in self.programs and len(self._eager_keys) >= most):
+        if config.disable or modes.saved_hooks or self._waits() or (key not in self.programs and len(self._eager_keys) >= most):
             return self.function(*args, **kwargs)  # perhaps enough was tried
         if known and config.error_on_recompile:
             raise RecompileError(f"Recompiling function {self._name()}: no program is for this call")

@@ -149,6 +149,10 @@ class Tracer:
                 tensor._node = tensor._view = None
         return found
 
+    def begins_outside(self, tensor: Tensor) -> bool:
+        """Whether a tensor has a history that the function does not know."""
+        return id(tensor) in self.cut
+
     def owner(self, tensor: Tensor) -> Argument | Captured:
         """The source that a tensor, not made by the program itself, is."""
         position = self.arguments.get(id(tensor))

@@ -196,3 +196,23 @@ def test_double_backward_where_arguments_depend_on_what_is_captured() -> None:
 def test_mapping_inside() -> None:
     f = compiled(lambda x: torch.func.vmap(lambda row: (row * 2).sum())(x))
     assert f(torch.ones(3, 2)).tolist() == [4, 4, 4]
+
+
+def test_leaves_and_others() -> None:
+    f = compiled(lambda x: x * 2 if x.is_leaf else x * 3)
+    x = torch.ones(1, requires_grad=True)
+    assert [f(x).item(), f(x * 1).item(), f(x).item()] == [2, 3, 2]
+
+
+def test_hooks_on_saved_tensors() -> None:
+    f, seen = torch.compile(lambda x: (x * x).exp().sum()), []
+    x = torch.ones(3, requires_grad=True)
+
+    def pack(t: Any) -> Any:
+        seen.append(t.shape)
+        return t
+
+    f(x)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        f(x).backward()
+    assert seen
