@@ -10,6 +10,7 @@ import numpy as np
 
 from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes
+from flambeau.ops import rows
 from flambeau.ops.arithmetic import where
 from flambeau.ops.autocasting import in_float32
 from flambeau.ops.flat import all_within
@@ -19,7 +20,7 @@ from flambeau.ops.pointwise import binary
 from flambeau.ops.reduce import log_softmax
 from flambeau.ops.table import operator
 from flambeau.tensor.tensor import Tensor
-from flambeau.tensor.tracing import verify
+from flambeau.tensor.tracing import state, verify
 
 
 def reduction_of(reduction: str, size_average: Any = None, reduce: Any = None) -> str:
@@ -173,6 +174,13 @@ def cross_entropy(
             else f"expected scalar type Long but found {target.dtype.tensor_type}"
         )
     _check_classes(input, target, weight, ignore_index, reduction)
+    if weight is None and not label_smoothing and reduction != "none" and input.ndim == 2:
+        if state.tracer is None and _all_count(target, input._array.shape[1], ignore_index):
+            made = rows.class_loss(
+                input, target, reduction == "mean", lambda x: _with_classes(x, target, None, ignore_index, reduction, 0.0, 1)
+            )
+            if made is not None:
+                return made
     return _with_classes(input, target, weight, ignore_index, reduction, label_smoothing, dim)
 
 

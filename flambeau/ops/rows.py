@@ -68,6 +68,64 @@ def softmax_gradient(g: np.ndarray, out: np.ndarray, logarithm: bool) -> np.ndar
     return made
 
 
+# ---- cross-entropy
+
+#: The logarithm of a row's sum of exponentials; and from x, these and a factor the gradient but for the targets' places.
+_LOG_OF_SUM = (
+    ("input", 0), ("reduce", "max", 0), ("sub", 0, 1), ("exp", 2), ("reduce", "sum", 3), ("log", 4), ("add", 5, 1),
+)  # fmt: skip
+_SHARES = (("input", 0), ("input", 1), ("sub", 0, 1), ("exp", 2), ("input", 2), ("mul", 3, 4))
+
+
+def _class_losses(x: np.ndarray, target: np.ndarray, mean: bool, memo: list, composition: Any) -> np.ndarray:
+    dtype = x.dtype
+    run = _kernel(
+        ("log of sum", dtype), lambda k: k.Rowwise(_LOG_OF_SUM, (6,), ((dtype, "place"),), ((dtype, "row"),))
+    )
+    logs = np.empty(len(x), dtype)
+    run(*x.shape, x, logs)
+    memo.append(logs)
+    total = (logs - x[np.arange(len(x)), target]).sum()
+    return np.asarray(total / len(x) if mean else total, dtype)
+
+
+def _class_loss_gradient(g: Tensor, x: Tensor, target: Tensor, mean: bool, memo: list, composition: Any) -> Tensor:
+    if modes.grad_enabled or state.tracer is not None:
+        with enable_grad():
+            return grad(composition(x), x, g, create_graph=True)[0]
+    array, (logs,) = x._array, memo
+    dtype = array.dtype
+    run = _kernel(
+        ("shares", dtype),
+        lambda k: k.Rowwise(_SHARES, (5,), ((dtype, "place"), (dtype, "row"), (dtype, "one")), ((dtype, "place"),)),
+    )
+    made, factor = np.empty(array.shape, dtype), np.asarray(g._array / len(array) if mean else g._array, dtype)
+    run(*array.shape, array, logs, factor, made)
+    made[np.arange(len(array)), target._array] -= factor
+    return wrap(made)
+
+
+_class_loss = Primitive(
+    "class loss as a kernel", "x target", _class_losses, derivative={"x": _class_loss_gradient}, node_name="NllLossBackward0"
+)
+del PRIMITIVES[_class_loss.name]  # traced programs have its parts
+
+
+def class_loss(x: Tensor, target: Tensor, mean: bool, composition: Callable[[Tensor], Tensor]) -> Tensor | None:
+    """The cross-entropy of logits (n, classes) with class numbers (n,) that all count, meant or summed up; `None` where
+    `composition`, which does it by operators, serves.
+    """
+    if state.busy and (state.tracer is not None or state.autocast is not None or state.watcher is not None or modes.inference):
+        return None
+    if x._array.ndim != 2 or x._array.itemsize < 4 or not fits(x._array) or target._array.dtype != np.int64:
+        return None
+    memo: list[np.ndarray] = []
+    out = wrap(_class_losses(x._array, target._array, mean, memo, composition))
+    if modes.grad_enabled and wants_grad((x,)):
+        _class_loss.attach(out, (x, target), {"mean": mean, "memo": memo, "composition": composition})
+    return out
+
+
 # ---- layer normalisation
 
 #: Of x: 7 is x less its mean, 11 the root of the inverse variance, 12 the product of both.

@@ -51,3 +51,29 @@ def test_softmax_along_any_dimension(dtype: str) -> None:
         expected = (wide - wide.logsumexp(dim, keepdim=True)).exp()
         assert torch.allclose(x.softmax(dim).double(), expected, 1e-5 if dtype == "float32" else 0.02, 1e-6)
         assert torch.allclose(x.log_softmax(dim).double().exp(), expected, 1e-5 if dtype == "float32" else 0.05, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("shape", [(64, 10), (3, 1000), (1, 700)])
+def test_cross_entropy(shape: tuple[int, int], reduction: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, found = np.random.default_rng(0), []
+    values, classes = rng.standard_normal(shape) * 3, torch.tensor(rng.integers(0, shape[1], shape[0]))
+    for fewest in (1, 1 << 40):
+        monkeypatch.setattr(rows, "CHAINED", fewest)
+        x = torch.tensor(values).to(getattr(torch, dtype)).requires_grad_()
+        loss = F.cross_entropy(x, classes, reduction=reduction)
+        (loss * 1.7).backward(retain_graph=True)
+        loss.backward()
+        found.append((loss.detach(), x.grad))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, 1e-5 if dtype == "float32" else 1e-11, 1e-6 if dtype == "float32" else 1e-12)
+
+
+def test_cross_entropy_of_ignored_and_weighted_classes() -> None:
+    x, classes = torch.randn(64, 20, dtype=torch.float64, requires_grad=True), torch.arange(64) % 20
+    some = classes.masked_fill(classes == 3, -100)
+    kept = some >= 0
+    assert torch.allclose(F.cross_entropy(x, some), F.cross_entropy(x[kept], classes[kept]))
+    assert torch.allclose(F.cross_entropy(x, classes, torch.ones(20, dtype=torch.float64)), F.cross_entropy(x, classes))
+    assert gradgradcheck(lambda x: F.cross_entropy(x, classes), (x,))
