@@ -28,9 +28,10 @@ from flambeau.kernels.target import Target
 from flambeau.kernels.transpose import interleaved, transposed
 
 _TASKS = 16
-_SPARE = 4  # registers that LLVM's order of loads takes beyond the tile's own
+_SPARE = 1 / 8  # share of the registers that LLVM's order of loads takes beyond the tile's own
 _MOST_BYTES = 64 * 1024**2  # of spread planes
-_RATE = 1.1  # how much faster it is than pixels in the lanes, if as much is of use
+#: How fast it is beside pixels in the lanes, if as much is of use: with many registers, and with few.
+_RATES = 1.1, 0.93
 _MOST_TAPS = 12  # that are written one after the other
 
 
@@ -52,7 +53,7 @@ def choose_tile(target: Target, rows: int, columns: int, blocks: int) -> tuple[T
     best, choice = float("inf"), Tile(1, 1, 1)
     for vectors in range(1, min(blocks, 6) + 1):
         for pixels in range(1, 15):
-            if (pixels + 1) * vectors + 1 > target.registers - _SPARE:
+            if (pixels + 1) * vectors + 1 > target.registers * (1 - _SPARE):
                 continue
             tall = min(max(pixels // columns, 1), rows)
             wide = min(pixels, columns)
@@ -89,7 +90,7 @@ def applies(what: Sum) -> bool:
 def pays(what: Sum, target: Target) -> bool:
     """Whether it applies, and beats pixels in the lanes (`conv_plane`)."""
     lanes = target.lanes(what.x.element.computed.bytes)
-    rate = _RATE * share_of_use(what, target, lanes)
+    rate = _RATES[target.registers < 32] * share_of_use(what, target, lanes)
     return applies(what) and rate > conv_plane.share_of_use(what, target, lanes)
 
 

@@ -104,6 +104,8 @@ class _Work:
         self.pitch = columns.reach[1] - columns.reach[0] + 1
         self.plane_rows = (self.band - 1) * rows.in_step + rows.taps[-1][1] - rows.taps[0][1] + 1
         self.plane = round_up(self.plane_rows * self.pitch, 32) + 16
+        #: Whether the input is read where it is; and its strides, of image, source, row and column.
+        self.in_place = x.element is self.element and self._is_inside
         self.source_units = -(-self.sources // self.deep)
         self.source_shares = min(self.source_units, -(-self.sources * self.images * self.plane * size * 2 // target.l2))
         wanted = -(-_TASKS // (many * self.source_shares))
@@ -114,7 +116,10 @@ class _Work:
         self.tasks = self.unit_shares * many * self.source_shares
         self.sums_room = self.unit_shares * self.share_room
         self.turned_room = self.images * self.band * columns.count * self.width
-        self.own_room = self.turned_room + self.images * self.most_sources * self.plane
+        self.planes_room = 0 if self.in_place else self.images * self.most_sources * self.plane
+        self.own_room = self.turned_room + self.planes_room
+        spread = self.most_sources * self.plane, self.plane, self.pitch, 1
+        self.steps = x.strides if self.in_place else spread
         self.squares = -(-self.sources * self.taps // lanes)
         self.turning_tasks = many * self.vectors * self.squares
 
@@ -135,7 +140,7 @@ class _Work:
             here = sums + unit_share * self.share_room + number * (self.sources * self.taps * self.width)
             with f.range(first * (self.taps * self.width), last * (self.taps * self.width), self.lanes) as at:
                 f.zero(self.element, self.lanes).store(here + at)
-            with f.range(0, self.images * self.most_sources * self.plane, self.lanes) as at:
+            with f.range(0, self.planes_room, self.lanes) as at:
                 f.zero(self.element, self.lanes).store(planes + at)
             with f.range(
                 f.position(unit_share * self.units) // self.unit_shares,
@@ -146,8 +151,25 @@ class _Work:
                 top = f.position(band * self.band)
                 bottom = (top + self.band).at_most(self.rows.count)
                 self._turn(f, pointers[1], own, images, (top, bottom), group, panel)
-                self._spread(f, pointers[0], planes, images, top, group, (first, last))
-                self._all_weights(f, planes, own, here, images[1] - images[0], bottom - top, (first, last))
+                if self.in_place:
+                    x = self._where(pointers[0], images[0], top, group, first)
+                else:
+                    x = planes
+                    self._spread(f, pointers[0], planes, images, top, group, (first, last))
+                self._all_weights(f, x, own, here, images[1] - images[0], bottom - top, (first, last))
+
+    @property
+    def _is_inside(self) -> bool:
+        """Whether no tap reaches out of the image."""
+        axes = zip((self.rows, self.columns), self.conv.in_size, strict=True)
+        return all(axis.reach[0] >= 0 and axis.reach[1] < size for axis, size in axes)
+
+    def _where(self, x: Pointer, image: Offset, top: Offset, group: Offset, source: Offset) -> Pointer:
+        """What the first tap reads of the input for the first pixel of a band."""
+        strides = self.x.strides
+        row = top * self.rows.in_step + self.rows.taps[0][1]
+        x = x + image * strides[0] + (group * self.sources + source) * strides[1]
+        return x + row * strides[2] + self.columns.taps[0][1] * strides[3]
 
     def _turn(
         self, f: Function, gradient: Pointer, turned: Pointer, images: tuple[Offset, Offset],
@@ -231,7 +253,7 @@ class _Work:
 
         def tiles(source: Offset, deep: int) -> None:
             with f.range(0, len(self.rows.taps)) as tap_row:
-                x = planes + source * self.plane + tap_row * (self.rows.shift_step * self.pitch)
+                x = planes + source * self.steps[1] + tap_row * (self.rows.shift_step * self.steps[2])
                 here = sums + ((first + source) * self.taps + tap_row * count) * self.width
                 tap = 0
                 for width, times in _cut(count, self.across):
@@ -253,7 +275,8 @@ class _Work:
         """Some sources and neighbouring taps, by a panel of targets."""
         lanes, vectors, columns = self.lanes, self.vectors, self.columns
         shift = columns.taps[0][1]
-        inputs = [s * self.plane + columns.taps[t][1] - shift for s in range(deep) for t in taps]
+        between_images, between_sources, between_rows, step = self.steps
+        inputs = [s * between_sources + (columns.taps[t][1] - shift) * step for s in range(deep) for t in taps]
         slots = [
             sums + (s * self.taps + t) * self.width + v * lanes
             for s in range(deep) for t in taps for v in range(vectors)
@@ -263,7 +286,7 @@ class _Work:
             values = list(values)
             kept = [(g + column * self.width + v * lanes).load(lanes) for v in range(vectors)]
             for i, offset in enumerate(inputs):
-                spread = (x + column * columns.in_step + offset).broadcast(lanes)
+                spread = (x + column * (columns.in_step * step) + offset).broadcast(lanes)
                 for v, vector in enumerate(kept):
                     values[i * vectors + v] = f.fma(spread, vector, values[i * vectors + v])
             return values
@@ -272,10 +295,10 @@ class _Work:
         whole = columns.count // unroll * unroll
         start = [slot.load(lanes) for slot in slots]
         with f.loop(0, images, carry=start) as over_images:
-            image = x + over_images.index * (self.most_sources * self.plane)
+            image = x + over_images.index * between_images
             g_image = turned + over_images.index * (self.band * columns.count * self.width)
             with f.loop(0, rows, carry=over_images.values) as over_rows:
-                here = image + over_rows.index * (self.rows.in_step * self.pitch)
+                here = image + over_rows.index * (self.rows.in_step * between_rows)
                 g = g_image + over_rows.index * (columns.count * self.width)
                 with f.loop(0, whole, unroll, carry=over_rows.values) as over_columns:
                     values = over_columns.values

@@ -44,6 +44,7 @@ from flambeau.kernels.winograd import (
 
 _UNROLL = 4
 _FEWEST_CHANNELS = 16
+_KEPT = 256 * 1024
 
 
 def pays(
@@ -69,7 +70,8 @@ def cycles(
     channels = sources * targets
     products = ALL_POINTS * positions * channels * conv.batch / (2 * lanes)
     turning = 200 * positions * (sources + targets) * conv.batch / lanes
-    reading = 4 * ALL_POINTS * channels * conv.batch / 16  # of turned weights, once an image
+    turned = 4 * ALL_POINTS * channels  # bytes of weights: read once an image, if a core does not keep them
+    reading = turned * conv.batch / 16 if turned > _KEPT else 0
     return 1.15 * products + turning + reading + 20 * channels
 
 
