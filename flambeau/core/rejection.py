@@ -89,7 +89,9 @@ def _sampled(generator: Generator, distribution: str, columns: Sequence[Array]) 
 
 def poisson(generator: Generator, rates: Array) -> Array:
     """Counts of the given rates, as float64."""
-    if not (rates >= 0).all():
+    wrong = ~(rates >= 0).ravel()
+    if wrong.any():
+        poisson(generator, rates.ravel()[: wrong.argmax()])  # those before it are drawn
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     made = _sampled(generator, "poisson", (rates,))
     if made is not None:
