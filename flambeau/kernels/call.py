@@ -40,6 +40,7 @@ from flambeau.kernels.sharing import Sharing
 from flambeau.kernels.sort import Sorting
 
 _MOST_KEPT = 4096
+_MOST_HELD = 1 << 27  # bytes of working memory that a Python thread keeps for the next call
 _compiled: dict[Hashable, Compiled] = {}
 _own = threading.local()
 
@@ -81,6 +82,8 @@ class Compiled:
             )
         else:
             self._alone(start, 0, 0, 1)
+        if program.workspace + program.scratch > _MOST_HELD:
+            del _own.memory
 
 
 def compiled(key: Hashable, build: Callable[[Module], Kernel]) -> Compiled:

@@ -271,10 +271,13 @@ def _emit_radix(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
     passes, digits = _passes(keys.bits, rows.length)
     bins, count, wide = 1 << digits, rows.length, keys.number is I64
     walk = rows.walk(1)
-    f, (x, out), _, scratch, begin, end = stage_function(module, name, rows.buffers)
-    both = Pairs(scratch.as_elements(U64), count, wide)
-    counts = (scratch + 16 * both.words).as_elements(U32)
+    row_bytes = 16 * count * (1 + wide) + round_up(4 * passes * bins, 64)
+    few = rows.sorting.rows < FEW_ROWS  # a row's memory rather than a thread's, of which there may be more
+    f, (x, out), workspace, scratch, begin, end = stage_function(module, name, rows.buffers)
     with f.range(begin, end) as task:
+        memory = workspace + f.position(task) * row_bytes if few else scratch
+        both = Pairs(memory.as_elements(U64), count, wide)
+        counts = (memory + 16 * both.words).as_elements(U32)
         for (start, target), first, _ in walk.pieces(f, task):
             here, to = x + start + first * rows.strides[0][-1], out + target + first * rows.strides[1][-1]
             _write_keys(f, rows, keys, here, both, count)
@@ -292,10 +295,10 @@ def _emit_radix(module: Module, name: str, rows: Rows, keys: Keys) -> Kernel:
                 _subtract(f, both, 0, count, least)
                 _write_places(f, rows, sort_pairs(f, both, counts, passes, digits), to)
     stage = Stage(name, walk.tasks, 10 * walk.units * count >= WORTH_A_THREAD)
-    scratch_bytes = 16 * both.words + round_up(4 * passes * bins, 64)
     return Kernel(
-        name, rows.buffers, (stage,), scratch=scratch_bytes, traffic=traffic(rows), flops=walk.units * count * 4 * passes
-    )
+        name, rows.buffers, (stage,), workspace=few * walk.units * row_bytes, scratch=(not few) * row_bytes,
+        traffic=traffic(rows), flops=walk.units * count * 4 * passes,
+    )  # fmt: skip
 
 
 def sort_pairs(f: Function, both: Pairs, counts: Pointer, passes: int, digits: int) -> Pairs:
