@@ -38,14 +38,14 @@ REASONS = (
      "weights' bandwidth this is the larger part"),
     (r"gemm (8x16|48x48|32x512|16x128|256x256)", "small: some microseconds, of which waking and meeting a second "
      "thread are a part"),
-    (r"g64", "depthwise: nine multiply-adds a number, so that memory decides"),
+    (r" g\d+ ", "few channels in a group: some multiply-adds a number, so that memory decides"),
     (r"->8 |1->8|3->6|3->64", "few channels: little is reused, and edges are a large part of the work"),
-    (r"4x4|23x23|25x25|7x7|14x14", "small maps: vectors run over the edges of the rows"),
-    (r"s2", "stride 2: the plane is taken apart into four before it is summed"),
+    (r"4x4|23x23|25x25|7x7|14x14", "small maps: edges and remainders of tiles, and weights that serve few pixels"),
+    (r"s2", "stride 2: a quarter of the work for as much input"),
     (r"pointwise \w+ (1000|100000)$", "small: a call, and for two threads to meet, cost more than the work"),
     (r"pointwise (exp|tanh|sigmoid|gelu|sin|log)", "arithmetic decides: a dozen or more operations a number, which "
      "count as none here"),
-    (r"k1 s1", "1x1: a product of small matrices for each image, whose packing counts"),
+    (r"k1 s1", "1x1: one multiply-add for each pair of channels, so that reading and turning count"),
     (r"k5|k3", "direct sums: halos and remainders of tiles"),
     (r"sum", "one pass over memory that the second cache does not hold"),
 )  # fmt: skip

@@ -3,7 +3,8 @@
 The layout of the operands decides how it is done:
 
 * stride 1 along the batch (arrays [channel, row, column, sample]): `conv_batch`, `conv_weight`;
-* stride 1 along the row (PyTorch's [sample, channel, row, column]): `conv_plane`.
+* stride 1 along the row (PyTorch's [sample, channel, row, column]): what costs least of `conv_plane`,
+  `conv_channels` and `conv_weight_wide`, `conv_depthwise`, and Winograd's algorithm.
 """
 
 from __future__ import annotations

@@ -190,8 +190,7 @@ CHANNELS = {
 }
 
 
-@pytest.mark.parametrize("layout", ["plain", "last"])
-@pytest.mark.parametrize("cache", ["small", "large"])
+@pytest.mark.parametrize(("cache", "layout"), [("small", "plain"), ("large", "last")])
 @pytest.mark.parametrize("case", sorted(CHANNELS))
 def test_channels_in_lanes(
     target: Target, case: str, cache: str, layout: str, monkeypatch: pytest.MonkeyPatch
