@@ -147,3 +147,15 @@ def test_the_first_few_of_equal_and_of_ordered_numbers() -> None:
             assert np.array_equal(first_of(x, k, False), expected(x, False)[:, :k])
     columns = numbers((1500, 3, 2), "float32").transpose(1, 2, 0)
     assert np.array_equal(first_of(columns, 4, True), expected(columns, True)[..., :4])
+
+
+@pytest.mark.parametrize("length", [40, 3000, 70_000])
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_whole_numbers_near_each_other_and_far_apart(target, dtype: str, length: int) -> None:
+    """Those within 32 bits take a short way."""
+    rng = np.random.default_rng(length)
+    for low, high in ((0, 1000), (10**18, 10**18 + (1 << 32)), (5, 6 + (1 << 32)), (0, (1 << 63) - 1)):
+        x = rng.integers(low, high, (2, length)).astype(dtype)
+        x[:, 7], x[:, 30] = low, high - 1
+        for descending in (False, True):
+            assert np.array_equal(order(x, descending, target=target, checked=length == 40), expected(x, descending))
