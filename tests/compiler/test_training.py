@@ -442,3 +442,14 @@ def test_what_an_input_was_is_kept() -> None:
     x = torch.zeros(3)
     for wanted in range(3):
         assert (counted(x) == wanted).all() and (x == wanted + 1).all()
+
+
+def test_cheap_values_of_other_ranks_are_computed_again() -> None:
+    """The kernel has the shape of what leaves it, whatever is computed on the way."""
+
+    @torch.compile(fullgraph=True)
+    def f(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return y - (x * 2 + 1)
+
+    x, y = torch.randn(17, 5, 17), torch.randn(3, 1, 1, 1)
+    assert torch.equal(f(x, y), y - (x * 2 + 1))

@@ -85,7 +85,7 @@ def _joined(low: Lowering, group: Group) -> None:
 
 def _member(low: Lowering, group: Group) -> Member:
     """What a pointwise group computes, and where."""
-    shape = group.nodes[0].outputs[0].shape
+    shape = group.outputs[0].shape
     builder = Builder()
     elements, operands = low.expression(builder, group.nodes, shape)
     # The result lies as its inputs do, so that layouts follow from convolutions onwards.

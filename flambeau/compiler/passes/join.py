@@ -35,7 +35,7 @@ def signature(group: Group) -> Hashable | None:
 
     An operand is as large as the group's results, or one number.
     """
-    shape = group.nodes[0].outputs[0].shape
+    shape = group.outputs[0].shape
     made: dict[Value, tuple] = {}
     read: dict[Value, tuple] = {}
 
@@ -82,7 +82,7 @@ class _Join:
         joined = {g: g for g in self.groups}
         for alike in self._alike():
             members = self._independent(alike)
-            if len(members) >= (_FEWEST_NUMBERS if members[0].nodes[0].outputs[0].size == 1 else 2):
+            if len(members) >= (_FEWEST_NUMBERS if members[0].outputs[0].size == 1 else 2):
                 whole = self._one(members)
                 joined.update(dict.fromkeys(members, whole))
         return list(dict.fromkeys(joined.values()))
