@@ -228,3 +228,17 @@ def test_draws_with_a_parameter_for_each_element() -> None:
     for count, replacement in ((1, False), (2, False), (2, True)):
         for bad in (-weights, weights * 0, weights.log() + math.inf):
             refused(lambda w, n=count, r=replacement: torch.multinomial(w, n, r), (weights,), (bad,))
+
+
+# Segments -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["sum", "mean", "max", "min", "prod"])
+def test_segments(how: str) -> None:
+    torch.manual_seed(0)
+    data, lengths = torch.randn(6, 2), torch.tensor([2, 0, 3, 1])
+    check(lambda x, n: torch.segment_reduce(x, how, lengths=n), data, lengths)
+    check(lambda x, n: torch.segment_reduce(x, how, offsets=n, initial=0.5), data, torch.tensor([0, 1, 1, 6]))
+    check(lambda x, n: torch.segment_reduce(x, how, lengths=n, axis=1), data.T.contiguous(), lengths.expand(2, 4))
+    refused(lambda x, n: torch.segment_reduce(x, how, lengths=n), (data, lengths), (data, lengths + 1))
+    refused(lambda x, n: torch.segment_reduce(x, how, lengths=n), (data, lengths), (data, lengths - 1))

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from flambeau import ops
 from flambeau.ops import where
+from flambeau.ops.table import Primitive, Spec
 from flambeau.tensor import Tensor
-from flambeau.tensor.tracing import need_value
+from flambeau.tensor.tracing import is_tracing
 
 #: What an empty segment gives, which changes no other.
 _EMPTY = {"sum": 0.0, "mean": 0.0, "max": -math.inf, "min": math.inf, "prod": 1.0}
@@ -40,51 +40,65 @@ def segment_reduce(
     if indices is not None:
         raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
     axis += data.ndim if axis < 0 else 0
-    counts = _counts(data, lengths, offsets, axis, unsafe)
-    first = _EMPTY[reduce] if initial is None else float(initial)
-    if not counts.size:
-        return data.new_full((*counts.shape, *data.shape[axis + 1 :]), first)
-    return _reduced(data, reduce, counts, axis, initial, first)
-
-
-def _counts(data: Tensor, lengths: Tensor | None, offsets: Tensor | None, axis: int, unsafe: bool) -> np.ndarray:
-    given = lengths if lengths is not None else offsets
+    given, name = (lengths, "lengths") if lengths is not None else (offsets, "offsets")
     if given is None:
         raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
     if data.numel() == 0:
         raise RuntimeError("Expected data.numel() > 0 to be true, but got false.")
     if axis != given.ndim - 1:
-        what = "lengths" if lengths is not None else "offsets"
-        raise RuntimeError(f"Expected axis to be the last dimension of {what} but got {axis}.")
-    need_value("segment_reduce")
-    counts = np.asarray(given._array)
-    if lengths is None:
-        counts = np.diff(counts, axis=-1)
+        raise RuntimeError(f"Expected axis to be the last dimension of {name} but got {axis}.")
+    begins, size = lengths is None, data.size(axis)
+    first = _EMPTY[reduce] if initial is None else float(initial)
+    segments = given.size(-1) - begins
+    if segments <= 0 or not given.numel():
+        return data.new_full((*given.shape[:-1], max(segments, 0), *data.shape[axis + 1 :]), first)
+    # How long the longest segment is decides no shape of a result, so a program allows for all that there is.
+    longest = size if is_tracing() else max(int(_counted(given._array, begins, size, unsafe).max()), 1)
+    places, beyond, counts = _segments(given, begins=begins, size=size, unsafe=unsafe, longest=longest)
+    return _reduced(data, reduce, places, beyond, counts, axis, initial, first)
+
+
+def _counted(given: np.ndarray, begins: bool, size: int, unsafe: bool) -> np.ndarray:
+    """The lengths of segments, which may be given by where they begin."""
+    counts = np.diff(given, axis=-1) if begins else given
     if not unsafe:
         if (counts < 0).any():
             raise RuntimeError("lengths contains negative value!")
-        if (counts.sum(-1) != data.size(axis)).any():
+        if (counts.sum(-1) != size).any():
             raise RuntimeError(
                 "Expected all rows of lengths along axis to sum to data.size(lengths.dim()-1) when !unsafe."
             )
     return counts
 
 
+def _segments_arrays(
+    given: np.ndarray, begins: bool, size: int, unsafe: bool, longest: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    counts = _counted(given, begins, size, unsafe)
+    starts, steps = np.cumsum(counts, -1) - counts, np.arange(longest)
+    beyond = steps >= counts[..., None]
+    return np.where(beyond, 0, starts[..., None] + steps).astype(np.int64), beyond, counts.astype(np.int64)
+
+
+def _segments_rule(given: Spec, begins: bool, size: int, unsafe: bool, longest: int) -> tuple[Spec, ...]:
+    shape, index = (*given.shape[:-1], given.shape[-1] - begins), np.dtype(np.int64)
+    return Spec((*shape, longest), index), Spec((*shape, longest), np.dtype(bool)), Spec(shape, index)
+
+
+#: Where the elements of each segment stand, (..., segments, longest), which of these are beyond its end, and how
+#: many are not, (..., segments). Raises `RuntimeError` for lengths that do not fit.
+_segments = Primitive("segments", "given", _segments_arrays, rule=_segments_rule, outputs=3)
+
+
 def _reduced(
-    data: Tensor, reduce: str, counts: np.ndarray, axis: int, initial: Any, first: float
+    data: Tensor, reduce: str, places: Tensor, beyond: Tensor, counts: Tensor, axis: int, initial: Any, first: float
 ) -> Tensor:
     """Segments become rows of one length, filled up with what changes nothing."""
-    segments, longest = counts.shape[-1], max(int(counts.max()), 1)
-    starts = np.cumsum(counts, -1) - counts
-    steps = np.arange(longest)
-    beyond = steps >= counts[..., None]
-    places = np.where(beyond, 0, starts[..., None] + steps).astype(np.int64)
     behind = data.shape[axis + 1 :]
-    index = ops.from_numpy(places.reshape(*places.shape[:-2], segments * longest, *(1,) * len(behind)))
-    index = index.expand(*places.shape[:-2], segments * longest, *behind)
-    rows = data.gather(axis, index).reshape(*places.shape, *behind)
-    outside = ops.from_numpy(beyond.reshape(*beyond.shape, *(1,) * len(behind)))
-    rows = rows.masked_fill(outside, _EMPTY[reduce])
+    ones = (1,) * len(behind)
+    index = places.reshape(*places.shape[:-2], -1, *ones)
+    rows = data.gather(axis, index.expand(*index.shape[: axis + 1], *behind)).reshape(*places.shape, *behind)
+    rows = rows.masked_fill(beyond.reshape(*beyond.shape, *ones), _EMPTY[reduce])
     if reduce in ("max", "min"):
         best = rows.amax(axis + 1) if reduce == "max" else rows.amin(axis + 1)
         return best if initial is None else where(~((best < first) if reduce == "max" else (best > first)), best, first)
@@ -93,9 +107,6 @@ def _reduced(
     total = rows.sum(axis + 1) + first
     if reduce == "sum":
         return total
-    sizes = ops.tensor(np.maximum(counts, 1).tolist(), dtype=data.dtype)
-    means = total / sizes.reshape(*counts.shape, *(1,) * len(behind))
-    if initial is not None:
-        return means
-    empty = ops.from_numpy((counts == 0).reshape(*counts.shape, *(1,) * len(behind)))
-    return means.masked_fill(empty, math.nan)
+    counts = counts.reshape(*counts.shape, *ones)
+    means = total / counts.clamp(min=1)
+    return means if initial is not None else means.masked_fill(counts == 0, math.nan)
