@@ -5,7 +5,7 @@
 Both sides get the same weights and inputs. The gradients after the first step must be as near as
 PyTorch's to PyTorch's own in double precision (in deep networks with ReLU one rounding turns a unit on or
 off, so no two programs agree to the last digits). Prints medians, spread, and how often Flambeau fits into
-PyTorch's time.
+PyTorch's time. PyTorch does the networks of large images in both of its layouts.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import networks
 import numpy as np
 
 SECONDS = 1.5  # of steps in a round
+CHANNELS_LAST = " channels last"  # PyTorch's other layout, as the end of a mode's name
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Row:
     target: int | tuple[int, ...]
     optimizer: str = "SGD"
     options: tuple[tuple[str, float], ...] = (("lr", 1e-3), ("momentum", 0.9))
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its inputs are large images."""
+        return self.shape[1:] == (3, 224, 224)
 
 
 _ADAM = (("lr", 1e-3),)
@@ -70,9 +76,10 @@ TABLE = {
 
 
 def prepare(
-    framework: str, row: str, threads: int, double: bool = False
+    framework: str, row: str, threads: int, double: bool = False, channels_last: bool = False
 ) -> tuple[Any, Any, Any]:
-    """(torch or flambeau, step, model) with fixed weights and inputs; `double` computes in float64."""
+    """(torch or flambeau, step, model) with fixed weights and inputs; `double` computes in float64, `channels_last`
+    puts images and weights in that layout."""
     torch = importlib.import_module(framework)
     if framework == "torch":
         torch.set_num_threads(threads)
@@ -101,6 +108,8 @@ def prepare(
     if double:
         model, x = model.double(), x.double()
         y = y.double() if y.is_floating_point() else y
+    if channels_last:
+        model, x = (thing.to(memory_format=torch.channels_last) for thing in (model, x))
     optimizer = getattr(torch.optim, what.optimizer)(model.parameters(), **dict(what.options))
 
     def step() -> Any:
@@ -115,9 +124,9 @@ def prepare(
 
 def work(framework: str, row: str, mode: str, threads: int, seconds: float) -> dict[str, Any]:
     """What a child process measures."""
-    torch, step, model = prepare(framework, row, threads, double=mode == "double")
+    torch, step, model = prepare(framework, row, threads, mode == "double", mode.endswith(CHANNELS_LAST))
     before = peak_memory()
-    run = torch.compile(step) if mode == "compile" else step
+    run = torch.compile(step) if mode.startswith("compile") else step
     start = time.perf_counter()
     loss = float(run())
     first = time.perf_counter() - start
@@ -189,9 +198,6 @@ def main() -> None:
     if args.child:
         child(args)
         return
-    sides = [("torch", "eager"), ("flambeau", "compile")]
-    if not args.no_compile:
-        sides.insert(1, ("torch", "compile"))
     print(
         f"{args.threads} threads, {args.rounds} rounds; ms a step: median (least - most of rounds)"
     )
@@ -200,6 +206,10 @@ def main() -> None:
         for row in args.rows:
             exact = os.path.join(folder, f"{row}-exact.npz")
             spawn("torch", row, "double", args, exact)
+            modes = ["eager"] if args.no_compile else ["eager", "compile"]
+            if TABLE[row].is_large:
+                modes += [mode + CHANNELS_LAST for mode in modes]
+            sides = [*(("torch", mode) for mode in modes), ("flambeau", "compile")]
             files = {s: os.path.join(folder, f"{row}-{s[0]}-{s[1]}.npz") for s in sides}
             found: dict[tuple[str, str], list[dict[str, Any]]] = {s: [] for s in sides}
             for _ in range(args.rounds):
