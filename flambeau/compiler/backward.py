@@ -14,7 +14,14 @@ from flambeau.compiler.executables import executable, run_once
 from flambeau.compiler.graph import Graph, Value
 from flambeau.compiler.graph import Node as GraphNode
 from flambeau.compiler.results import Returned
-from flambeau.compiler.sources import Argument, Captured, GivenNumber, HostNumber, Tangent
+from flambeau.compiler.sources import (
+    Argument,
+    Captured,
+    Container,
+    GivenNumber,
+    HostNumber,
+    Tangent,
+)
 from flambeau.compiler.symbols import Symbol
 from flambeau.compiler.trees import leaves as leaves_of
 from flambeau.compiler.trees import map_tensors
@@ -167,7 +174,7 @@ class Call:
             next((k for k, x in enumerate(described) if x is trace.new[root]), -1) for root in program.roots
         ]
         same = self.versions == [t._version_number() for t in self.leaves]
-        if not same or not program.is_repeatable or -1 in places:
+        if not same or not program.is_repeatable or -1 in places or any(type(x) is Container for x in described):
             raise RuntimeError(
                 "flambeau.compile: the backward pass of a compiled function that draws random numbers, or that changes "
                 "tensors or other objects, cannot be differentiated again (create_graph=True); call the function "

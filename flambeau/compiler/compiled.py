@@ -6,7 +6,7 @@ import copy
 import functools
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import fields
 from functools import partial
 from operator import is_, itemgetter
@@ -27,8 +27,9 @@ from flambeau.compiler.program import Program
 from flambeau.compiler.reads import Method, Reads
 from flambeau.compiler.results import Returned
 from flambeau.compiler.settings import stance
+from flambeau.compiler.sources import Container
 from flambeau.compiler.trace import Tracer, Untraceable, tracing, where_it_failed
-from flambeau.compiler.trees import is_record, leaves, map_tree
+from flambeau.compiler.trees import containers, content_of, is_record, leaves, map_tree, marked
 from flambeau.core.dtypes import get_default_dtype
 from flambeau.core.state import state
 from flambeau.core.switches import exact_convolutions
@@ -362,7 +363,7 @@ class CompiledFunction:
 
                 traced_args = map_tree(args, replaced)
                 traced_kwargs = map_tree(kwargs, replaced)
-                containers = [*_containers((traced_args, traced_kwargs))]
+                held = [(c, content_of(c)) for c in containers((traced_args, traced_kwargs))]
                 stood = [
                     (place, Number(tracer, x, itemgetter(len(numbers) + k))) for k, (place, x) in enumerate(were)
                 ]
@@ -373,23 +374,24 @@ class CompiledFunction:
                     results = self.function(*traced_args, **traced_kwargs)
                 if _modes() != modes_before:
                     raise Untraceable("a change of the gradient mode or the default dtype")
-                if not all(len(x) == len(y) and all(map(is_, x, y)) for x, y in containers):
-                    raise _Changing("a change of an argument's list or dictionary")
-                del traced_args, traced_kwargs, containers
+                marks = {id(c): Container(k) for k, (c, _) in enumerate(held)}
+                written = [(marks[id(c)], content_of(c)) for c, before in held if not _holds(c, before)]
                 if world.drew():
                     raise Untraceable("a random number of Python or NumPy")
                 if tracer.refusals:  # and somebody caught it
                     raise Untraceable(tracer.refusals[0])
                 changes = _repeatable(world, stood)
-                returned = Returned(tracer, (results, [c.now for c in changes]))
+                outcome = (results, [c.now for c in changes], [content for _, content in written])
+                returned = Returned(tracer, marked(outcome, marks) if marks else outcome)
                 trace = tracer.finish(returned)
-                trace.results, stored = trace.results
+                trace.results, stored, contents = trace.results
+                trace.contents = [(c, content) for (c, _), content in zip(written, contents, strict=True)]
                 trace.places = [(place.place(), type(x)) for place, x in were]
                 trace.stores = [(c.place(), x) for c, x in zip(changes, stored, strict=True)]
                 backward = trace_backward(tracer, returned)
                 drop_dead(trace.graph, backward.wanted if backward is not None else [])
                 tracer.drop_unread_inputs()
-                del results, returned, changes, stood
+                del results, returned, changes, stood, outcome, written, held, traced_args, traced_kwargs
                 place = number = None
             for place, x in were:
                 place.repeat(x)
@@ -461,17 +463,12 @@ def _repeatable(world: World, stood: Sequence[tuple[Change, Number]]) -> list[Ch
     return found
 
 
-def _containers(tree: Any) -> Iterator[tuple[Any, Any]]:
-    """The lists and dictionaries of a tree, each with what it holds."""
-    if isinstance(tree, (list, tuple)):
-        if isinstance(tree, list):
-            yield tree, list(tree)
-        for x in tree:
-            yield from _containers(x)
-    elif isinstance(tree, dict):
-        yield tree.values(), list(tree.values())
-        for x in tree.values():
-            yield from _containers(x)
+def _holds(container: Any, before: Any) -> bool:
+    """Whether a container still holds what it held."""
+    now = content_of(container)
+    if isinstance(now, dict):
+        return [*now] == [*before] and all(map(is_, now.values(), before.values()))
+    return len(now) == len(before) and all(map(is_, now, before))
 
 
 __all__ = ["EVERY", "CompiledFunction"]

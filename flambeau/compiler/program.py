@@ -19,6 +19,7 @@ from flambeau.compiler.numbers import Given, may_vary
 from flambeau.compiler.sources import (
     Argument,
     Captured,
+    Container,
     GivenNumber,
     GradientOf,
     HostArray,
@@ -28,7 +29,7 @@ from flambeau.compiler.sources import (
     Tangent,
     Trace,
 )
-from flambeau.compiler.trees import map_tree
+from flambeau.compiler.trees import containers, fill, map_tree
 from flambeau.core.state import state
 from flambeau.tensor.tensor import Tensor, address, wrap
 
@@ -282,7 +283,7 @@ class Program:
     def is_repeatable(self) -> bool:
         """Whether another call changes nothing and gives the same."""
         trace = self.trace
-        return not (self.draws or trace.writes or trace.gradients or trace.stores or trace.places)
+        return not (self.draws or trace.writes or trace.gradients or trace.stores or trace.contents or trace.places)
 
     @property
     def roots(self) -> list[int]:
@@ -409,9 +410,11 @@ class Program:
         if self.backward is not None:
             attach(self, arguments, inputs, outputs, made, call)
         results = trace.results
-        if type(results) is Result and not trace.stores:
+        if type(results) is Result and not trace.stores and not trace.contents:
             return made[0]
         known: dict[int, Tensor] = dict(zip(map(id, trace.new), made, strict=True))
+
+        given_containers: list[Any] = []
 
         def result(x: Any) -> Any:
             if type(x) is Shown and id(x) not in known:  # a tensor that is returned twice is one tensor
@@ -423,10 +426,16 @@ class Program:
                 known[id(x)] = base if x.steps is None else replay(base, x.steps, x.tracked)
             if type(x) is Given:
                 return x.read(given)
+            if type(x) is Container:
+                if not given_containers:
+                    given_containers.extend(containers(call))
+                return given_containers[x.number]
             return known[id(x)] if type(x) in (Result, Shown) else x
 
         for place, value in trace.stores:
             place.repeat(result(value))
+        for container, content in [(result(c), map_tree(content, result)) for c, content in trace.contents]:
+            fill(container, content)
         return map_tree(results, result)
 
 

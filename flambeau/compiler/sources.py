@@ -97,6 +97,15 @@ class Shown:
         self.of, self.steps, self.tracked = of, steps, tracked
 
 
+class Container:
+    """In a trace's results: list, dictionary or record number `number` of the arguments."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int):
+        self.number = number
+
+
 @dataclass
 class Check:
     """`check` sees what the views `steps` show of an input, and raises an error if it is wrong."""
@@ -131,6 +140,7 @@ class Trace:
         checks: what looks at the elements of inputs before each call.
         modules: what was run.
         stores: (change, its tensor): what each call assigns to attributes, globals and the like.
+        contents: (container of the arguments, what it holds afterwards).
         environment: what was read of it.
     """
 
@@ -149,4 +159,5 @@ class Trace:
     checks: list[Check] = field(default_factory=list)
     modules: list[Any] = field(default_factory=list)
     stores: list[tuple[Change, Any]] = field(default_factory=list)
+    contents: list[tuple[Container, Any]] = field(default_factory=list)
     environment: Watch | None = None

@@ -572,6 +572,147 @@ def kv_cache_tensorpos(compiled: Compiler) -> list[Any]:
     return [f(torch.ones(1, 1, 2) * i, torch.tensor([i])) for i in range(6)]
 
 
+@program
+def mutate_arg_list(compiled: Compiler) -> list[Any]:
+    def f(xs):
+        xs.append(xs[0] * 2)
+        return xs[0].sum()
+
+    f = compiled(f)
+    o = []
+    for _ in range(3):
+        xs = [torch.ones(2)]
+        o.append(f(xs))
+        o.append(len(xs))
+        o.append(xs[1])
+    return o
+
+
+@program
+def mutate_arg_dict(compiled: Compiler) -> list[Any]:
+    def f(d):
+        d["y"] = d["x"] * 2
+        return d
+
+    f = compiled(f)
+    o = []
+    for _ in range(3):
+        d = {"x": torch.ones(2)}
+        r = f(d)
+        o += [r["y"], d["y"], r is d]
+    return o
+
+
+@program
+def return_arg_container(compiled: Compiler) -> list[Any]:
+    f = compiled(lambda d: d)
+    d = {"x": torch.ones(2)}
+    return [f(d) is d, f(d)["x"]]
+
+
+@program
+def dataclass_mutated(compiled: Compiler) -> list[Any]:
+    @dataclasses.dataclass
+    class B:
+        x: typing.Any
+        n: int = 0
+        y: typing.Any = None
+
+    def f(b):
+        b.y = b.x * 2
+        b.n = 5
+        return b
+
+    f = compiled(f)
+    o = []
+    for _ in range(3):
+        b = B(torch.ones(2))
+        r = f(b)
+        o += [r is b, b.y, b.n, b.x]
+    return o
+
+
+@program
+def nested_mutated(compiled: Compiler) -> list[Any]:
+    def f(d, l):
+        d["inner"]["z"] = d["x"] + 1
+        l.pop(0)
+        l.insert(0, d["inner"])
+        return {"d": d, "l": [l, d["x"]]}
+
+    f = compiled(f)
+    o = []
+    for _ in range(3):
+        d = {"x": torch.ones(2), "inner": {}}
+        l = [torch.zeros(1), 3]
+        r = f(d, l)
+        o += [r["d"] is d, r["l"][0] is l, l[0] is d["inner"], d["inner"]["z"], len(l), r["l"][1] is d["x"]]
+    return o
+
+
+@program
+def pipeline_dict(compiled: Compiler) -> list[Any]:
+    m = nn.Linear(2, 2)
+
+    def f(batch):
+        batch["h"] = m(batch["x"])
+        batch["loss"] = batch["h"].pow(2).mean()
+        del batch["x"]
+        return batch
+
+    f = compiled(f)
+    o = []
+    for _ in range(3):
+        m.zero_grad()
+        b = f({"x": torch.ones(1, 2)})
+        b["loss"].backward()
+        o += [list(b), b["h"], b["loss"], m.weight.grad.clone()]
+    return o
+
+
+@program
+def kwargs_mutated(compiled: Compiler) -> list[Any]:
+    def f(**kw):
+        kw["a"] = kw["a"] * 2
+        return kw
+
+    f = compiled(f)
+    d = {"a": torch.ones(2)}
+    r = [f(**d) for _ in range(3)]
+    return [r[0]["a"], r[2]["a"], d["a"], r[0] is d]
+
+
+@program
+def list_swap(compiled: Compiler) -> list[Any]:
+    def f(l):
+        l[0], l[1] = l[1], l[0] * 2
+        return None
+
+    f = compiled(f)
+    l = [torch.ones(1), torch.ones(1) * 3]
+    o = []
+    for _ in range(4):
+        f(l)
+        o += [l[0].clone(), l[1].clone()]
+    return o
+
+
+@program
+def list_sort_append_none(compiled: Compiler) -> list[Any]:
+    def f(l, x):
+        l.append(None)
+        l.append(x.shape[0])
+        l.append("s")
+        return len(l)
+
+    f = compiled(f)
+    o = []
+    for _ in range(3):
+        l = []
+        o += [f(l, torch.ones(2)), l[1:]]
+    return o
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name: str) -> None:
     compare(PROGRAMS[name])
