@@ -262,12 +262,20 @@ def _is_basic(key: Any) -> bool:
     return dots < 2
 
 
+_LONG = np.dtype(np.int64)
+
+
 def getitem(self: Tensor, key: Any) -> Tensor:
     """`self[key]` with NumPy's indices: slices and ints give views, tensors and lists give copies."""
     if not state.busy and _is_basic(key):
         try:
             return finish_view(_basic, self, basic_view(self._array, key), {"key": key})
         except (IndexError, ValueError):
+            pass  # the long way raises PyTorch's error
+    if not state.busy and key.__class__ is Tensor and key._array.dtype == _LONG and key._array.ndim and self._array.ndim:
+        try:
+            return _index(self, key, dims=(0,))
+        except IndexError:
             pass  # the long way raises PyTorch's error
     if _masks_whole(self, key):
         need_value("indexing with a bool mask")
