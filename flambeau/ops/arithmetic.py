@@ -11,6 +11,7 @@ import numpy as np
 
 from flambeau.autograd.modes import modes
 from flambeau.core import dtypes
+from flambeau.ops import on_kernels
 from flambeau.ops.pointwise import (
     NUMBERS,
     binary,
@@ -436,10 +437,21 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     return _where(mask, value, input)
 
 
+_REAL = (float, int, type(None))
+
+
+def _limited_by_numbers(x: np.ndarray, min: Any, max: Any) -> Any:
+    fast = on_kernels.limited(x, min, max) if x.size >= on_kernels.CHAINED else None
+    if fast is not None:
+        return fast
+    x = x if min is None else np.maximum(x, min)
+    return x if max is None else np.minimum(x, max)
+
+
 _clamp = Primitive(
     "clamp",
     "input",
-    computed(lambda x, min, max: np.clip(x, min, max), "same"),
+    computed(_limited_by_numbers, "same"),
     rule=pointwise_rule("same"),
     derivative={"input": lambda g, input, min, max: _clamp_gradient(g, input, min, max)},
     lowering=Elementwise(lambda k, x, min, max: k.clamp(x, min, max)),
@@ -465,6 +477,9 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         if min is not None:
             out = _limited(out, min, Tensor.__ge__)
         return out if max is None else _limited(out, max, Tensor.__le__)
+    if input.dtype.kind == dtypes.FLOATING and min.__class__ in _REAL and max.__class__ in _REAL:
+        kind = input._array.dtype.type
+        return _clamp(input, min=None if min is None else kind(min), max=None if max is None else kind(max))
     common = result_dtype(input, *(b for b in (min, max) if b is not None))
     x = input if input.dtype is common else input.to(common)
     bounds = [None if b is None else np.asarray(number_as(b, common), common.numpy)[()] for b in (min, max)]

@@ -111,6 +111,25 @@ def pair(name: str, x: Any, y: Any) -> np.ndarray | None:
     return result
 
 
+def limited(x: np.ndarray, low: Any, high: Any) -> np.ndarray | None:
+    """`x`, at least `low` and at most `high`, if these are numbers."""
+    dtype, bounds = x.dtype, [(n, b) for n, b in (("maximum", low), ("minimum", high)) if b is not None]
+    if x.size < _FEWEST.get(("relu", dtype), math.inf) or not x.flags.c_contiguous:
+        return None
+    key = ("limited", dtype, *[n for n, _ in bounds])
+    chain = _chains.get(key)
+    if chain is None:
+        from flambeau.kernels.flat import Chain
+
+        inputs = [("input", k) for k in range(len(bounds) + 1)]
+        ends = [(n, 0 if not k else len(inputs) + k - 1, k + 1) for k, (n, _) in enumerate(bounds)]
+        nodes = (*inputs, *ends)
+        chain = _chains[key] = Chain(nodes, (len(nodes) - 1,), [dtype] * len(inputs), [dtype], range(1, len(inputs)))
+    result = np.empty(x.shape, dtype)
+    chain(x, *[np.asarray(b, dtype) for _, b in bounds], result)
+    return result
+
+
 def gated(g: np.ndarray, by: np.ndarray) -> np.ndarray | None:
     """`g` where `by` is positive or NaN, 0 elsewhere."""
     fits = g.dtype == by.dtype and g.dtype in _DTYPES and g.flags.c_contiguous and by.flags.c_contiguous
