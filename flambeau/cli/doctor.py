@@ -23,6 +23,7 @@ def doctor(json: Json = False) -> None:
         **environment(),
         "imported from": imported_from(),
         "vector features": _vector_features(),
+        "code for": _code_for(),
         "threads": str(flambeau.get_num_threads()),
         "compiled programs": _kept_programs(),
         **{f"kernel, {outcome.name}": str(outcome) for outcome in outcomes},
@@ -59,6 +60,13 @@ def _kept_programs() -> str:
 
 def _missing_extras() -> list[str]:
     return [f"{name} ({extra})" for name, extra in PACKAGES.items() if version(name) is None]
+
+
+def _code_for() -> str:
+    """The processor that kernels are made for: not the one at hand if `FLAMBEAU_CPU` names a lesser one."""
+    from flambeau.kernels.target import host
+
+    return f"{host().cpu} ({host().name})"
 
 
 def _vector_features() -> str:

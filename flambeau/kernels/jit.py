@@ -154,8 +154,8 @@ def _linker() -> Any:
 
 
 def _code_model(target: Target) -> str:
-    """How far apart the parts of a program may lie. On Windows LLVM has the older linker only, which puts them anywhere."""
-    return "large" if "windows" in target.triple else "small"
+    """How far apart the parts of a program may lie. On Windows LLVM has the older linker only, and knows what suits it."""
+    return "jitdefault" if "windows" in target.triple else "small"
 
 
 def _link(machine_code: Sequence[bytes], names: list[str]) -> Any:

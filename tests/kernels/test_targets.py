@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,9 @@ def test_sizes_of_caches(tmp_path: Path, sizes: tuple[str, ...], sharers: tuple[
             (folder / name).write_text(value + "\n")
     assert (_cache_bytes(1, tmp_path), _cache_bytes(2, tmp_path)) == expected
     assert _cache_bytes(3, tmp_path) is None
+
+
+def test_where_programs_may_lie() -> None:
+    """On Windows LLVM decides, since its newer linker is not there."""
+    assert jit._code_model(named("neon")) == jit._code_model(named("avx2")) == "small"
+    assert jit._code_model(replace(named("avx2"), triple="x86_64-pc-windows-msvc")) == "jitdefault"
