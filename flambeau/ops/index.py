@@ -265,6 +265,12 @@ def _is_basic(key: Any) -> bool:
 _LONG = np.dtype(np.int64)
 
 
+def _is_positions(self: Tensor, key: Any) -> bool:
+    """Whether `key` is an index tensor of the first dimension, and nothing out of the ordinary is going on."""
+    plain = not state.busy and key.__class__ is Tensor
+    return plain and key._array.dtype == _LONG and key._array.ndim > 0 and self._array.ndim > 0
+
+
 def getitem(self: Tensor, key: Any) -> Tensor:
     """`self[key]` with NumPy's indices: slices and ints give views, tensors and lists give copies."""
     if not state.busy and _is_basic(key):
@@ -272,7 +278,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
             return finish_view(_basic, self, basic_view(self._array, key), {"key": key})
         except (IndexError, ValueError):
             pass  # the long way raises PyTorch's error
-    if not state.busy and key.__class__ is Tensor and key._array.dtype == _LONG and key._array.ndim and self._array.ndim:
+    if _is_positions(self, key):
         try:
             return _index(self, key, dims=(0,))
         except IndexError:
@@ -317,6 +323,12 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     """`self[key] = value`, broadcast and cast."""
     if _set_at_once(self, key, value):
         return
+    if isinstance(value, Tensor) and value._array.dtype == self._array.dtype and _is_positions(self, key):
+        try:
+            if changed_at_once(self, value, (key,), (0,), False):
+                return
+        except (IndexError, ValueError):
+            pass  # the long way raises PyTorch's error
     if _masks_whole(self, key) and (not isinstance(value, Tensor) or value.ndim == 0):
         mask = reshape(key, (*key._array.shape, *[1] * (self.ndim - key.ndim)))
         if not isinstance(value, Tensor):
