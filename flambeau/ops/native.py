@@ -20,11 +20,11 @@ from flambeau.ops.familiar import Familiar
 from flambeau.tensor import Tensor
 
 #: Elements of the first argument from which on a native program is usually worth its call.
-_WORTH_A_PROGRAM = 1 << 15
+WORTH_A_PROGRAM = 1 << 15
 _MOST_PROGRAMS = 512
 
 
-def native(function: Callable[..., Any], worth: int = _WORTH_A_PROGRAM, at_once: int = 48) -> Callable[..., Any]:
+def native(function: Callable[..., Any], worth: int = WORTH_A_PROGRAM, at_once: int = 48) -> Callable[..., Any]:
     """Makes a pure function of tensors (its other arguments are constants) run natively.
 
     Its results are new tensors; it changes nothing and draws no random numbers.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from flambeau.autograd import no_grad
 from flambeau.core import dtypes
 from flambeau.nn.functional.padding import pad
+from flambeau.ops import channels as channels_of
 from flambeau.ops import rows
 from flambeau.ops.native import native
 from flambeau.tensor import Tensor
@@ -61,17 +62,12 @@ def batch_norm_and_moments(
         none = input.new_zeros(channels), input.new_ones(channels)
         return _by_moments(input, *none, weight, bias, eps), None, None
     if training:
-        out, mean, variance = _by_its_moments(input, weight, bias, eps)
+        out, mean, variance = channels_of.batch_norm(input, weight, bias, eps, _by_its_moments)
         if running_mean is not None and running_var is not None:
             count = input.numel() // channels
             with no_grad():
-                running_mean.mul_(1 - momentum).add_(
-                    mean.detach().reshape(-1).to(running_mean.dtype), alpha=momentum
-                )
-                unbiased = variance.detach().reshape(-1) * (count / (count - 1) if count > 1 else math.inf)
-                running_var.mul_(1 - momentum).add_(
-                    unbiased.to(running_var.dtype), alpha=momentum
-                )
+                channels_of.move(running_mean, mean.detach(), 1.0, momentum)
+                channels_of.move(running_var, variance.detach(), count / (count - 1) if count > 1 else math.inf, momentum)
         return out, mean, variance
     assert running_mean is not None and running_var is not None
     return _by_moments(input, running_mean, running_var, weight, bias, eps), None, None
