@@ -11,13 +11,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from flambeau.compiler.backends import space
 from flambeau.compiler.backends.expressions import Builder, Element
 from flambeau.compiler.backends.place import Place
-from flambeau.compiler.graph import Node
+from flambeau.compiler.graph import Graph, Node
 from flambeau.compiler.schedule import Lanes
 from flambeau.kernels import conv
 from flambeau.kernels import pool as pools
@@ -117,7 +118,31 @@ def _is_for_lanes(work: Work, node: Node, shape: Convolution) -> bool:
         return work.schedule.lanes is Lanes.SAMPLES and shape.batch >= lanes
     if shape.batch < lanes or filled < 0.65 or channels > _MOST_CHANNELS:
         return False
-    return not conv.prefers_planes(shape, element_of(dtype.name), lanes)
+    return not _prefer_planes(work.graph, lanes)
+
+
+#: From which share of a program's convolutions on, by operations, that planes are better for, all are done on
+#: planes: on the way to others their results would be turned again and again.
+_SHARE_ON_PLANES = 0.1
+_on_planes: WeakKeyDictionary[Graph, bool] = WeakKeyDictionary()
+
+
+def _prefer_planes(graph: Graph, lanes: int) -> bool:
+    """Whether the convolutions of a program should all be done on planes."""
+    if graph not in _on_planes:
+        total = better = 0
+        for node in graph.nodes:
+            which = {"convolution": "forward", "convolution_input": "input", "convolution_weight": "weight"}.get(
+                node.primitive.name, ""
+            )
+            if which and len(node.values[0].shape) == 4 and node.values[0].dtype.kind == "f":
+                shape, element = _shape_of(node, which), element_of(node.values[0].dtype.name)
+                total += shape.flops
+                wide = max(shape.in_channels, shape.out_channels) > _MOST_CHANNELS
+                if wide or conv.prefers_planes(shape, element, lanes):
+                    better += shape.flops
+        _on_planes[graph] = better > _SHARE_ON_PLANES * total
+    return _on_planes[graph]
 
 
 def _shape_of(node: Node, which: str) -> Convolution:

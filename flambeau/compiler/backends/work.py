@@ -11,7 +11,7 @@ from flambeau.compiler.backends.calls import KernelCall
 from flambeau.compiler.backends.expressions import Builder, Element
 from flambeau.compiler.backends.lowering import Epilogue, Lowering
 from flambeau.compiler.backends.place import Place, batch_last, has_batch_last, whole
-from flambeau.compiler.graph import Node, Value, constant
+from flambeau.compiler.graph import Graph, Node, Value, constant
 from flambeau.compiler.schedule import Schedule
 from flambeau.kernels.positions import Fault
 
@@ -78,6 +78,11 @@ class Work:
         ordered = self.temporary(place.shape, place.dtype)
         self.copy(place, ordered)
         return ordered
+
+    @property
+    def graph(self) -> Graph:
+        """The program that the node belongs to."""
+        return self._lowering.graph
 
     @property
     def schedule(self) -> Schedule:
