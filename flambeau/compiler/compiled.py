@@ -24,7 +24,7 @@ from flambeau.compiler.numbers import Number, may_vary
 from flambeau.compiler.passes.dead import drop_dead
 from flambeau.compiler.places import Change, is_simple
 from flambeau.compiler.program import Program
-from flambeau.compiler.reads import Method, Reads
+from flambeau.compiler.reads import Bound, Method, Reads
 from flambeau.compiler.results import Returned
 from flambeau.compiler.settings import stance
 from flambeau.compiler.sources import Container
@@ -105,7 +105,7 @@ class CompiledFunction:
                 return partial(self, instance)
             found = self._methods[id(instance)] = self._anew(method)
             functools.update_wrapper(found, self.function)
-        return found
+        return Bound(found, instance)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> CompiledFunction:
         return self._anew(copy.deepcopy(self.function, memo))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.compiler.places import SIMPLE, Change, Entries, Generator, is_same, is_simple
-from flambeau.compiler.reads import Method, Reads, layers
+from flambeau.compiler.reads import Bound, Method, Reads, layers
 from flambeau.tensor.tensor import Tensor
 
 _PACKAGE = __name__.partition(".")[0]
@@ -111,6 +111,8 @@ class World:
                     self._names |= _names(thing.__func__.__code__)
             case Method():
                 self._waiting += [thing.instance(), thing.function]
+            case Bound():
+                self._waiting.append(thing.__wrapped__)
             case CompiledFunction():
                 self._waiting.append(thing.function)
             case partial():

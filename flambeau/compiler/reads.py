@@ -56,4 +56,27 @@ class Method:
         self.instance = weakref.ref(instance, lambda _: gone())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.function(self.instance(), *args, **kwargs)
+        instance = self.instance()
+        if instance is None:
+            raise ReferenceError("the object of which a compiled method is called again is gone")
+        return self.function(instance, *args, **kwargs)
+
+
+class Bound:
+    """A compiled method while somebody has it: it keeps its instance."""
+
+    __slots__ = ("__self__", "__wrapped__")
+
+    def __init__(self, compiled: Any, instance: Any):
+        self.__wrapped__, self.__self__ = compiled, instance
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in ("__name__", "__qualname__"):
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
+
+    def __reduce__(self) -> tuple:
+        return getattr, (self.__self__, self.__name__)  # the method of what the instance is copied to

@@ -490,7 +490,12 @@ def test_methods_of_many_instances() -> None:
         for _ in range(2):
             for k, thing in enumerate(things):
                 assert thing.scale(torch.ones(2)).tolist() == [2 * k, 2 * k]
-    assert things[3].scale is things[3].scale and things[3].scale.__name__ == "scale"
+    assert things[3].scale.traces == 1 and things[3].scale.__name__ == "scale"
+    assert Scaled(3.0).scale(torch.ones(2)).tolist() == [6, 6]  # nobody else has it
+    twin = copy.deepcopy([things[4], things[4].scale])
+    twin[0].k = 0.0
+    assert twin[1](torch.ones(2)).tolist() == [4, 4] and things[4].scale(torch.ones(2)).tolist() == [8, 8]
+    del twin
     gone = [weakref.ref(thing) for thing in things]
     del thing, things
     gc.collect()
