@@ -77,7 +77,7 @@ def named(instruction_set: str) -> Target:
     that the code can run here if `can_run` says so. Raises `KeyError` for any other name.
     """
     wanted = _INSTRUCTION_SETS[instruction_set]
-    here = host()
+    here = _at_hand()
     if wanted.is_aarch64 != here.is_aarch64:
         return wanted
     return replace(wanted, triple=here.triple, l1=here.l1, l2=here.l2, cores=here.cores)
@@ -108,9 +108,7 @@ def _lessened(here: Target, cpu: str) -> Target:
     runs = [name for name, width in _LEVELS.items() if _WIDTHS.index(width) <= _WIDTHS.index(here.name)]
     if not here.is_x86 or cpu not in runs:
         raise ValueError(f"FLAMBEAU_CPU={cpu!r}: code can be made here for {', '.join(runs) if here.is_x86 else here.cpu}")
-    base = _INSTRUCTION_SETS[_LEVELS[cpu]]
-    return replace(here, name=base.name, cpu=cpu, features="", vector_bytes=base.vector_bytes, registers=base.registers,
-                   has_fma=base.has_fma, has_half=base.has_half)  # fmt: skip
+    return replace(named(_LEVELS[cpu]), cpu=cpu)
 
 
 @cache
