@@ -21,6 +21,7 @@ from flambeau.ops import arithmetic as arithmetic
 from flambeau.ops import aten as aten
 from flambeau.ops import attention as attention
 from flambeau.ops import autocasting as autocasting
+from flambeau.ops import channels as channels
 from flambeau.ops import comparison as comparison
 from flambeau.ops import complexes as complexes
 from flambeau.ops import contractions as contractions
@@ -67,6 +68,7 @@ from flambeau.ops import ranges as ranges
 from flambeau.ops import reduce as reduce
 from flambeau.ops import required as required
 from flambeau.ops import results as results
+from flambeau.ops import rows as rows
 from flambeau.ops import shape as shape
 from flambeau.ops import solvers as solvers
 from flambeau.ops import sparse as sparse

@@ -226,11 +226,11 @@ def _pseudo_inverse(A: Tensor, tolerance: Tensor, hermitian: bool = False) -> Te
 
 
 def _tolerance_array(values: np.ndarray, atol: Any, rtol: Any, size: int) -> np.ndarray:
-    absolute = 0.0 if atol is None else atol
     if rtol is None:
-        given = np.any(np.asarray(absolute) > 0)
+        given = atol is not None and np.any(np.asarray(atol) > 0)
         rtol = 0.0 if given else size * np.finfo(values.dtype).eps
-    return np.asarray(np.maximum(absolute, rtol * values.max(-1, initial=0.0)))
+    relative = np.asarray(rtol * values.max(-1, initial=0.0))
+    return relative if atol is None else np.asarray(np.maximum(atol, relative))
 
 
 #: Singular values up to this count as 0: max(atol, rtol * largest), (*, k) -> (*).
