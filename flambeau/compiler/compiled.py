@@ -69,7 +69,8 @@ class CompiledFunction:
         pure: bool = False,
         dynamic: bool | None = None,
     ):
-        self.most, self.tune, self.pure, self.quiet, self.dynamic = most, tune, pure, quiet, dynamic
+        self.most, self.tune, self.pure, self.quiet = most, tune, pure, quiet
+        self.dynamic = False if pure else dynamic  # equal calls of eager operators give equal bits
         self.function = function
         self.fullgraph = fullgraph
         self.traces = 0
@@ -117,7 +118,7 @@ class CompiledFunction:
         return CompiledFunction(function, self.fullgraph, self.quiet, self.most, self.tune, self.pure, self.dynamic)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if (state.busy and state.tracer is not None) or stance.name == "force_eager":
+        if (state.busy and state.tracer is not None) or (stance.name == "force_eager" and not self.quiet):
             return self.function(*args, **kwargs)
         tensors: list[Tensor] = []
         numbers: list[Any] = []
@@ -191,18 +192,21 @@ class CompiledFunction:
 
         known = sum(map(len, self.programs.values()))
         most = config.recompile_limit if self.most is None else self.most
-        if config.disable or modes.saved_hooks or self._waits() or (key not in self.programs and len(self._eager_keys) >= most):
-            return self.function(*args, **kwargs)  # perhaps enough was tried
-        if known and config.error_on_recompile:
+        asked = not self.quiet  # by the user, whose settings count
+        if modes.saved_hooks or (asked and (config.disable or self._waits())):
+            return self.function(*args, **kwargs)
+        if key not in self.programs and len(self._eager_keys) >= most:
+            return self.function(*args, **kwargs)  # enough was tried
+        if known and asked and config.error_on_recompile:
             raise RecompileError(f"Recompiling function {self._name()}: no program is for this call")
-        if self.dynamic is not False and config.automatic_dynamic_shapes:
+        if self.dynamic is not False and (config.automatic_dynamic_shapes or not asked):
             found = self._with_varying(key, args, kwargs, tensors, numbers, known, most)
             if found is not None:
                 return found(tensors, numbers, (args, kwargs))
-        if known >= min(most * 4, config.accumulated_recompile_limit) or (
+        if known >= (min(most * 4, config.accumulated_recompile_limit) if asked else most * 4) or (
             key not in self.programs and len(self.programs) >= most
         ):
-            if config.fail_on_recompile_limit_hit:
+            if asked and config.fail_on_recompile_limit_hit:
                 raise FailOnRecompileLimitHit(f"{self._name()} was compiled {known} times, which is the limit")
             self._warn(
                 f"{self._name()} was specialised {known} times, for changing shapes, dtypes or constants; calls with "

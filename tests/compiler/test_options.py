@@ -152,6 +152,17 @@ def test_stances() -> None:
         torch.compiler.set_stance("never")
 
 
+def test_eager_operators_go_on() -> None:
+    """Settings are about functions that users compile, not about what eager execution compiles for itself."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    optimizer = torch.optim.Adam(model.parameters())
+    with torch.compiler.set_stance("fail_on_recompile"), config.patch(error_on_recompile=True, recompile_limit=1):
+        for size in (32, 33, 34):
+            optimizer.zero_grad()
+            model(torch.randn(16, 3, size, size)).square().mean().backward()
+            optimizer.step()
+
+
 def test_disabled_parts_and_questions() -> None:
     asked: list[bool] = []
 
