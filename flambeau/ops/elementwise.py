@@ -35,13 +35,15 @@ class Chains:
         dtype, shape = first.dtype, first.shape
         if first.size < CHAINED or dtype not in FLOATS:
             return None
-        for array in arrays:
-            if array.shape != shape or array.dtype != dtype:
+        if len(arrays) == 1:
+            if not first.flags.c_contiguous:
                 return None
-        if not all([array.flags.c_contiguous for array in arrays]):
-            if not any([array.flags.c_contiguous for array in arrays]):
+        else:
+            in_order = [array.flags.c_contiguous for array in arrays]
+            if not any(in_order) or any([a.shape != shape or a.dtype != dtype for a in arrays]):
                 return None
-            arrays = tuple(map(np.ascontiguousarray, arrays))
+            if not all(in_order):
+                arrays = tuple(map(np.ascontiguousarray, arrays))
         key = (dtype, constants)
         chain = self._known.get(key, self)
         if chain is self:
