@@ -18,7 +18,7 @@ from flambeau.ops.parts import _basic, _slice, basic_view
 from flambeau.ops.shape import _view, reshape
 from flambeau.ops.table import Kernel, Primitive, Spec, finish_view, operator
 from flambeau.tensor.tensor import Tensor, overlaps_itself, wrap
-from flambeau.tensor.tracing import need_value, state, verify
+from flambeau.tensor.tracing import is_tracing, need_value, state, verify
 
 # Indexing by tensors ------------------------------------------------------------------------------
 
@@ -211,8 +211,6 @@ def _as_index(item: Any) -> Any:
         if item.dtype is dtypes.uint8:
             return item.to(dtypes.bool_)
         if item.ndim == 0 and item.dtype.kind == dtypes.INTEGER and isinstance(item._array, np.ndarray):
-            from flambeau.tensor.tracing import is_tracing
-
             return item if is_tracing() else int(item._array)
         return item
     if isinstance(item, (int, np.integer)):
@@ -335,6 +333,13 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
             value = wrap(np.asarray(value).astype(self._array.dtype))
         self.masked_fill_(mask, value.to(self.dtype))
         return
+    if is_tracing() and _masks_whole(self, key):
+        from flambeau.ops.positions import put_where
+        from flambeau.ops.table import frozen
+
+        self._check_inplace()
+        self._assign(put_where(frozen(self), key, value.to(self.dtype)))
+        return
     plan = _Plan(self, key)
     if not isinstance(value, Tensor):
         value = wrap(np.asarray(value).astype(self._array.dtype))
@@ -430,6 +435,12 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
             f"Index put requires the source and destination dtypes match, got {input.dtype.tensor_type} "
             f"for the destination and {values.dtype.tensor_type} for the source."
         )
+    if is_tracing() and len(indices) == 1 and _masks_whole(input, indices[0]):
+        from flambeau.ops.positions import put_where
+
+        mask = indices[0]
+        if values.ndim <= input.ndim - mask.ndim:
+            return put_where(input, mask, values, accumulate)
     plan = _index_plan(input, indices)
     return _index_put(input, values, *plan.indices, dims=tuple(plan.dims), accumulate=accumulate)
 

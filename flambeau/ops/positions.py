@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ from flambeau.core import dtypes
 from flambeau.core.shapes import broadcast_shapes, wrap_dim
 from flambeau.ops.arithmetic import where
 from flambeau.ops.index import _index, _index_put, gather
+from flambeau.ops.required import required
 from flambeau.ops.shape import expand, reshape
 from flambeau.ops.table import Primitive, Spec, operator
 from flambeau.tensor.tensor import Tensor
+from flambeau.tensor.tracing import is_tracing, need_value
 
 
 def _check_positions(name: str, input: Tensor, index: Tensor) -> None:
@@ -111,10 +114,47 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError("Number of elements of source < number of ones in mask")
     if not source._array.size:
         return input.clone()
-    # The element for each true place is the one numbered by the true places before it.
-    number = (reshape(mask, -1).cumsum(0) - 1).clamp(0, source._array.size - 1)
-    drawn = _index(reshape(source, -1), number, dims=(0,))
+    drawn = _in_order(reshape(source, -1), mask, _check_enough)
     return where(mask, reshape(drawn, shape), input)
+
+
+def _in_order(source: Tensor, mask: Tensor, check: Callable[[tuple[int, ...], np.ndarray], None]) -> Tensor:
+    """For each place of `mask` the row of `source` that is numbered by the true places before it.
+
+    In a compiled program `check` gets the shape of `source` and the number of true places.
+    """
+    number = (reshape(mask, -1).cumsum(0) - 1).clamp(0, source._array.shape[0] - 1)
+    if is_tracing():
+        number = number + required(number.new_zeros(()), mask.sum(), partial(check, tuple(source._array.shape)))
+    return _index(source, number, dims=(0,))
+
+
+def _check_enough(shape: tuple[int, ...], count: np.ndarray) -> None:
+    if count > shape[0]:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+
+
+def _check_as_many(shape: tuple[int, ...], count: np.ndarray) -> None:
+    if count != shape[0]:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(shape)} cannot be broadcast to indexing "
+            f"result of shape {[int(count), *shape[1:]]}"
+        )
+
+
+def put_where(input: Tensor, mask: Tensor, value: Tensor, accumulate: bool = False) -> Tensor:
+    """What `input[mask] = value`, or `+=`, makes of `input`, for a mask of its first dimensions, in a program that is traced."""
+    rest = tuple(input._array.shape[mask.ndim :])
+    while value.ndim > len(rest) and value._array.shape[0] == 1:
+        value = value.squeeze(0)
+    many = value.ndim > len(rest)
+    if many and (not value._array.size or value._array.shape[1:] != rest):
+        need_value("indexing with a bool mask")  # the error tells how often it is true
+    if not many and broadcast_shapes(value._array.shape, rest) != rest:
+        need_value("indexing with a bool mask")
+    if many:
+        value = reshape(_in_order(value, mask, _check_as_many), input._array.shape)
+    return where(reshape(mask, (*mask._array.shape, *[1] * len(rest))), input + value if accumulate else value, input)
 
 
 @operator

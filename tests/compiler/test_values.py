@@ -242,3 +242,27 @@ def test_segments(how: str) -> None:
     check(lambda x, n: torch.segment_reduce(x, how, lengths=n, axis=1), data.T.contiguous(), lengths.expand(2, 4))
     refused(lambda x, n: torch.segment_reduce(x, how, lengths=n), (data, lengths), (data, lengths + 1))
     refused(lambda x, n: torch.segment_reduce(x, how, lengths=n), (data, lengths), (data, lengths - 1))
+
+
+# Masks --------------------------------------------------------------------------------------------
+
+
+def test_writing_where_a_mask_is_true() -> None:
+    torch.manual_seed(0)
+    x, mask = torch.randn(5, 2), torch.tensor([True, False, True, False, True])
+
+    def put(x: Any, m: Any, v: Any) -> Any:
+        x = x * 1
+        x[m] = v
+        return x
+
+    for value in (torch.randn(3, 2), torch.randn(2), torch.randn(1, 2), torch.randn(1, 1), torch.tensor(2.0)):
+        check(put, x, mask, value)
+    check(put, x, x > 0, torch.randn(int((x > 0).sum())))
+    check(put, x, torch.zeros(5, dtype=torch.bool), torch.randn(2))
+    check(lambda x, m, v: x.index_put((m,), v), x, mask, torch.randn(2))
+    check(lambda x, m, v: x.index_put((m,), v, accumulate=True), x, mask, torch.randn(2))
+    check(torch.masked_scatter, x, x > 0, torch.randn(12))
+    all_but_one = torch.tensor([True, True, True, True, False])
+    refused(put, (x, mask, torch.randn(3, 2)), (x, all_but_one, torch.randn(3, 2)))
+    refused(torch.masked_scatter, (x, x > 9, torch.randn(3)), (x, x < 9, torch.randn(3)))
