@@ -266,3 +266,15 @@ def test_writing_where_a_mask_is_true() -> None:
     all_but_one = torch.tensor([True, True, True, True, False])
     refused(put, (x, mask, torch.randn(3, 2)), (x, all_but_one, torch.randn(3, 2)))
     refused(torch.masked_scatter, (x, x > 9, torch.randn(3)), (x, x < 9, torch.randn(3)))
+
+
+# Groups -------------------------------------------------------------------------------------------
+
+
+def test_products_of_groups() -> None:
+    torch.manual_seed(0)
+    rows, stack, columns = torch.randn(7, 4), torch.randn(3, 4, 5), torch.randn(4, 7)
+    ends = torch.tensor([2, 2, 6], dtype=torch.int32)
+    check(lambda a, b, o: F.grouped_mm(a, b, offs=o), rows, stack, ends)
+    check(lambda a, b, o: F.grouped_mm(a.mT, b, offs=o), stack, rows.mT.contiguous()[:4], ends)
+    check(lambda a, b, o: F.grouped_mm(a, b, offs=o), columns, rows, ends)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from flambeau import ops
+from flambeau.autograd import no_grad
 from flambeau.core import dtypes
+from flambeau.ops.table import Primitive, Spec
 from flambeau.tensor import Tensor
-from flambeau.tensor.tracing import need_value
+from flambeau.tensor.tensor import wrap
+from flambeau.tensor.tracing import is_tracing
 
 _DTYPES = (dtypes.float32, dtypes.bfloat16, dtypes.float16)
 
@@ -32,7 +37,10 @@ def grouped_mm(
     _check(mat_a, mat_b, offs, bias, out_dtype)
     if offs is None:
         return mat_a @ mat_b
-    need_value("grouped_mm")
+    return _grouped(mat_a, mat_b, offs) if is_tracing() else _by_groups(mat_a, mat_b, offs)
+
+
+def _by_groups(mat_a: Tensor, mat_b: Tensor, offs: Tensor) -> Tensor:
     ends = offs.tolist()
     groups = list(zip([0, *ends], ends, range(len(ends)), strict=False))
     if mat_b.ndim == 3:
@@ -44,6 +52,29 @@ def grouped_mm(
         rest = mat_b.size(1) - (ends[-1] if ends else 0)
         return ops.cat([*columns, mat_a.new_zeros((mat_a.size(1), rest))], 1)
     return ops.stack([mat_a[:, start:end] @ mat_b[start:end] for start, end, _ in groups])
+
+
+def _array(mat_a: np.ndarray, mat_b: np.ndarray, offs: np.ndarray) -> np.ndarray:
+    with no_grad():
+        return _by_groups(wrap(mat_a), wrap(mat_b), wrap(offs))._array
+
+
+def _rule(mat_a: Spec, mat_b: Spec, offs: Spec) -> Spec:
+    stacked = offs.shape if mat_a.ndim == mat_b.ndim else ()
+    return Spec((*stacked, mat_a.shape[-2], mat_b.shape[-1]), mat_a.dtype)
+
+
+#: `_by_groups` in a compiled program, which learns at each call where groups end. The derivative of each kind is another.
+_grouped = Primitive(
+    "grouped_mm",
+    "mat_a mat_b offs",
+    _array,
+    rule=_rule,
+    derivative={
+        "mat_a": lambda g, mat_b, offs: _grouped(g, mat_b.mT, offs),
+        "mat_b": lambda g, mat_a, offs: _grouped(mat_a.mT, g, offs),
+    },
+)
 
 
 def _check(mat_a: Tensor, mat_b: Tensor, offs: Tensor | None, bias: Any, out_dtype: Any) -> None:
