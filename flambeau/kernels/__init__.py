@@ -35,6 +35,8 @@ For the compiler, many kernels and one driver in a module:
 * Memory: `program.workspace` bytes at the workspace place; `program.scratch` bytes for each
   thread at the scratch place, one after the other. Both 128-byte aligned.
 * Numbers that change from call to call (a learning rate) are inputs with all strides 0.
+* `joined.emit(module, name, Joined(...), counts)`: one expression over many tensors. Its buffers are the table itself
+  (a slot that holds the table's own address) and the records that `joined.records` makes.
 * Barriers stand between calls that touch the same memory; `Call(..., touches=...)` says what each touches.
 * `code.address(name)` of a kernel's stage gives the stage itself, to time it alone.
 * `jit.load(module, key)` and `jit.fetch(key)`: a key of the caller's own, so that a warm start

@@ -54,3 +54,15 @@ def test_share_of_the_peak_is_that_of_what_bounds_the_kernel() -> None:
     assert peak.share(1.0, 1, 500) == pytest.approx(100)
     assert peak.bandwidth(5) == 50.0 and peak.bandwidth(10**6) == 5.0
     assert peak.share(0.0, 1, 1) == 0.0
+
+
+def test_results_in_another_shape_are_not_copied() -> None:
+    """A view of all that a kernel makes is made where the caller wants it."""
+
+    @torch.compile(fullgraph=True)
+    def f(x: torch.Tensor) -> torch.Tensor:
+        return x.sum(0, keepdim=True).view(-1)
+
+    x = torch.randn(30, 40)
+    assert torch.allclose(f(x), x.sum(0), atol=1e-5)
+    assert "copies between layouts and to results: 0" in f.explain()
