@@ -265,6 +265,8 @@ eigh_of = Primitive(
 
 
 def _eig_array(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not np.isfinite(x).all():
+        raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
     values, vectors = np.linalg.eig(x)
     kind = complex_dtype(x.dtype)
     return values.astype(kind, copy=False), vectors.astype(kind, copy=False)
