@@ -14,9 +14,9 @@ Between blocks of sources the sums wait as [pixel][channel]; at the end squares 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 from flambeau.kernels import conv_plane
 from flambeau.kernels.conv_axis import Axis
@@ -63,7 +63,7 @@ def choose_tile(target: Target, rows: int, columns: int, blocks: int) -> tuple[T
                     sums = height * width * vectors
                     loads = height * width + 1.3 * vectors
                     cycles += bands * parts * max(sums, loads, 9)
-            cycles *= ceil(blocks / vectors)
+            cycles *= -(-blocks // vectors)
             if cycles < best:
                 best, choice = cycles, Tile(tall, wide, vectors)
     return choice, rows * columns * blocks / best
@@ -89,9 +89,15 @@ def applies(what: Sum) -> bool:
 
 def pays(what: Sum, target: Target) -> bool:
     """Whether it applies, and beats pixels in the lanes (`conv_plane`)."""
-    lanes = target.lanes(what.x.element.computed.bytes)
+    lanes, conv = target.lanes(what.x.element.computed.bytes), what.conv
+    places = sum(axis.count * len(axis.taps) for axis in what.rows)
+    places *= sum(axis.count * len(axis.taps) for axis in what.columns)
+    pairs = what.sources * what.targets * conv.groups
+    products = places * pairs * conv.batch / (2 * lanes)
+    weights = math.prod(conv.kernel) * pairs
+    packing = weights * (0.5 if what.weight.strides[0] > what.weight.strides[1] else 0.9)
     rate = _RATES[target.registers < 32] * share_of_use(what, target, lanes)
-    return applies(what) and rate > conv_plane.share_of_use(what, target, lanes)
+    return applies(what) and products / rate + packing < products / conv_plane.share_of_use(what, target, lanes)
 
 
 def share_of_use(what: Sum, target: Target, lanes: int) -> float:
@@ -195,7 +201,7 @@ class _Work:
                 for number, (i, j) in enumerate((i, j) for i, _ in residue.rows.taps for j, _ in columns.taps):
                     places[i * row_step + j * column_step] = first + number, count
         together = all(at == place[0] for at, place in places.items()) and source_step == len(places)
-        side_by_side = sorted(places) == list(range(len(places)))
+        side_by_side = sorted(places) == list(range(len(places))) and target_step != 1
         with f.range(begin, end) as task:
             vector, rest = task % vectors, task // vectors
             panel, group = rest % self.panels, rest // self.panels
