@@ -222,14 +222,24 @@ def test_double_precision(target: Target, layout: str) -> None:
     check(target, CASES["small maps"], layout, np.float64)
 
 
-@pytest.mark.parametrize("layout", ["plain", "batch"])
-def test_threads_agree_to_the_bit(layout: str) -> None:
-    shape = Convolution(16, 16, 24, (20, 20), (3, 3), (1, 1), (1, 1))
+SHARED = {
+    "direct": Convolution(16, 16, 24, (20, 20), (3, 3), (1, 1), (1, 1)),
+    "depthwise": Convolution(3, 10, 10, (20, 20), (3, 3), (2, 2), (1, 1), (1, 1), 10),
+    "winograd, few tiles": Convolution(3, 64, 64, (7, 7), (3, 3), (1, 1), (1, 1)),
+    "winograd, many tiles": Convolution(5, 32, 32, (30, 30), (5, 5), (1, 1), (2, 2)),
+    "one by one": Convolution(2, 48, 80, (14, 14), (1, 1)),
+}
+
+
+@pytest.mark.parametrize(("case", "layout"), [*((case, "plain") for case in SHARED), ("direct", "batch")])
+def test_threads_agree_to_the_bit(case: str, layout: str) -> None:
+    shape = SHARED[case]
     rng = np.random.default_rng(0)
     lay = LAYOUTS[layout]
-    x = lay(rng.standard_normal((16, 16, 20, 20)).astype("f4"))
-    g = lay(rng.standard_normal((16, 24, 20, 20)).astype("f4"))
-    weight, bias = (rng.standard_normal(s).astype("f4") for s in ((24, 16, 3, 3), (24,)))
+    x = lay(rng.standard_normal((shape.batch, shape.in_channels, *shape.in_size)).astype("f4"))
+    g = lay(rng.standard_normal((shape.batch, shape.out_channels, *shape.out_size)).astype("f4"))
+    weight = rng.standard_normal((shape.out_channels, shape.group_in, *shape.kernel)).astype("f4")
+    bias = rng.standard_normal(shape.out_channels).astype("f4")
     before, seen = threads.get_num_threads(), []
     for count in (1, 2, 3, 4):
         threads.set_num_threads(count)
