@@ -99,24 +99,33 @@ def elementwise(function: Callable[..., Tensor], wide: bool = True) -> Callable[
     )
     del PRIMITIVES[primitive.name]  # traced programs have its parts
 
-    names = inspect.signature(function)
+    first = next(iter(inspect.signature(function).parameters))
+    defaults = {n: p.default for n, p in [*inspect.signature(function).parameters.items()][1:]}
 
     @functools.wraps(function)
-    def call(x: Tensor, *constants: Any, **named: Any) -> Tensor:
+    def call(*args: Any, **named: Any) -> Tensor:
+        if not args:
+            if first not in named:
+                return function(**named)  # which tells what is missing
+            args = (named.pop(first),)
+        x, *constants = args
         if state.busy and (state.tracer is not None or state.autocast is not None or state.watcher is not None):
             return function(x, *constants, **named)
         if named:
-            constants = names.bind(x, *constants, **named).args[1:]
+            given = {**defaults, **dict(zip(defaults, constants, strict=False)), **named}
+            if len(given) > len(defaults) or inspect.Parameter.empty in given.values():
+                return function(x, *constants, **named)  # which tells what is wrong
+            constants = [*given.values()]
         if not isinstance(x, Tensor) or x._sparse:
             return function(x, *constants)
         array = x._array
-        made = forward.run((array,), constants) if array.size >= CHAINED else None
+        made = forward.run((array,), tuple(constants)) if array.size >= CHAINED else None
         if made is None:
             return function(x, *constants)
         out = wrap(made)
         if modes.grad_enabled:
             if wants_grad((x,)):
-                primitive.attach(out, (x,), {"constants": constants})
+                primitive.attach(out, (x,), {"constants": tuple(constants)})
         elif modes.inference:
             out._own_extra().inference = True
         return out

@@ -108,3 +108,14 @@ def test_functions_and_derivatives_of_long_tensors(name: str, dtype: str) -> Non
     tolerance = {"float32": 1e-6, "float64": 1e-13, "bfloat16": 0.02}[dtype]
     assert torch.allclose(value, expected, tolerance, tolerance)
     assert torch.allclose(slope, gradient, tolerance, tolerance)
+
+
+def test_arguments_by_name() -> None:
+    for count in (10, 1000):
+        x = torch.linspace(-3, 3, count)
+        assert torch.equal(F.softplus(input=x, beta=2.0), F.softplus(x, 2.0))
+        assert torch.equal(F.softplus(x, threshold=1.0), F.softplus(x, 1.0, 1.0))
+        with pytest.raises(TypeError, match="unexpected keyword argument 'approx'"):
+            F.gelu(x, approx="tanh")
+        with pytest.raises(TypeError, match="missing 1 required positional argument: 'input'"):
+            F.gelu()
