@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,19 @@ from flambeau.ops.table import Primitive
 from flambeau.tensor.tensor import Tensor
 
 
-def _checked(input: np.ndarray, witness: np.ndarray, check: Callable[[np.ndarray], None]) -> np.ndarray:
-    check(witness)
+@dataclass(frozen=True, repr=False)
+class _Check:
+    """A check as an attribute of a graph: equal ones are equal, and written alike in each process."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.function.__module__}.{self.function.__qualname__}{self.arguments}"
+
+
+def _checked(input: np.ndarray, witness: np.ndarray, check: _Check) -> np.ndarray:
+    check.function(*check.arguments, witness)
     return input
 
 
@@ -31,9 +44,10 @@ def required(result: Tensor, witness: Tensor, check: Callable[[np.ndarray], Any]
     """`result`, if `check` does not raise for the elements of `witness`.
 
     In a compiled program the check belongs to what is computed from the tensor that this gives. `check` is a function of
-    a module or a `partial` of one: programs are equal where their checks are.
+    a module, or a `partial` of one with its first arguments, which hash.
     """
     if state.tracer is None:
         check(witness._array)
         return result
-    return _required(result, witness, check=check)
+    function, arguments = (check.func, check.args) if isinstance(check, partial) else (check, ())
+    return _required(result, witness, check=_Check(function, arguments))

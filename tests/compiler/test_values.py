@@ -279,3 +279,11 @@ def test_products_of_groups() -> None:
     check(lambda a, b, o: F.grouped_mm(a, b, offs=o), rows, stack, ends)
     check(lambda a, b, o: F.grouped_mm(a.mT, b, offs=o), stack, rows.mT.contiguous()[:4], ends)
     check(lambda a, b, o: F.grouped_mm(a, b, offs=o), columns, rows, ends)
+
+
+def test_equal_checks_are_one() -> None:
+    f = torch.compile(lambda a: torch.linalg.cholesky(a) + torch.linalg.cholesky(a) @ a, fullgraph=True)
+    f(positive(3, 3))
+    text = str(f.explain())
+    assert text.count("= required(") == 1
+    assert "check=flambeau.ops.factorizations._check_minors('linalg.cholesky',)" in text
