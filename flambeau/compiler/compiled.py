@@ -407,11 +407,11 @@ class CompiledFunction:
             tracer.forget()
             if tracer.leaked():
                 raise _Changing("a tensor kept beyond the call, in an attribute or a list,")
-        except RecursionError as error:
+        except BaseException as error:
             world.put_back()
-            raise Untraceable("endless recursion") from error
-        except BaseException:
-            world.put_back()
+            world.forget_states()
+            if isinstance(error, RecursionError):
+                raise Untraceable("endless recursion") from error
             raise
         finally:
             modes.grad_enabled = grad_enabled
@@ -419,7 +419,11 @@ class CompiledFunction:
                 if place.read() is not x:
                     place.repeat(x)
             tracer.roll_back()
-        return Program(trace, backward, self.function, tensors, narrow, self._kept_gradients, self.tune)
+        try:
+            return Program(trace, backward, self.function, tensors, narrow, self._kept_gradients, self.tune)
+        except BaseException:
+            world.forget_states()
+            raise
 
     @property
     def _torchdynamo_orig_callable(self) -> Callable[..., Any]:

@@ -74,6 +74,7 @@ class World:
         self._seen: dict[int, Any] = {}
         self._waiting: list[Any] = []
         self._optimizers: list[Any] = []
+        self._states: list[tuple[dict, dict]] = []  # what optimizers know of tensors, and what they knew
 
     # Finding --------------------------------------------------------------------------------------
 
@@ -144,6 +145,7 @@ class World:
             case Optimizer():
                 self._optimizers.append(thing)
                 self._options += [(group, dict(group)) for group in thing.param_groups]
+                self._states.append((thing.state, {p: dict(known) for p, known in thing.state.items()}))
                 self._waiting.append(type(thing))
             case Module():
                 self._module(thing)
@@ -401,6 +403,17 @@ class World:
         for cache, misses in self._caches:
             if cache.cache_info().misses != misses:
                 cache.cache_clear()  # it holds what tracing made
+
+    def forget_states(self) -> None:
+        """Takes away what optimizers began to know while tracing, if no program will fill it in: an update that runs
+        eagerly then is their first."""
+        for states, before in self._states:
+            for p in [p for p in states if p not in before]:
+                del states[p]
+            for p, known in before.items():
+                if p in states and states[p].keys() != known.keys():
+                    states[p].clear()
+                    states[p].update(known)
 
     def settle(self, *things: Any) -> None:
         """After tracing: notes what is known only now, and forgets what was needed to undo it."""

@@ -20,6 +20,7 @@ from compiler_helpers import assert_close
 
 import flambeau as torch
 from flambeau import nn
+from flambeau.compiler import compiled as compiled_module
 
 HIDDEN = torch.zeros(2)
 LOG = logging.getLogger("flambeau.tests.effects")
@@ -219,3 +220,35 @@ def test_attributes_of_tensors() -> None:
     assert f(torch.ones(2))[0] == 2
     w.scale = 3.0
     assert f(torch.ones(2))[0] == 3
+
+
+def _momentum(compiled: bool, fails: str = "") -> list[float]:
+    """Two steps with a dampened momentum, whose first is unlike the others."""
+    p = torch.arange(3.0).requires_grad_()
+    optimizer = torch.optim.SGD([p], lr=0.1, momentum=0.8, dampening=0.3)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        optimizer.step()
+        if fails == "tracing":
+            loss.item()
+        return loss
+
+    run = torch.compile(step) if compiled else step
+    for _ in range(2):
+        run()
+    return p.tolist()
+
+
+@pytest.mark.filterwarnings("ignore:flambeau.compile")
+@pytest.mark.parametrize("fails", ["tracing", "compiling"])
+def test_the_first_update_that_runs_eagerly_is_the_first(fails: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if fails == "compiling":
+        monkeypatch.setattr(compiled_module, "Program", _broken)
+    assert _momentum(True, fails) == _momentum(False)
+
+
+def _broken(*args: Any) -> None:
+    raise AssertionError("a fault of the compiler")

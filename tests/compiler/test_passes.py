@@ -190,6 +190,24 @@ def test_a_value_that_leaves_the_program_is_stored() -> None:
     assert [len(group.outputs) for group in recompute(g, fuse(g, kind_of))] == [2, 1, 1]
 
 
+def test_groups_that_would_wait_for_each_other_are_taken_apart() -> None:
+    """A number that an early group reads late is computed by the group that reads what the early one feeds."""
+    g, x = start(6)
+    rate, number = g.add_input((), F32), g.add_input((), F32)
+    early = g.call(P["mul"], x, 3)
+    total = g.call(P["sum"], g.call(P["sin"], early), dims=(0,), keepdim=False)
+    loss = g.call(P["add"], total, number)
+    step = g.call(P["neg"], rate)
+    late = g.call(P["mul"], g.call(P["cos"], early), step)
+    g.outputs = [loss, late, g.call(P["add"], g.call(P["mul"], loss, 0.5), g.call(P["mul"], number, step))]
+    groups = fuse(g, kind_of)
+    made: set = set(g.inputs)
+    for group in groups:
+        assert all(v in made or v.constant is not None for v in group.inputs)
+        made |= {v for n in group.nodes for v in n.outputs}
+    assert {n for group in groups for n in group.nodes} == set(g.nodes)
+
+
 def test_verifier_finds_a_wrong_shape() -> None:
     g, x = start(3)
     y = g.call(P["neg"], x)

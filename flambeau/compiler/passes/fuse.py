@@ -61,6 +61,7 @@ class _Fusion:
                 self._join_producers(node)
         self._epilogues()
         self._slabs()
+        self._untangle()
         groups = list(dict.fromkeys(self.group.values()))
         for group in groups:
             # What takes an epilogue comes first; for the rest the program's order is valid.
@@ -235,6 +236,65 @@ class _Fusion:
                 if maker is not None and maker is not group:
                     found[id(maker)] = maker
         return found.values()
+
+    # Circles ----------------------------------------------------------------------------------------
+
+    def _untangle(self) -> None:
+        """Takes groups apart until none waits for itself.
+
+        Joining looks for paths only as far back as its own first node, which keeps it quick in deep networks but
+        misses a path through an older group that has grown.
+        """
+        while circle := self._circle():
+            first = min((n for g in circle for n in g.nodes), key=self.index.__getitem__)
+            group = self.group[first]
+            others = {n for g in circle if g is not group for n in g.nodes}
+            waits = self._depending(group.nodes, others)
+            if group.kind == "pointwise":
+                late = Group("pointwise", [n for n in group.nodes if n in waits])
+                group.nodes = [n for n in group.nodes if n not in waits]
+                self.group.update(dict.fromkeys(late.nodes, late))
+            else:
+                self.group.update({n: Group(self.kind[n], [n]) for n in group.nodes})
+
+    def _circle(self) -> list[Group]:
+        """Groups of which each reads the next, and the last the first; none if there are none."""
+        done: set[Group] = set()
+        for start in dict.fromkeys(self.group.values()):
+            path: dict[Group, None] = {}
+            waiting = [(start, iter(self._producers(start)))] if start not in done else []
+            path.update(dict.fromkeys(g for g, _ in waiting))
+            while waiting:
+                group, makers = waiting[-1]
+                maker = next(makers, None)
+                if maker is None:
+                    waiting.pop()
+                    path.pop(group)
+                    done.add(group)
+                elif maker in path:
+                    circle = list(path)
+                    return circle[circle.index(maker) :]
+                elif maker not in done:
+                    path[maker] = None
+                    waiting.append((maker, iter(self._producers(maker))))
+        return []
+
+    def _depending(self, nodes: Iterable[Node], others: set[Node]) -> set[Node]:
+        """Which of the nodes need what the others make."""
+        known: dict[Node, bool] = {}
+        oldest = min(self.index[n] for n in others)
+        for node in sorted(nodes, key=self.index.__getitem__):
+            waiting = [node]
+            while waiting:
+                here = waiting[-1]
+                makers = [v.node for v in here.values if v.node is not None and self.index[v.node] >= oldest]
+                unknown = [m for m in makers if m not in known and m not in others]
+                if unknown:
+                    waiting += unknown
+                    continue
+                known[here] = any(m in others or known[m] for m in makers)
+                waiting.pop()
+        return {n for n in nodes if known[n]}
 
     # The end ----------------------------------------------------------------------------------------
 
