@@ -12,12 +12,13 @@ _MOST_COUNTED = 4096
 
 
 class Familiar:
-    """Says for keys whether they are worth it: `at_once` of them on sight, others when they come for the third time."""
+    """Says for keys whether they are worth it: `at_once` of them on sight, others when they come for the third time, or
+    never, so that a call gives the bits that it gave before."""
 
-    __slots__ = ("_counts", "_known", "at_once")
+    __slots__ = ("_counts", "_known", "at_once", "later")
 
-    def __init__(self, at_once: int = 48):
-        self.at_once = at_once
+    def __init__(self, at_once: int = 48, later: bool = True):
+        self.at_once, self.later = at_once, later
         self._known: set[Hashable] = set()
         self._counts: dict[Hashable, int] = {}
 
@@ -25,6 +26,8 @@ class Familiar:
         if key in self._known:
             return True
         if len(self._known) >= self.at_once:
+            if not self.later:
+                return False
             count = self._counts[key] = self._counts.get(key, 0) + 1
             if count < 3:
                 if len(self._counts) > _MOST_COUNTED:

@@ -22,7 +22,7 @@ PRODUCTS = 1 << 21
 #: And up to which a shape that is not familiar is left to NumPy: more take longer than making code for them.
 FEW_PRODUCTS = 1 << 32
 MULTIPLICATIONS = 1 << 18
-#: Convolutions of fewer are worth it too, if they are familiar, from so many on.
+#: Convolutions of fewer, from so many on, are worth it too if they are among the first of a program.
 FEW_MULTIPLICATIONS = 1 << 13
 ELEMENTS = 1 << 13
 #: Elements from which on a function of each element is.
@@ -218,7 +218,7 @@ def _reduction() -> Any:
 
 
 _familiar = Familiar(at_once=256)
-_familiar_convolution = Familiar(at_once=64)
+_familiar_convolution = Familiar(at_once=128, later=False)
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:

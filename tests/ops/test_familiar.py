@@ -17,3 +17,8 @@ def test_it_does_not_grow_for_ever() -> None:
     for k in range(20_000):
         familiar(k)
     assert len(familiar._counts) < 5000
+
+
+def test_others_may_never_be() -> None:
+    familiar = Familiar(at_once=1, later=False)
+    assert [familiar(key) for key in "abbbba"] == [True, False, False, False, False, True]
