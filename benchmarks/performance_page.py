@@ -47,6 +47,8 @@ REASONS = (
      "count as none here"),
     (r"k1 s1", "1x1: one multiply-add for each pair of channels, so that reading and turning count"),
     (r"k5|k3", "direct sums: halos and remainders of tiles"),
+    (r"gather|scatter", "each element is fetched from, or put, where its position says: single numbers, not lines of a cache"),
+    (r"sort|top", "numbers are moved or compared many times, which is counted once"),
     (r"sum", "one pass over memory that the second cache does not hold"),
 )  # fmt: skip
 
@@ -171,8 +173,7 @@ rounds). The machine is virtual and shared: look at ratios, not at times. At tim
 core's arithmetic; then a program that keeps the arithmetic busy gains nothing by a second thread, and PyTorch, which
 waits more, still does (the upper ends of the key-point rows).
 
-The LSTM row cannot reach twice PyTorch's speed here: its 1.07 billion operations take 1.9 ms at the machine's peak,
-and PyTorch takes 3.7.
+The LSTM row is bound by arithmetic: its 1.07 billion operations take {1.07e12 / (machine["flops"] * machine["threads"]):.1f} ms at the machine's peak.
 
 One thread does {machine["flops"] / 1e9:.0f} GFLOP/s of multiply-adds and copies {bandwidths} (measured).
 

@@ -88,9 +88,10 @@ class World:
                     self._seen[id(thing)] = thing
                     if len(self._in_dicts.keys) + len(self._in_lists.keys) < _MOST_FACTS:
                         self._visit(thing)
+            named = len(self._names)
             for space in self._open:
                 self._take_named(*space)
-            if not self._waiting:
+            if not self._waiting and len(self._names) == named:
                 return
 
     def _visit(self, thing: Any) -> None:
@@ -193,7 +194,7 @@ class World:
         """Simple attributes, members and hooks; of other attributes those that are named."""
         attributes = module.__dict__
         self._attributes.append((attributes, dict(attributes)))
-        known = {k for k, v in attributes.items() if is_simple(v)}
+        known = set() if _is_layer(type(module)) else {k for k, v in attributes.items() if is_simple(v)}
         if self._notes(type(module)) and self.reads is not None:
             known &= self.reads.of(module)
         for name in known:
@@ -201,7 +202,7 @@ class World:
         self._size(attributes)
         self._waiting += [attributes[name] for name in _MEMBERS if name in attributes]
         self._names.add("forward")
-        self._open.append((attributes, known.union(_MEMBERS), self._named(module), None))
+        self._open.append((attributes, known.union(_MEMBERS, _TOLD_BY_HOOKS), self._named(module), None))
         self._waiting.append(type(module))
 
     def _object(self, thing: Any) -> None:
@@ -424,6 +425,16 @@ class World:
         self._caches, self._contents, self._attributes, self._options, self._open, self._generators = [], [], [], [], [], []
         self._seen, self._names, self.named, self._class_of, self._optimizers, self.classes, self.reads = {}, set(), set(), {}, [], {}, None
 
+
+def _is_layer(cls: type) -> bool:
+    """Whether this is a layer of the library, of whose attributes those count that its code names. Containers of
+    parameters name theirs only while they run."""
+    (base,) = layers()
+    own = cls.__mro__[: cls.__mro__.index(base)]
+    return _is_library(cls.__module__) and any("forward" in vars(c) for c in own)
+
+
+_TOLD_BY_HOOKS = {"_is_full_backward_hook"}  # which changes with the hooks only
 
 _CALLED_BY_SYNTAX = {
     f"__{name}__"

@@ -59,7 +59,7 @@ def cycles(
     if element is not F32 or conv.groups != 1 or len(rows) * len(columns) > 1:
         return math.inf
     (row,), (column,) = rows, columns
-    if not fits(row, column) or targets < lanes:
+    if not fits(row, column) or targets <= _VECTORS * lanes:  # one panel would be the work of one thread
         return math.inf
     count = tiles_of(row, column)
     tiles, wide = count * conv.batch, round_up(targets, lanes)
