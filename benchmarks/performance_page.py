@@ -36,8 +36,8 @@ REASONS = (
     (r"softmax", "arithmetic decides: an exponential a number, which counts as none here"),
     (r"gemm 1x|gemm 16x(4096|9216)", "a few rows: each weight is used so rarely that memory decides, and of the "
      "weights' bandwidth this is the larger part"),
-    (r"gemm (64x128x1280|128x1280x64)", "half a second thread: in runs in which both processors have a core of their own "
-     "these reach 70 to 80 %"),
+    (r"gemm (64x128x1280|128x1280x64)", "one thread did it, as both processors shared a core at that time; with a core each it "
+     "reaches 70 to 80 %"),
     (r"gemm (8x16|48x48|32x512|16x128|256x256)", "small: some microseconds, of which waking and meeting a second "
      "thread are a part"),
     (r" g\d+ ", "few channels in a group: some multiply-adds a number, so that memory decides"),
