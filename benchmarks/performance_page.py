@@ -147,7 +147,7 @@ def roofline(figures: dict[str, Any], path: Path) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("million floating-point operations a call")
-    axes.set_ylabel("GFLOP/s (Winograd's algorithm needs fewer than it is counted for)")
+    axes.set_ylabel("GFLOP/s (Winograd's counted as direct sums)")
     axes.legend(frameon=False, loc="lower right")
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)
