@@ -6,6 +6,7 @@ shows. Writing in place gives the storage a new value; reading takes the steps f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from typing import Any
 
@@ -60,10 +61,7 @@ class Symbol:
 
     @property
     def size(self) -> int:
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
+        return math.prod(self.shape)
 
     @property
     def itemsize(self) -> int:

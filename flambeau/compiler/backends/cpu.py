@@ -101,7 +101,8 @@ class Executable:
         return tuple(found)
 
     def _touch(self, place: Place, buffer: Buffer, written: bool) -> Touch:
-        slot, address = self._place(place).slot, self._place(place).offset
+        home = self._place(place)
+        slot, address = home.slot, home.offset
         foreign = slot != ARENA and not self.constants <= slot < self.outputs
         if not isinstance(buffer.extent, int) or min(place.strides, default=0) < 0:
             start = self.homes[place.root][1]

@@ -15,7 +15,6 @@ from flambeau.compiler.passes.group import Group, in_order
 
 _MOST_NODES = 48
 _MOST_BUFFERS = 24
-_CHEAP = {"gt", "lt", "ge", "le", "eq", "ne", "logical_not"}
 
 
 def fuse(

@@ -56,15 +56,16 @@ class _Recompute:
         if not cone or not readers:
             return
         inside = {n.outputs[0] for n in cone}
-        needed = [v for n in cone for v in n.values if v not in inside and v.constant is None]
+        needed = dict.fromkeys(v for n in cone for v in n.values if v not in inside and v.constant is None)
         saved, more = value.nbytes, 0
         for reader in readers:
             if reader is group or reader.kind not in _TAKE_IN:
                 return
             there = set(reader.inputs)
             saved += value.nbytes
-            more += sum(v.nbytes for v in dict.fromkeys(needed) if v not in there)
-            if sum(v not in there and v.shape == value.shape for v in dict.fromkeys(needed)) > 1:
+            new = [v for v in needed if v not in there]
+            more += sum(v.nbytes for v in new)
+            if sum(v.shape == value.shape for v in new) > 1:
                 return  # it would read from more places than now
         if more > saved:
             return

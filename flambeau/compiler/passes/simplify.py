@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from flambeau.compiler.graph import Graph, Node, Value
 from flambeau.ops.table import PRIMITIVES
 
@@ -38,14 +36,15 @@ def _base(x: Any) -> Any:
     return x
 
 
-def _view(graph: Graph, node: Node, inputs: tuple) -> Any:
-    (x,) = inputs
-    size = tuple(node.attributes["size"])
+def viewed(graph: Graph, x: Value, shape: tuple[int, ...]) -> Value:
+    """A value with another shape: a view of what it is itself a view of, or that if it has the shape."""
     while x.node is not None and x.node.primitive.name == "view":
         x = x.node.inputs[0]
-    if x.shape == size:
-        return x
-    return graph.call(node.primitive, x, size=size) if x is not inputs[0] else None
+    return x if x.shape == shape else graph.call(PRIMITIVES["view"], x, size=shape)
+
+
+def _view(graph: Graph, node: Node, inputs: tuple) -> Any:
+    return viewed(graph, inputs[0], node.outputs[0].shape)
 
 
 def _permute(graph: Graph, node: Node, inputs: tuple) -> Any:
@@ -149,5 +148,3 @@ _RULES: dict[str, Any] = {
     "view": _view, "permute": _permute, "expand": _expand, "slice": _slice, "clone": _copy,
     "to_copy": _cast, "mul": _mul, "div": _div, "add": _add, "sum": _sum,
 }  # fmt: skip
-
-__all__ = ["np", "simplify"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.compiler.graph import Graph, Node, Value
-from flambeau.ops.table import PRIMITIVES
+from flambeau.compiler.passes.simplify import viewed
 
 
 def views_last(graph: Graph) -> Graph:
@@ -17,7 +17,7 @@ def views_last(graph: Graph) -> Graph:
 
     def replace(new: Graph, node: Node, inputs: tuple) -> Any:
         if node.primitive.name == "view":
-            return _viewed(new, inputs[0], node.outputs[0].shape)
+            return viewed(new, inputs[0], node.outputs[0].shape)
         if node.primitive.name == "sum":
             return _summed(new, node, inputs[0])
         return _computed(new, node, inputs) if node.primitive.pointwise else None
@@ -43,9 +43,9 @@ def _computed(graph: Graph, node: Node, inputs: tuple) -> Value | None:
                 kept = _without_leading_ones(x.shape)
                 if len(kept) > same:
                     return None
-                x = _viewed(graph, x, kept)
+                x = viewed(graph, x, kept)
         operands.append(x)
-    return _viewed(graph, graph.call(node.primitive, *operands, **node.attributes), shape)
+    return viewed(graph, graph.call(node.primitive, *operands, **node.attributes), shape)
 
 
 def _summed(graph: Graph, node: Node, x: Value) -> Value | None:
@@ -60,26 +60,15 @@ def _summed(graph: Graph, node: Node, x: Value) -> Value | None:
     if not leading:
         return None
     total = graph.call(node.primitive, base, **(node.attributes | {"dims": leading}))
-    return _viewed(graph, total, node.outputs[0].shape)
+    return viewed(graph, total, node.outputs[0].shape)
 
 
 def _base(x: Any) -> Value | None:
     """What this is a view of, if that has other dimensions: some of size 1 alone make no difference to a kernel."""
-    base = _viewed_of(x)
-    return None if base is None or _without_ones(base.shape) == _without_ones(x.shape) else base
-
-
-def _viewed_of(x: Any) -> Value | None:
-    if isinstance(x, Value) and x.node is not None and x.node.primitive.name == "view":
-        return x.node.inputs[0]
-    return None
-
-
-def _viewed(graph: Graph, x: Value, shape: tuple[int, ...]) -> Value:
-    base = _viewed_of(x)
-    while base is not None:
-        x, base = base, _viewed_of(base)
-    return x if x.shape == shape else graph.call(PRIMITIVES["view"], x, size=shape)
+    if not isinstance(x, Value) or x.node is None or x.node.primitive.name != "view":
+        return None
+    (base,) = x.node.inputs
+    return None if _without_ones(base.shape) == _without_ones(x.shape) else base
 
 
 def _same_last(a: tuple[int, ...], b: tuple[int, ...]) -> int:
